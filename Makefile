@@ -1,0 +1,54 @@
+# Everything runs in .venv, which `make setup` creates and which every other target brings up to date first.
+
+PYTHON ?= python3
+# Where torch comes from; empty means pip's own index. For the small CPU build on Linux:
+#   make setup TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+TORCH_INDEX_URL ?=
+DEMO_DIR ?= demo-output
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv and install the package with all development tools
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; install it and run 'make setup PYTHON=/path/to/python3'." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "Python's venv module is missing; install it (Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@echo "setup: creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "setup: installing torch (the largest part; up to some GB unless TORCH_INDEX_URL names a CPU index)"
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt \
+		$(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) torch
+	@echo "setup: installing sam3dsegment and the development tools"
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+	@echo "setup: done; try 'make demo'"
+
+demo: $(STAMP) ## segment a tumour in a synthetic CT from one click and a correction
+	$(BIN)/sam3dsegment demo --out $(DEMO_DIR)
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## lint, formatting, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## sort imports and format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean: ## remove caches and outputs; delete .venv yourself to start afresh
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DEMO_DIR)
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""Every exception this package raises on purpose; each message is one sentence that tells the user what to do.
+
+SAM3DError
+├── VolumeError        an image that cannot be read, or whose geometry cannot be trusted
+├── PromptError        a click, box or prompt file that cannot be used
+├── ModelError         a model that is unknown, not installed, or cannot take these prompts
+│   ├── CheckpointError    a weights file of the wrong family, truncated, or carrying code
+│   └── DownloadError      weights that could not be fetched or verified
+├── DeviceError        a compute device that is absent or out of memory
+├── OutputError        a result that cannot be written where it was asked for
+└── Cancelled          the user stopped the work
+"""
+
+
+class SAM3DError(Exception):
+    """Base of all errors that are shown to the user as they are, without a traceback."""
+
+
+class VolumeError(SAM3DError):
+    """The image cannot be read or its geometry cannot be trusted."""
+
+
+class PromptError(SAM3DError):
+    """The prompts cannot be used on this volume."""
+
+
+class ModelError(SAM3DError):
+    """The model is unknown, not installed, or does not take these prompts."""
+
+
+class CheckpointError(ModelError):
+    """The weights file does not fit the model, is damaged, or carries code."""
+
+
+class DownloadError(ModelError):
+    """The weights could not be fetched or verified."""
+
+
+class DeviceError(SAM3DError):
+    """The compute device is absent or out of memory."""
+
+
+class OutputError(SAM3DError):
+    """The result cannot be written where it was asked for."""
+
+
+class Cancelled(SAM3DError):
+    """The user stopped the work."""
