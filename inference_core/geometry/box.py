@@ -1,0 +1,60 @@
+"""An oriented box in patient millimetres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from inference_core.errors import PromptError
+from inference_core.geometry.grid import Float, corners_ijk
+
+
+@dataclass(frozen=True, eq=False)
+class Box3D:
+    """A box: centre (3,) RAS mm, axes (3, 3) with the unit edge directions as columns, size (3,) edge lengths in mm.
+
+    Raises:
+        PromptError: a number is not finite, an edge is not longer than zero, or the axes are not orthonormal.
+    """
+
+    centre: Float
+    axes: Float
+    size: Float
+
+    def __post_init__(self) -> None:
+        for field, shape in (("centre", (3,)), ("axes", (3, 3)), ("size", (3,))):
+            value = np.array(getattr(self, field), dtype=np.float64).reshape(shape)
+            if not np.isfinite(value).all():
+                raise PromptError("The box has coordinates that are not numbers; draw it again.")
+            value.setflags(write=False)
+            object.__setattr__(self, field, value)
+        if self.size.min() <= 0:
+            raise PromptError("The box is empty or inverted; give each edge a length greater than zero.")
+        if np.abs(self.axes.T @ self.axes - np.eye(3)).max() > 1e-4:
+            raise PromptError("The box's axes are not at right angles; draw it again.")
+
+    @classmethod
+    def aligned(cls, centre: ArrayLike, size: ArrayLike) -> Box3D:
+        """A box along the patient's right, anterior and superior axes."""
+        return cls(np.asarray(centre), np.eye(3), np.asarray(size))
+
+    @property
+    def corners_ras(self) -> Float:
+        """The eight corners, (8, 3) in RAS mm."""
+        signs = corners_ijk((1, 1, 1))
+        return np.asarray(self.centre + (signs * self.size) @ self.axes.T)
+
+    def contains(self, ras: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Whether points (..., 3) in RAS mm lie in the box, faces included."""
+        local = (np.asarray(ras, dtype=np.float64) - self.centre) @ self.axes
+        return np.asarray(np.all(np.abs(local) <= self.size / 2, axis=-1))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Box3D):
+            return False
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in ("centre", "axes", "size"))
+
+    def __hash__(self) -> int:
+        return hash((self.centre.tobytes(), self.axes.tobytes(), self.size.tobytes()))

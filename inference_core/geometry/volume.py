@@ -1,0 +1,37 @@
+"""A volume: voxels on a grid, in the type they were stored in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.errors import VolumeError
+from inference_core.geometry.grid import Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scalar array in (i, j, k) order on a grid.
+
+    The array keeps its own type and memory layout: a 512x512x1000 int16 CT stays 0.5 GB.
+
+    Raises:
+        VolumeError: the array is not three-dimensional and real, or does not have the grid's shape.
+    """
+
+    array: NDArray[Any]
+    grid: Grid
+    name: str = "volume"
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 3:
+            raise VolumeError(f"'{self.name}' has {self.array.ndim} dimensions; choose one single 3D volume of it.")
+        if not (np.issubdtype(self.array.dtype, np.number) or self.array.dtype == np.bool_):
+            raise VolumeError(f"'{self.name}' holds no numbers; choose a scalar CT, MR or PET volume.")
+        if np.issubdtype(self.array.dtype, np.complexfloating):
+            raise VolumeError(f"'{self.name}' holds complex numbers; load its magnitude image instead.")
+        if self.array.shape != self.grid.shape:
+            raise VolumeError(f"'{self.name}' has {self.array.shape} voxels but a grid of {self.grid.shape}.")
