@@ -1,0 +1,139 @@
+"""Prompts as immutable values; every edit gives a new set, so that undo is keeping the old one.
+
+All coordinates are RAS millimetres: prompts outlive any resampling of the image they were placed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from inference_core.errors import PromptError
+from inference_core.geometry.box import Box3D
+from inference_core.geometry.grid import Grid
+from inference_core.geometry.volume import Volume
+
+
+@dataclass(frozen=True)
+class Click:
+    """A point the user placed: `positive` belongs to the target, otherwise it does not.
+
+    Raises:
+        PromptError: a coordinate is not a finite number.
+    """
+
+    ras: tuple[float, float, float]
+    positive: bool = True
+
+    def __post_init__(self) -> None:
+        point = np.asarray(self.ras, dtype=np.float64)
+        if point.shape != (3,) or not np.isfinite(point).all():
+            raise PromptError(f"A click needs three finite coordinates, but got {self.ras!r}.")
+        object.__setattr__(self, "ras", (float(point[0]), float(point[1]), float(point[2])))
+
+
+@dataclass(frozen=True)
+class BoxPrompt:
+    """A box the user drew around the target; it may be oblique."""
+
+    box: Box3D
+
+
+Prompt: TypeAlias = Click | BoxPrompt
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """The prompts of one target, in the order given, and optionally the mask they start from."""
+
+    prompts: tuple[Prompt, ...] = ()
+    initial_mask: Volume | None = None
+
+    def with_(self, *prompts: Prompt) -> PromptSet:
+        """The set with prompts added at the end."""
+        return replace(self, prompts=(*self.prompts, *prompts))
+
+    def without(self, index: int) -> PromptSet:
+        """The set without the prompt at `index`."""
+        self._require(index)
+        return replace(self, prompts=self.prompts[:index] + self.prompts[index + 1 :])
+
+    def replaced(self, index: int, prompt: Prompt) -> PromptSet:
+        """The set with the prompt at `index` exchanged for another."""
+        self._require(index)
+        return replace(self, prompts=(*self.prompts[:index], prompt, *self.prompts[index + 1 :]))
+
+    def moved(self, index: int, ras: ArrayLike) -> PromptSet:
+        """The set with the click, or the box's centre, at `index` moved to a point in RAS mm."""
+        prompt = self._require(index)
+        if isinstance(prompt, Click):
+            point = np.asarray(ras, dtype=np.float64)
+            return self.replaced(index, Click((point[0], point[1], point[2]), prompt.positive))
+        return self.replaced(index, BoxPrompt(replace(prompt.box, centre=np.asarray(ras, dtype=np.float64))))
+
+    def flipped(self, index: int) -> PromptSet:
+        """The set with the sign of the click at `index` turned round.
+
+        Raises:
+            PromptError: the prompt is a box, which has no sign.
+        """
+        prompt = self._require(index)
+        if not isinstance(prompt, Click):
+            raise PromptError(f"Prompt {index + 1} is a box and has no sign to flip; delete it instead.")
+        return self.replaced(index, Click(prompt.ras, not prompt.positive))
+
+    def starting_from(self, mask: Volume | None) -> PromptSet:
+        """The set with an initial mask (non-zero voxels), or without one."""
+        return replace(self, initial_mask=mask)
+
+    @property
+    def clicks(self) -> tuple[Click, ...]:
+        """The clicks in the order given."""
+        return tuple(prompt for prompt in self.prompts if isinstance(prompt, Click))
+
+    @property
+    def boxes(self) -> tuple[Box3D, ...]:
+        """The boxes in the order given."""
+        return tuple(prompt.box for prompt in self.prompts if isinstance(prompt, BoxPrompt))
+
+    def checked_on(self, grid: Grid, name: str = "volume") -> PromptSet:
+        """The same set, after making sure that it can be used on this grid.
+
+        Raises:
+            PromptError: nothing says what to segment, or a prompt lies outside the volume.
+        """
+        if not self.boxes and self.initial_mask is None and not any(click.positive for click in self.clicks):
+            raise PromptError(
+                "There are only background clicks; place at least one foreground click or a box on the target."
+                if self.clicks
+                else "There is no prompt; place a foreground click or draw a box on the target."
+            )
+        for click in self.clicks:
+            _check_inside(click, grid, name)
+        for box in self.boxes:
+            _check_overlap(box, grid, name)
+        return self
+
+    def _require(self, index: int) -> Prompt:
+        if not 0 <= index < len(self.prompts):
+            raise PromptError(f"There is no prompt {index + 1}; this segment has {len(self.prompts)}.")
+        return self.prompts[index]
+
+
+def _check_inside(click: Click, grid: Grid, name: str) -> None:
+    distance = grid.distance_outside(click.ras)
+    if distance > 1e-3:
+        at = ", ".join(f"{value:.1f}" for value in click.ras)
+        raise PromptError(
+            f"The click at ({at}) is {distance:.3g} mm outside the volume '{name}'. Place it on the image."
+        )
+
+
+def _check_overlap(box: Box3D, grid: Grid, name: str) -> None:
+    corners = grid.to_ijk(box.corners_ras)
+    high = np.asarray(grid.shape) - 0.5
+    if (corners.max(axis=0) <= -0.5).any() or (corners.min(axis=0) >= high).any():
+        raise PromptError(f"The box lies outside the volume '{name}'. Draw it on the image.")
