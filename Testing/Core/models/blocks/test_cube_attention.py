@@ -1,0 +1,71 @@
+"""The attention that skips the padding against one that attends to each padding token, with padding and without."""
+
+import pytest
+import torch
+
+from inference_core.evaluation.plain_sam_med3d import PlainCubeAttention, compare_encoder_forms
+from inference_core.models.blocks.cube_attention import CubeAttention
+from inference_core.models.sam_med3d_network import SamMed3DConfig
+
+GRIDS = [
+    pytest.param((4, 4, 4), 14, id="one window, padded on all axes"),
+    pytest.param((6, 6, 6), 4, id="two windows an axis, the last padded"),
+    pytest.param((4, 4, 4), 4, id="no padding"),
+    pytest.param((8, 4, 4), 4, id="two windows without padding"),
+    pytest.param((4, 4, 3), 4, id="padded on the last axis only"),
+    pytest.param((4, 3, 4), 4, id="padded on the middle axis only"),
+    pytest.param((3, 4, 4), 4, id="padded on the first axis only"),
+    pytest.param((2, 5, 7), 4, id="unequal axes"),
+]
+
+
+@pytest.fixture
+def a_pair_of_forms():
+    def make(side):
+        torch.manual_seed(side)
+        fast, plain = (form(24, heads=3, side=side) for form in (CubeAttention, PlainCubeAttention))
+        for parameter in fast.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+        plain.load_state_dict(fast.state_dict())
+        return fast, plain
+
+    return make
+
+
+@pytest.mark.parametrize(("shape", "side"), GRIDS)
+def test_both_forms_agree(a_pair_of_forms, shape, side):
+    fast, plain = a_pair_of_forms(side)
+    x = torch.randn(2, *shape, 24).double()
+    with torch.inference_mode():
+        assert (fast.double()(x) - plain.double()(x)).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize(("shape", "side"), GRIDS)
+def test_both_forms_have_the_same_gradients(a_pair_of_forms, shape, side):
+    x, weight = torch.randn(1, *shape, 24), torch.randn(1, *shape, 24)
+    gradients = []
+    for form in a_pair_of_forms(side):
+        loss = (form.double()(x.double()) * weight.double()).sum()
+        gradients.append(torch.autograd.grad(loss, tuple(form.parameters())))
+    for fast, plain in zip(*gradients, strict=True):
+        assert torch.isfinite(fast).all()
+        assert torch.allclose(fast, plain, rtol=1e-6, atol=1e-8)
+
+
+def test_padding_takes_part_in_the_softmax(a_pair_of_forms):
+    """The official weights expect it: masking it would be another network."""
+    fast, _ = a_pair_of_forms(14)
+    centre = slice(14 - 4, 14 + 3)
+    unpadded = CubeAttention(24, heads=3, side=4)
+    state = {name: value[centre] if "rel_pos" in name else value for name, value in fast.state_dict().items()}
+    unpadded.load_state_dict(state)
+    x = torch.randn(1, 4, 4, 4, 24)
+    with torch.inference_mode():
+        assert (fast(x) - unpadded(x)).abs().max() > 0.1
+
+
+def test_the_shortcut_takes_at_most_a_third_of_the_plain_encoders_time():
+    config = SamMed3DConfig(image_size=64, width=96, depth=3, heads=6, global_blocks=(2,), prompt_width=48)
+    forms = compare_encoder_forms(config, repeats=2)
+    assert forms.largest_difference < 5e-5 * forms.embedding_std
+    assert forms.ratio < 1 / 3

@@ -1,0 +1,107 @@
+"""What every registered model promises, whatever its family. A model whose weights are not installed is skipped."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inference_core.geometry.grid import Grid
+from inference_core.models.interface import PromptableModel, WindowImage
+from inference_core.models.registry import all_specs, load_model
+from inference_core.models.spec import PromptKind
+from inference_core.models.store import installed_path
+from inference_core.prompts.encoding import WindowPrompts
+
+NO_BOXES = np.zeros((0, 8, 3))
+
+
+@pytest.fixture(scope="module", params=all_specs(), ids=lambda spec: spec.name)
+def a_model(request, the_sam_med3d_references) -> PromptableModel:
+    stand_ins = {"sam_med3d": the_sam_med3d_references / "small.safetensors"}
+    weights = stand_ins.get(request.param.name) or installed_path(request.param)
+    if weights is None:
+        pytest.skip(f"the weights of {request.param.name} are not installed")
+    return load_model(request.param.name, weights=weights, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def a_window(a_model):
+    """A bright ball, off the centre, in a noisy left-handed window."""
+    shape, spacing = a_model.spec.window.shape, a_model.spec.window.spacings[0]
+    affine = np.diag([-spacing, spacing, spacing, 1.0])
+    distance = np.linalg.norm(np.indices(shape).T - np.array(shape) * (0.4, 0.5, 0.6), axis=-1).T
+    noise = np.random.default_rng(0).normal(100, 10, shape)
+    return WindowImage((noise + 80 * (distance < shape[0] / 8)).astype(np.float32), Grid(shape, affine))
+
+
+@pytest.fixture(scope="module")
+def an_embedding(a_model, a_window):
+    return a_model.encode(a_window)
+
+
+@pytest.fixture
+def a_click(a_window):
+    return WindowPrompts(np.array([np.array(a_window.array.shape) * (0.4, 0.5, 0.6)]), np.array([1]), NO_BOXES)
+
+
+def test_a_model_knows_its_spec_and_device(a_model):
+    assert a_model.spec.name in {spec.name for spec in all_specs()}
+    assert a_model.device == "cpu"
+
+
+def test_an_embedding_keeps_its_window_and_tells_its_size(an_embedding, a_window):
+    assert an_embedding.grid == a_window.grid
+    assert an_embedding.nbytes == sum(t.numel() * t.element_size() for t in an_embedding.tensors.values()) > 0
+    assert all(torch.isfinite(tensor).all() for tensor in an_embedding.tensors.values())
+
+
+def test_a_click_gives_finite_logits_over_the_whole_window(a_model, an_embedding, a_click):
+    decoded = a_model.decode(an_embedding, a_click, None)
+    assert decoded.low_res_logits.dtype == np.float32
+    assert np.isfinite(decoded.low_res_logits).all()
+    ratios = {n / m for n, m in zip(an_embedding.grid.shape, decoded.low_res_logits.shape, strict=True)}
+    assert len(ratios) == 1
+    assert decoded.quality is None or 0 <= decoded.quality <= 1
+
+
+def test_decoding_twice_gives_the_same_and_leaves_its_inputs_alone(a_model, an_embedding, a_click):
+    before = {name: tensor.clone() for name, tensor in an_embedding.tensors.items()}
+    first = a_model.decode(an_embedding, a_click, None)
+    prior = first.low_res_logits.copy()
+    a_model.decode(an_embedding, a_click, first.low_res_logits)
+    assert np.array_equal(first.low_res_logits, prior)
+    assert np.array_equal(a_model.decode(an_embedding, a_click, None).low_res_logits, prior)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in an_embedding.tensors.items())
+
+
+def test_encoding_leaves_the_window_alone(a_model, a_window):
+    before = a_window.array.copy()
+    a_model.encode(a_window)
+    assert np.array_equal(a_window.array, before)
+
+
+def test_every_prompt_moves_the_logits(a_model, an_embedding, a_click):
+    first = a_model.decode(an_embedding, a_click, None).low_res_logits
+    more = WindowPrompts(np.vstack([a_click.points, [[6.0, 7.0, 8.0]]]), np.array([1, 0]), NO_BOXES)
+    changed = {"prior": a_model.decode(an_embedding, a_click, first).low_res_logits}
+    if PromptKind.NEGATIVE_CLICK in a_model.spec.prompt_kinds:
+        changed["negative click"] = a_model.decode(an_embedding, more, None).low_res_logits
+        changed["its sign"] = a_model.decode(an_embedding, replace(more, labels=np.array([1, 1])), None).low_res_logits
+        assert not np.array_equal(changed["negative click"], changed["its sign"])
+    assert [name for name, logits in changed.items() if np.array_equal(logits, first)] == []
+
+
+def test_a_mask_alone_can_be_refined(a_model, an_embedding, a_click):
+    if PromptKind.MASK not in a_model.spec.prompt_kinds:
+        pytest.skip("the model takes no mask")
+    prior = a_model.decode(an_embedding, a_click, None).low_res_logits
+    none = WindowPrompts(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), NO_BOXES)
+    assert np.isfinite(a_model.decode(an_embedding, none, prior).low_res_logits).all()
+
+
+def test_a_box_alone_gives_logits(a_model, an_embedding, a_click):
+    corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)])
+    boxes = (a_click.points[0] - 8 + 16 * corners)[None]
+    prompts = WindowPrompts(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), boxes)
+    assert np.isfinite(a_model.decode(an_embedding, prompts, None).low_res_logits).all()

@@ -1,0 +1,1 @@
+"""Model families: one file each over shared blocks, found through the registry. `spec` and `registry` need no torch."""

@@ -1,0 +1,73 @@
+"""The one interface that every model family offers: encode a window once, decode it for every change of the prompts.
+
+Legend: B batch, C channels, D H W the window's (i, j, k) axes, d h w the same at the decoder's resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inference_core.geometry.grid import Grid
+from inference_core.models.spec import ModelSpec
+from inference_core.prompts.encoding import WindowPrompts
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class WindowImage:
+    """Voxels of one window as they are in the volume, float32 (D, H, W), and where the window lies."""
+
+    array: Float32
+    grid: Grid
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """What an encoder keeps of a window: named tensors on the model's device, and where the window lies."""
+
+    tensors: dict[str, Tensor]
+    grid: Grid
+
+    @property
+    def nbytes(self) -> int:
+        """Memory the tensors take."""
+        return sum(tensor.element_size() * tensor.nelement() for tensor in self.tensors.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Low-res logits float32 (d, h, w) covering the whole window edge to edge, and the predicted quality (IoU, 0..1).
+
+    `quality` is None where the model has no trained quality head.
+    """
+
+    low_res_logits: Float32
+    quality: float | None
+
+
+class PromptableModel(Protocol):
+    """A loaded model on a device. Not thread-safe: all calls come from one thread."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The registry entry this model was built from."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The torch device the model runs on."""
+        ...
+
+    def encode(self, window: WindowImage) -> Embedding:
+        """Encode raw voxels; the family's intensity rule is applied here."""
+        ...
+
+    def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:
+        """Decode a mask; `prior` are the previous low-res logits (d, h, w) in the same window, or None at first."""
+        ...

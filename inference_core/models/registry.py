@@ -1,0 +1,76 @@
+"""The list of models, and the one way to load one. Importing this file loads no torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference_core.errors import ModelError
+from inference_core.models.spec import Checkpoint, IntensityRule, ModelSpec, Padding, PromptKind, WindowSpec
+
+if TYPE_CHECKING:
+    from inference_core.models.interface import PromptableModel
+
+_CLICKS = frozenset({PromptKind.POSITIVE_CLICK, PromptKind.NEGATIVE_CLICK})
+
+_SPECS = (
+    ModelSpec(
+        name="sam3d_lite",
+        title="SAM3D lite",
+        builder="inference_core.models.sam3d_lite:build",
+        window=WindowSpec((64, 64, 64), (0.75, 1.2, 1.9, 3.0, 4.8), Padding.REFLECT, any_spacing=True),
+        intensity=IntensityRule.LOCAL_AND_GLOBAL,
+        prompt_kinds=_CLICKS | {PromptKind.BOX, PromptKind.MASK},
+        checkpoint=Checkpoint(url=None, filename="sam3d_lite.safetensors", bundled=True),
+        licence="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",
+        paper="none; see Resources/Models/sam3d_lite.md",
+    ),
+    ModelSpec(
+        name="sam_med3d",
+        title="SAM-Med3D turbo",
+        builder="inference_core.models.sam_med3d:build",
+        window=WindowSpec((128, 128, 128), (1.5,), Padding.ZERO),
+        intensity=IntensityRule.FOREGROUND_ZSCORE,
+        prompt_kinds=_CLICKS | {PromptKind.MASK},
+        checkpoint=Checkpoint(
+            url="https://huggingface.co/blueyo0/SAM-Med3D/resolve/main/sam_med3d_turbo.pth",
+            filename="sam_med3d_turbo.pth",
+            size_bytes=402_000_000,
+        ),
+        licence="Apache-2.0",
+        paper="Wang et al., SAM-Med3D, arXiv:2310.15161",
+    ),
+)
+
+DEFAULT_MODEL = "sam3d_lite"
+
+
+def all_specs() -> tuple[ModelSpec, ...]:
+    """Every registered model, the default first."""
+    return _SPECS
+
+
+def get_spec(name: str) -> ModelSpec:
+    """The spec of a model.
+
+    Raises:
+        ModelError: there is no model of this name.
+    """
+    for spec in _SPECS:
+        if spec.name == name:
+            return spec
+    raise ModelError(f"There is no model '{name}'; choose one of {', '.join(spec.name for spec in _SPECS)}.")
+
+
+def load_model(name: str, *, weights: Path, device: str) -> PromptableModel:
+    """Build a model from a weights file on a torch device.
+
+    Raises:
+        ModelError: there is no model of this name.
+        CheckpointError: the file does not fit the model.
+    """
+    spec = get_spec(name)
+    module, function = spec.builder.split(":")
+    model: PromptableModel = getattr(import_module(module), function)(spec, weights, device)
+    return model

@@ -1,0 +1,69 @@
+"""Where weights live: bundled ones in Resources/Models, fetched ones in a folder of the user's. No torch here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from inference_core.errors import ModelError
+from inference_core.models.spec import ModelSpec
+
+FOLDER_VARIABLE = "SAM3DSEGMENT_MODELS"
+
+
+def resources_dir() -> Path | None:
+    """The project's Resources folder, or None where the package was installed without it.
+
+    In the source tree it lies beside the package, in an installed extension one level away: the nearest one above wins.
+    """
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "Resources" / "Models").is_dir():
+            return folder / "Resources"
+    return None
+
+
+def models_dir() -> Path:
+    """The folder for fetched weights: `SAM3DSEGMENT_MODELS` where set, else the platform's place for a user's data.
+
+    It need not exist.
+    """
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen).expanduser() if chosen else _user_data_dir() / "SAM3DSegment" / "models"
+
+
+def installed_path(spec: ModelSpec) -> Path | None:
+    """The weights file of a model, or None when it is not on this computer. A user's copy goes before a bundled one."""
+    folders = [models_dir()]
+    resources = resources_dir()
+    if spec.checkpoint.bundled and resources is not None:
+        folders.append(resources / "Models")
+    return next((path for folder in folders if (path := folder / spec.checkpoint.filename).is_file()), None)
+
+
+def require_installed(spec: ModelSpec) -> Path:
+    """The weights file of a model.
+
+    Raises:
+        ModelError: it is not on this computer.
+    """
+    path = installed_path(spec)
+    if path is not None:
+        return path
+    if spec.checkpoint.bundled:
+        raise ModelError(
+            f"{spec.title} belongs to this package but '{spec.checkpoint.filename}' is missing from Resources/Models; "
+            f"install the package again or put the file into '{models_dir()}'."
+        )
+    raise ModelError(
+        f"{spec.title} is not installed; run `python -m inference_core download {spec.name}`, "
+        f"with `--from FILE` if you have '{spec.checkpoint.filename}' already."
+    )
+
+
+def _user_data_dir() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
