@@ -1,0 +1,28 @@
+"""Opening a model: find its weights, check them, put it on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from inference_core.engine.device import choose_device
+from inference_core.models.interface import PromptableModel
+from inference_core.models.registry import get_spec, load_model
+from inference_core.models.store import require_installed
+from inference_core.models.weights import verify_sha256
+
+
+def open_model(name: str, *, device: str = "auto", weights: Path | None = None) -> PromptableModel:
+    """Load a model by name, from its installed weights or from a file of the user's own.
+
+    Installed weights are checked against their published sha256, where there is one, before they are read.
+
+    Raises:
+        ModelError: there is no such model, or its weights are not installed.
+        CheckpointError: the file is damaged or belongs to another model.
+        DeviceError: the device is absent.
+    """
+    spec = get_spec(name)
+    path = weights or require_installed(spec)
+    if weights is None and spec.checkpoint.sha256:
+        verify_sha256(path, spec.checkpoint.sha256)
+    return load_model(name, weights=path, device=choose_device(device))

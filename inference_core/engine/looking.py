@@ -1,0 +1,256 @@
+"""From one set of prompts to the next: which windows to look through, and what the model sees in them.
+
+A look is a pure function of the look before it and of the prompts so far. A session therefore replays the prompts of a
+set one after another, as they would have been clicked, and keeps what each prefix gave: undo is exact, and moving an
+earlier prompt decodes only from there on, in windows whose embeddings are still cached.
+
+Prompts too far apart for one window are looked at in parts; the answer is the union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.engine.cache import EmbeddingCache
+from inference_core.engine.windows import candidate_windows, grown, holds, tiles_over, touched_faces
+from inference_core.geometry.grid import Float, Grid
+from inference_core.geometry.sampling import lay_onto, rescaled, sample_window
+from inference_core.geometry.volume import Volume
+from inference_core.models.interface import Decoded, Embedding, Float32, PromptableModel, WindowImage
+from inference_core.models.spec import Padding
+from inference_core.prompts.encoding import encode_prompts
+from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
+
+Notify = Callable[[str, float], None]
+FAR_OUTSIDE = -20.0
+_TOUCHING_SCORE = 0.6
+_LEAST_GROWN_QUALITY = 0.6
+_REFINE_BEYOND = 3.0
+_MOST_TILES = 27
+_INITIAL_LOGIT = 4.0
+_SAME_BELOW = 0.005
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Low-res logits over a window."""
+
+    window: Grid
+    logits: Float32
+    quality: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A finer layer on the boundary, and the coarse mask (16, 16, 16) under it that it was decoded from."""
+
+    layer: Layer
+    under: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one group of prompts led to: the chosen layer, the other scales, and finer tiles along the boundary."""
+
+    prompts: PromptSet
+    base: Layer
+    scales: tuple[Layer, ...] = ()
+    tiles: tuple[Tile, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The base and its tiles."""
+        return (self.base, *(tile.layer for tile in self.tiles))
+
+
+Look = tuple[Part, ...]
+
+
+@dataclass
+class Clock:
+    """Seconds spent encoding and decoding since it was made."""
+
+    encode: float = 0.0
+    decode: float = 0.0
+
+
+class Looker:
+    """Looks at one volume with one model; embeddings come from a cache."""
+
+    def __init__(
+        self, volume: Volume, model: PromptableModel, cache: EmbeddingCache, *, refine: bool = True, notify: Notify
+    ) -> None:
+        self.volume, self.model, self.cache = volume, model, cache
+        self.refine, self.notify = refine, notify
+        self.clock = Clock()
+
+    def start(self, mask: Volume) -> Look:
+        """The look that an initial mask stands for; nothing is encoded yet."""
+        prompts = PromptSet(initial_mask=mask)
+        (window,) = candidate_windows(prompts, self.model.spec.window, self.volume.grid)
+        inside = lay_onto((mask.array != 0).astype(np.float32), mask.grid, window, outside=0.0)
+        return (Part(prompts, Layer(window, _INITIAL_LOGIT * (2 * inside - 1))),)
+
+    def next(self, look: Look, prompt: Prompt) -> Look:
+        """Look again after one more prompt."""
+        joined = self._part_for(look, prompt)
+        if joined is None:
+            return (*look, self._finished(self._first(PromptSet((prompt,)))))
+        return tuple(
+            self._finished(self._again(part, prompt)) if self._concerns(part, prompt, part is joined) else part
+            for part in look
+        )
+
+    def _part_for(self, look: Look, prompt: Prompt) -> Part | None:
+        """The part a prompt belongs to: the nearest whose window can hold it too; None starts a new one."""
+        if isinstance(prompt, Click) and not prompt.positive:
+            return min(look, key=lambda part: part.base.window.distance_outside(prompt.ras), default=None)
+        reachable = [part for part in look if self._window_for(part, part.prompts.with_(prompt)) is not None]
+        point = _place_of(prompt)
+        return min(reachable, key=lambda part: part.base.window.distance_outside(point), default=None)
+
+    @staticmethod
+    def _concerns(part: Part, prompt: Prompt, joined: bool) -> bool:
+        if joined or not isinstance(prompt, Click) or prompt.positive:
+            return joined
+        return part.base.window.contains(prompt.ras)
+
+    def _first(self, prompts: PromptSet) -> Part:
+        windows = candidate_windows(prompts, self.model.spec.window, self.volume.grid)
+        scales = tuple(self._decode(prompts, window, None, step=(n, len(windows))) for n, window in enumerate(windows))
+        return Part(prompts, self._best(scales), scales)
+
+    def _again(self, part: Part, prompt: Prompt) -> Part:
+        prompts = part.prompts.with_(prompt)
+        window = self._window_for(part, prompts)
+        if isinstance(prompt, BoxPrompt) or window is None:
+            (window,) = candidate_windows(prompts, self.model.spec.window, self.volume.grid)[-1:]
+        base = self._decode(prompts, window, self._prior(part.base, window))
+        return replace(part, prompts=prompts, base=base)
+
+    def _window_for(self, part: Part, prompts: PromptSet) -> Grid | None:
+        """The part's window if it holds the prompts, else the next of its scales that does, else a nominal one."""
+        if holds(part.base.window, prompts):
+            return part.base.window
+        wider = [layer.window for layer in part.scales if layer.window.spacing > part.base.window.spacing]
+        held = next((window for window in wider if holds(window, prompts)), None)
+        if held is not None:
+            return held
+        window = candidate_windows(prompts, self.model.spec.window, self.volume.grid)[0]
+        return window if window.spacing[0] <= self.model.spec.window.spacings[-1] * 1.01 else None
+
+    def _best(self, scales: tuple[Layer, ...]) -> Layer:
+        return max(scales, key=self._score)
+
+    def _score(self, layer: Layer) -> float:
+        touching = touched_faces(layer.logits > 0, layer.window, self.volume.grid)
+        return (layer.quality or 0.0) * (_TOUCHING_SCORE if touching else 1.0)
+
+    def _finished(self, part: Part) -> Part:
+        part = self._grown(part)
+        return replace(part, tiles=self._tiles(part)) if self.refine else part
+
+    def _grown(self, part: Part) -> Part:
+        """Widen the window while the mask runs into its faces, as long as the model does not lose its confidence."""
+        spec = self.model.spec.window
+        while touched_faces(part.base.logits > 0, part.base.window, self.volume.grid):
+            window = grown(part.base.window, spec, _centre_of(part.base), part.prompts)
+            if window is None or part.prompts.boxes:
+                break
+            wider = self._decode(part.prompts, window, self._prior(part.base, window))
+            before, after = part.base.quality, wider.quality
+            if not (wider.logits > 0).any():
+                break
+            if before is not None and after is not None and after < _LEAST_GROWN_QUALITY * before:
+                break
+            part = replace(part, base=wider)
+        return part
+
+    def _tiles(self, part: Part) -> tuple[Tile, ...]:
+        """The boundary looked at again at the fine spacing, where the base window is much coarser than the voxels."""
+        base = part.base
+        fine = max(self.model.spec.window.spacings[0], self.volume.grid.voxel_volume_mm3 ** (1 / 3))
+        if base.window.spacing[0] < _REFINE_BEYOND * fine or not (base.logits > 0).any():
+            return ()
+        under = {window: _coarse_mask(base, window) for window in self._tile_windows(part, fine)}
+        crossed = {window: mask for window, mask in under.items() if mask.any() and not mask.all()}
+        if len(crossed) > _MOST_TILES:
+            return ()
+        earlier = {tile.layer.window: tile for tile in part.tiles}
+        steps = [(n, len(crossed)) for n in range(len(crossed))]
+        return tuple(
+            self._tile(part, window, mask, earlier.get(window), step=step)
+            for (window, mask), step in zip(crossed.items(), steps, strict=True)
+        )
+
+    def _tile_windows(self, part: Part, fine: float) -> tuple[Grid, ...]:
+        """Tiles over the mask; those there already are kept as long as they cover it, since they are encoded."""
+        inside = part.base.logits > 0
+        scale = np.asarray(part.base.window.shape) / np.asarray(inside.shape)
+        voxels = (np.argwhere(inside) + 0.5) * scale - 0.5
+        kept = tuple(tile.layer.window for tile in part.tiles)
+        if kept and all(any(window.contains(point) for window in kept) for point in _outermost(part.base, voxels)):
+            return kept
+        spacing = max(fine, part.base.window.spacing[0] / 2)
+        return tiles_over(voxels.min(axis=0), voxels.max(axis=0), part.base.window, spacing=spacing)
+
+    def _tile(
+        self, part: Part, window: Grid, under: NDArray[np.bool_], earlier: Tile | None, *, step: tuple[int, int]
+    ) -> Tile:
+        point = _place_of(part.prompts.prompts[-1])
+        if earlier is not None and (earlier.under != under).mean() < _SAME_BELOW and not window.contains(point):
+            return earlier
+        return Tile(self._decode(part.prompts, window, self._prior(part.base, window), step=step), under)
+
+    def _prior(self, layer: Layer, window: Grid) -> Float32:
+        if window == layer.window:
+            return layer.logits
+        target = window if layer.logits.shape == layer.window.shape else rescaled(window, layer.logits.shape)
+        return lay_onto(layer.logits, layer.window, target, outside=-_INITIAL_LOGIT)
+
+    def _decode(
+        self, prompts: PromptSet, window: Grid, prior: Float32 | None, *, step: tuple[int, int] = (0, 1)
+    ) -> Layer:
+        embedding = self._embedding(window, step=step)
+        started = perf_counter()
+        decoded: Decoded = self.model.decode(embedding, encode_prompts(prompts, window), prior)
+        self.clock.decode += perf_counter() - started
+        return Layer(window, decoded.low_res_logits, decoded.quality)
+
+    def _embedding(self, window: Grid, *, step: tuple[int, int]) -> Embedding:
+        embedding = self.cache.get(window)
+        if embedding is None:
+            self.notify("encoding", step[0] / step[1])
+            started = perf_counter()
+            reflect = self.model.spec.window.padding is Padding.REFLECT
+            image = sample_window(self.volume, window, reflect=reflect)
+            embedding = self.model.encode(WindowImage(image, window))
+            self.cache.put(embedding)
+            self.clock.encode += perf_counter() - started
+        self.notify("decoding", step[0] / step[1])
+        return embedding
+
+
+def _place_of(prompt: Prompt) -> Float:
+    return np.asarray(prompt.ras) if isinstance(prompt, Click) else prompt.box.centre
+
+
+def _centre_of(layer: Layer) -> Float:
+    voxels = np.argwhere(layer.logits > 0)
+    return rescaled(layer.window, layer.logits.shape).to_ras((voxels.min(axis=0) + voxels.max(axis=0)) / 2)
+
+
+def _coarse_mask(base: Layer, tile: Grid) -> NDArray[np.bool_]:
+    small = rescaled(tile, (16, 16, 16))
+    return np.asarray(lay_onto(base.logits, base.window, small, outside=FAR_OUTSIDE) > 0)
+
+
+def _outermost(base: Layer, voxels: Float) -> Float:
+    """The first and last of some window voxels along each axis, in RAS mm."""
+    ends = [voxels[pick(voxels[:, axis])] for axis in range(3) for pick in (np.argmin, np.argmax)]
+    return base.window.to_ras(np.array(ends))

@@ -1,0 +1,118 @@
+"""Convolution blocks without activation statistics: fast in channels-last on a CPU, the same at any batch size."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class ScaledConv3d(nn.Conv3d):
+    """A convolution whose kernels are standardised and scaled by a learned gain (Brock et al. 2021, NFNets, eq. 1).
+
+    It keeps activations at unit variance, so no normalisation layer has to read them.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, padding=(kernel - 1) // 2)
+        self.gain = nn.Parameter(torch.ones(outputs, 1, 1, 1, 1))
+        self.fan_in = inputs * kernel**3
+        self.folded: Tensor | None = None
+
+    def standardised(self) -> Tensor:
+        """The kernels as they are applied."""
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3, 4), keepdim=True, unbiased=False)
+        return (self.weight - mean) * (self.gain * torch.rsqrt(variance * self.fan_in + 1e-4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.standardised() if self.folded is None else self.folded
+        return conv3d(x, weight, self.bias, self)
+
+
+class PlainConv3d(nn.Conv3d):
+    """A convolution as it is, except that a batch of one is as fast on a CPU as a batch of many."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv3d(x, self.weight, self.bias, self)
+
+
+def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, layer: nn.Conv3d) -> Tensor:
+    """Convolve by oneDNN whenever it is there.
+
+    PyTorch sends small 3D convolutions of batch 1 to a plain loop that was measured ten times slower than oneDNN.
+    """
+    if x.device.type == "cpu" and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available():
+        result: Tensor = torch.ops.aten.mkldnn_convolution(
+            x, weight, bias, layer.padding, layer.stride, layer.dilation, layer.groups
+        )
+        return result
+    return F.conv3d(x, weight, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def channels_last(network: Network) -> Network:
+    """Lay 5D weights out channels-last in place, the layout in which oneDNN was measured twice as fast."""
+    for parameter in network.parameters():
+        if parameter.ndim == 5:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return network
+
+
+def fold_for_inference(network: nn.Module) -> None:
+    """Standardise all kernels once, in place of at every call; the network must not be trained afterwards."""
+    for layer in network.modules():
+        if isinstance(layer, ScaledConv3d):
+            weight = layer.standardised().detach()
+            layer.folded = weight.contiguous(memory_format=torch.channels_last_3d)
+
+
+class ResidualBlock(nn.Module):
+    """x + a * conv(silu(conv(silu(x)))), with a learned per-channel `a` that starts small."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = ScaledConv3d(channels, channels, 3)
+        self.second = ScaledConv3d(channels, channels, 3)
+        self.scale = nn.Parameter(torch.full((1, channels, 1, 1, 1), 0.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # 1.79 is 1/std of silu of a unit normal: the activation keeps unit variance.
+        inner: Tensor = self.second(1.79 * F.silu(self.first(1.79 * F.silu(x))))
+        return x + self.scale * inner
+
+
+class TransformerBlock(nn.Module):
+    """A pre-norm transformer block over tokens (B, N, C)."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.project = nn.Linear(channels, channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        batch, count, channels = tokens.shape
+        qkv = self.qkv(self.norm1(tokens)).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        tokens = tokens + self.project(attended.transpose(1, 2).reshape(batch, count, channels))
+        mixed: Tensor = self.mlp(self.norm2(tokens))
+        return tokens + mixed
+
+
+def space_to_depth(x: Tensor) -> Tensor:
+    """(B, C, D, H, W) to (B, 8C, D/2, H/2, W/2): each 2x2x2 cube becomes channels."""
+    b, c, d, h, w = x.shape
+    cubes = x.reshape(b, c, d // 2, 2, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return cubes.reshape(b, 8 * c, d // 2, h // 2, w // 2).contiguous(memory_format=torch.channels_last_3d)
+
+
+def depth_to_space(x: Tensor) -> Tensor:
+    """(B, 8C, d, h, w) to (B, C, 2d, 2h, 2w): the inverse of `space_to_depth`."""
+    b, c, d, h, w = x.shape
+    cubes = x.reshape(b, c // 8, 2, 2, 2, d, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return cubes.reshape(b, c // 8, 2 * d, 2 * h, 2 * w)
