@@ -1,0 +1,30 @@
+"""What a training run is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Budget, data mixture and optimiser of one run.
+
+    `stages` are (share of the budget, window size in voxels, batch); small windows first, since they train faster and
+    the network is convolutional. Shares of the three kinds of sample: `labelled`, `inserted` (an artificial lesion in
+    real tissue), the rest synthetic.
+    """
+
+    minutes: float
+    output: Path
+    sarcoma: Path | None = None
+    start_from: Path | None = None
+    stages: tuple[tuple[float, int, int], ...] = ((0.3, 32, 8), (0.45, 48, 6), (0.25, 64, 4))
+    labelled: float = 0.45
+    inserted: float = 0.15
+    box_share: float = 0.3
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    ema_decay: float = 0.998
+    workers: int = 1
+    seed: int = 0

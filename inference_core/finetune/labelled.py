@@ -1,0 +1,109 @@
+"""Windows cut at random from labelled volumes: any scale, any orientation, the target anywhere in the window.
+
+The sarcoma training images are themselves cropped around the tumour; windows that reach beyond the crop are mirrored,
+as they are at inference, so that the crop's edge tells nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from inference_core.finetune.synthetic import Array, Sample, smooth_noise
+from inference_core.geometry.files import read_volume
+from inference_core.geometry.grid import Float, Grid, isotropic_grid
+from inference_core.geometry.sampling import sample_window
+from inference_core.geometry.volume import Volume
+
+SPACING_RANGE_MM = (0.75, 5.0)
+_SHARES = {"CT": 3, "MR": 2}
+_HELD_OUT = ("003", "007", "016", "018", "022", "029", "035", "038", "043", "046")
+HELD_OUT_SARCOMA_PATIENTS = frozenset(f"STS_{number}" for number in _HELD_OUT)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledVolume:
+    """An image and its target on the same grid; `interior_ras` (n, 3) are target points to centre windows on."""
+
+    image: Volume
+    target: Volume
+    interior_ras: Float
+    diameter_mm: float
+
+    @classmethod
+    def read(cls, image: Path, label: Path) -> LabelledVolume:
+        """Read an image and a label map (non-zero is target)."""
+        volume, labels = read_volume(image), read_volume(label)
+        mask = np.ascontiguousarray(labels.array > 0)
+        depth = ndi.distance_transform_edt(mask, sampling=volume.grid.spacing)
+        interior = np.argwhere(depth >= 0.4 * depth.max())[::7]
+        diameter = 2 * (3 * mask.sum() * volume.grid.voxel_volume_mm3 / (4 * np.pi)) ** (1 / 3)
+        target = Volume(mask.astype(np.uint8), volume.grid, volume.name)
+        return cls(volume, target, volume.grid.to_ras(interior), float(diameter))
+
+
+def sarcoma_training_set(folder: Path) -> list[LabelledVolume]:
+    """All images of the sarcoma patients that are not held out for testing.
+
+    CT and MR come up more often than PET (3, 2 and 1 times): their tumours are the harder and the commoner task.
+    """
+    found = []
+    for patient in sorted(folder.glob("STS_*")):
+        if patient.name in HELD_OUT_SARCOMA_PATIENTS:
+            continue
+        for image in sorted(patient.glob("*_image.nii.gz")):
+            case = LabelledVolume.read(image, image.with_name(image.name.replace("_image", "_label")))
+            found += [case] * _SHARES.get(image.name[:2], 1)
+    return found
+
+
+def labelled_sample(rng: np.random.Generator, volumes: Sequence[LabelledVolume], size: int) -> Sample:
+    """A window around a random place of a random target, from much smaller than the target to much larger."""
+    while True:
+        case = volumes[int(rng.integers(len(volumes)))]
+        ratio = np.exp(rng.uniform(np.log(0.8), np.log(6.0)))
+        spacing = float(np.clip(ratio * case.diameter_mm / size, *SPACING_RANGE_MM))
+        centre = case.interior_ras[int(rng.integers(len(case.interior_ras)))]
+        centre = centre + rng.uniform(-0.3, 0.3, 3) * size * spacing
+        window = random_window(rng, centre, size=size, spacing=spacing)
+        target = sample_window(case.target, window, reflect=False) > 0.5
+        if target.sum() >= 20 and target.mean() < 0.8:
+            return Sample(sample_window(case.image, window, reflect=True), np.asarray(target))
+
+
+def background_window(rng: np.random.Generator, volumes: Sequence[LabelledVolume], size: int) -> Array:
+    """A window of real tissue anywhere in a random volume."""
+    case = volumes[int(rng.integers(len(volumes)))]
+    centre = case.image.grid.to_ras(rng.uniform(0.2, 0.8, 3) * np.asarray(case.image.grid.shape))
+    spacing = float(np.exp(rng.uniform(np.log(0.8), np.log(3.0))))
+    return sample_window(case.image, random_window(rng, centre, size=size, spacing=spacing), reflect=True)
+
+
+def random_window(rng: np.random.Generator, centre_ras: Float, *, size: int, spacing: float) -> Grid:
+    """A cubic window turned to a random axis order and up to 20 degrees off it; at times thinner along one axis."""
+    axes = np.eye(3)[:, rng.permutation(3)] * rng.choice([-1, 1], 3)
+    if rng.random() < 0.5:
+        tilt = np.linalg.qr(np.eye(3) + rng.uniform(-0.25, 0.25, (3, 3)))[0]
+        axes = axes @ (tilt * np.sign(np.diag(tilt)))
+    return isotropic_grid(centre_ras, shape=(size, size, size), spacing=spacing, axes=axes)
+
+
+def augmented(rng: np.random.Generator, image: Array) -> Array:
+    """The image as another scanner might show it: inverted, gamma-curved, shaded, blurred, noisy."""
+    low, high = np.percentile(image[::2, ::2, ::2], [0.5, 99.5])
+    unit = np.clip((image - low) / (high - low + 1e-6), -0.2, 1.2).astype(np.float32)
+    if rng.random() < 0.25:
+        unit = 1 - unit
+    if rng.random() < 0.5:
+        unit = np.sign(unit) * np.abs(unit) ** np.float32(np.exp(rng.uniform(-0.5, 0.5)))
+    if rng.random() < 0.4:
+        unit = unit * (1 + np.float32(rng.uniform(0, 0.25)) * smooth_noise(rng, image.shape[0], 3))
+    if rng.random() < 0.3:
+        unit = ndi.gaussian_filter(unit, rng.uniform(0, 1.5, 3))
+    if rng.random() < 0.5:
+        unit = unit + np.float32(rng.uniform(0, 0.08)) * rng.standard_normal(unit.shape, dtype=np.float32)
+    return np.asarray(unit, dtype=np.float32)

@@ -1,0 +1,152 @@
+"""The training loop of SAM3D lite: a time budget, simulated interaction, an averaged copy of the weights.
+
+Of the clicks simulated for a batch only the last, and half the time the first, are differentiated: the others only
+move the simulated user on, at a third of the cost.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from inference_core.finetune.checkpoint import save_training_state, save_weights
+from inference_core.finetune.config import TrainingConfig
+from inference_core.finetune.dataset import TrainingWindows
+from inference_core.finetune.interaction import SimulatedUser
+from inference_core.finetune.labelled import LabelledVolume, sarcoma_training_set
+from inference_core.finetune.losses import mask_loss, quality_loss
+from inference_core.models.blocks.conv3d import channels_last
+from inference_core.models.sam3d_lite import LiteConfig, LiteNetwork, normalise
+
+log = logging.getLogger(__name__)
+_REPORT_EVERY = 25
+_CLICK_SHARES = (0.25, 0.2, 0.2, 0.15, 0.12, 0.08)
+
+
+@dataclass
+class Progress:
+    """Where a run stands."""
+
+    started: float = field(default_factory=time.monotonic)
+    steps: int = 0
+    samples: int = 0
+    recent: list[tuple[float, float, float]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains one network within `config.minutes` and writes it, as fp16 safetensors, to `config.output`."""
+
+    def __init__(self, config: TrainingConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.rng = np.random.default_rng(config.seed)
+        self.network = channels_last(LiteNetwork(LiteConfig()))
+        if config.start_from:
+            self.network.load_state_dict(torch.load(config.start_from, weights_only=True)["network"])
+        self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.progress = Progress()
+
+    def run(self) -> None:
+        """Train through all stages; an interrupt keeps what was learnt."""
+        volumes = sarcoma_training_set(self.config.sarcoma) if self.config.sarcoma else []
+        log.info("%d labelled volumes, %.1f M parameters", len(volumes), _millions(self.network))
+        self.progress = Progress()
+        try:
+            until = 0.0
+            for share, size, batch in self.config.stages:
+                until += share
+                self._stage(volumes, until=until, size=size, batch=batch)
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        """Write the averaged weights and the state to go on from."""
+        save_weights(self.config.output, self.ema)
+        save_training_state(self.config.output.with_suffix(".state.pt"), self.network, self.ema)
+
+    def _stage(self, volumes: Sequence[LabelledVolume], *, until: float, size: int, batch: int) -> None:
+        windows = TrainingWindows(self.config, volumes, size=size)
+        stream: Iterator[list[Tensor]] = iter(
+            DataLoader(windows, batch_size=batch, num_workers=self.config.workers, prefetch_factor=4)
+        )
+        while (spent := self._spent()) < until:
+            self._set_rate(spent)
+            image, target = next(stream)
+            self.progress.recent.append(self._step(image, target))
+            self.progress.steps += 1
+            self.progress.samples += batch
+            if self.progress.steps % _REPORT_EVERY == 0:
+                self._report(size)
+            if self.progress.steps % (10 * _REPORT_EVERY) == 0:
+                self.save()
+
+    def _step(self, raw: Tensor, target: Tensor) -> tuple[float, float, float]:
+        image = normalise(raw).contiguous(memory_format=torch.channels_last_3d)
+        truth = target[:, None].float()
+        user = SimulatedUser(target, box_share=self.config.box_share, rng=self.rng)
+        clicks = 1 + int(self.rng.choice(len(_CLICK_SHARES), p=_CLICK_SHARES))
+        learn_first = clicks == 1 or self.rng.random() < 0.5
+        features = self.network.encoder(image)
+        loss, first, last = torch.zeros(()), 0.0, 0.0
+        for click in range(clicks):
+            learns = click == clicks - 1 or (click == 0 and learn_first)
+            with torch.set_grad_enabled(learns):
+                logits, quality = self.network.decoder(features, image, user.prompts())
+                if learns:
+                    loss = loss + mask_loss(logits, truth) + 0.2 * quality_loss(quality, logits, truth)
+            last = _dice(logits, truth)
+            first = last if click == 0 else first
+            if click < clicks - 1:
+                user.see(logits)
+        self._learn(loss)
+        return float(loss.detach()), first, last
+
+    def _learn(self, loss: Tensor) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        decay = min(self.config.ema_decay, (1 + self.progress.steps) / (10 + self.progress.steps))
+        for name, value in self.network.state_dict().items():
+            self.ema[name].lerp_(value, 1 - decay)
+
+    def _set_rate(self, spent: float) -> None:
+        warm = min(1.0, (self.progress.steps + 1) / 100)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, spent))))
+
+    def _spent(self) -> float:
+        return (time.monotonic() - self.progress.started) / (60 * self.config.minutes)
+
+    def _report(self, size: int) -> None:
+        loss, first, last = np.mean(self.progress.recent, axis=0)
+        self.progress.recent.clear()
+        line = {
+            "step": self.progress.steps, "samples": self.progress.samples, "window": size,
+            "minutes": round((time.monotonic() - self.progress.started) / 60, 1), "loss": round(float(loss), 3),
+            "dice_first": round(float(first), 3), "dice_last": round(float(last), 3),
+        }  # fmt: skip
+        log.info(json.dumps(line))
+
+
+@torch.no_grad()
+def _dice(logits: Tensor, truth: Tensor) -> float:
+    mask = (logits > 0).float()
+    both = (mask * truth).sum(dim=(1, 2, 3, 4))
+    return float((2 * both / (mask.sum(dim=(1, 2, 3, 4)) + truth.sum(dim=(1, 2, 3, 4))).clamp(min=1)).mean())
+
+
+def _millions(network: torch.nn.Module) -> float:
+    return sum(parameter.numel() for parameter in network.parameters()) / 1e6
