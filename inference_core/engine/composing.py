@@ -1,8 +1,8 @@
 """From low-res logits in windows to a mask on the volume's own voxels.
 
-Click consistency (on by default): where the logits contradict a click, they are raised or lowered around it, by a bump
-that falls off with distance and with difference in intensity from the clicked voxel, just far enough that the clicked
-voxel itself obeys. Voxels that look unlike it, or lie further than a few window voxels, keep the model's answer.
+Click consistency (on by default): where the logits contradict a click, they are drawn towards the click's sign around
+it, the less the further a voxel is and the less its intensity is like the clicked one's. The clicked voxel itself
+always obeys; voxels that look unlike it, or lie further than a few window voxels, keep the model's answer.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ _BASE_WEIGHT = 0.1
 _TAPER = 0.125
 _OBEY_MARGIN = 0.5
 _BUMP_WINDOW_VOXELS = 2.5
+_FIRM_LOGIT = 4.0
+_ALIKE_STD = 0.75
+_LEAST_SHARE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +175,8 @@ def _bump(
     spacing: tuple[float, float, float],
     voxels: NDArray[np.generic],
 ) -> None:
-    wanted = _OBEY_MARGIN if click.positive else -_OBEY_MARGIN
-    missing = wanted - float(logits[voxel])
-    if missing * wanted <= 0:
+    wanted = _FIRM_LOGIT if click.positive else -_FIRM_LOGIT
+    if float(logits[voxel]) * wanted > 0:
         return
     reach = [max(1, int(np.ceil(3 * radius / step))) for step in spacing]
     box = tuple(slice(max(0, v - r), v + r + 1) for v, r in zip(voxel, reach, strict=True))
@@ -185,7 +187,10 @@ def _bump(
     squared = sum(axis**2 for axis in np.ix_(*offsets))
     near = np.asarray(voxels[box], dtype=np.float32)
     unlike = (near - near[tuple(v - s.start for v, s in zip(voxel, box, strict=True))]) / (near.std() + 1e-6)
-    logits[box] += missing * np.exp(-squared / (2 * radius**2) - 0.5 * (unlike / 0.75) ** 2).astype(np.float32)
+    share = np.exp(-squared / (2 * radius**2) - 0.5 * (unlike / _ALIKE_STD) ** 2).astype(np.float32)
+    here = logits[box]
+    drawn = (1 - share) * np.clip(here, -_FIRM_LOGIT, _FIRM_LOGIT) + share * wanted
+    logits[box] = np.where(share > _LEAST_SHARE, drawn, here)
 
 
 def _clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -> NDArray[np.bool_]:
@@ -193,7 +198,7 @@ def _clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -
 
     points = [click.ras for click in prompts.clicks if click.positive] + [box.centre for box in prompts.boxes]
     image = sitk.GetImageFromArray(np.ascontiguousarray(mask.T, dtype=np.uint8))
-    pieces = sitk.GetArrayViewFromImage(sitk.ConnectedComponent(image, True)).T
+    pieces = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True)).T
     at = [np.floor(region.to_ijk(point) + 0.5).astype(int) for point in points]
     kept = {int(pieces[tuple(v)]) for v in at if _inside(v, region.shape)} - {0}
     if not kept or prompts.initial_mask is not None:

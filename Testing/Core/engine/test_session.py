@@ -1,0 +1,214 @@
+"""A session: answers, history, edits, and what it does not do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.scenes import spheres
+
+from inference_core.engine.composing import CutOptions
+from inference_core.engine.session import Session
+from inference_core.errors import Cancelled, PromptError, VolumeError
+from inference_core.geometry.box import Box3D
+from inference_core.geometry.volume import Volume
+from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
+
+
+@pytest.fixture
+def a_click(a_ball) -> Click:
+    return Click(tuple(a_ball[0]))
+
+
+@pytest.fixture
+def a_session(a_volume, a_model) -> Session:
+    return Session(a_volume, a_model)
+
+
+def truth(volume) -> np.ndarray:
+    return volume.array > 0.5
+
+
+def whole(prediction, volume) -> np.ndarray:
+    return prediction.mask.on(volume.grid.shape).astype(bool)
+
+
+def dice(a, b) -> float:
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def around(a_ball, count, *, share=0.6):
+    rng = np.random.default_rng(3)
+    directions = rng.standard_normal((count, 3))
+    return [a_ball[0] + share * a_ball[1] * d / np.linalg.norm(d) for d in directions]
+
+
+def test_a_click_on_a_ball_gives_the_ball(a_session, a_volume, a_click):
+    mask = whole(a_session.predict(PromptSet((a_click,))), a_volume)
+    assert dice(mask, truth(a_volume)) > 0.97
+
+
+def test_a_box_around_a_ball_gives_the_ball(a_session, a_volume, a_ball):
+    box = BoxPrompt(Box3D.aligned(a_ball[0], [2.2 * a_ball[1]] * 3))
+    assert dice(whole(a_session.predict(PromptSet((box,))), a_volume), truth(a_volume)) > 0.97
+
+
+def test_twenty_undos_and_twenty_redos_are_bit_identical(a_session, a_volume, a_ball):
+    prompts, masks = PromptSet(), []
+    for number, point in enumerate(around(a_ball, 20, share=1.05)):
+        prompts = prompts.with_(Click(tuple(point), positive=number % 3 != 1))
+        masks.append(whole(a_session.predict(prompts), a_volume))
+    for expected in reversed(masks[:-1]):
+        np.testing.assert_array_equal(whole(a_session.undo(), a_volume), expected)
+    assert a_session.undo() is None
+    assert not a_session.can_undo
+    for expected in masks:
+        np.testing.assert_array_equal(whole(a_session.redo(), a_volume), expected)
+    assert len({mask.tobytes() for mask in masks}) >= 8
+
+
+def test_a_new_answer_after_an_undo_forgets_what_was_undone(a_session, a_click, a_ball):
+    a_session.predict(PromptSet((a_click,)))
+    a_session.predict(PromptSet((a_click, Click(tuple(a_ball[0] + 3)))))
+    a_session.undo()
+    a_session.predict(PromptSet((a_click, Click(tuple(a_ball[0] - 3)))))
+    assert not a_session.can_redo
+
+
+def test_moving_an_earlier_click_decodes_from_the_cached_embedding(a_session, a_model, a_ball):
+    clicks = tuple(Click(tuple(point)) for point in around(a_ball, 3, share=0.3))
+    prompts = PromptSet(clicks)
+    a_session.predict(prompts)
+    encoded = len(a_model.encoded)
+    a_session.predict(prompts.moved(1, a_ball[0] + 2))
+    assert len(a_model.encoded) == encoded
+
+
+def test_the_answer_depends_on_the_prompts_and_not_on_how_they_were_reached(a_volume, a_model, a_ball):
+    clicks = tuple(Click(tuple(point)) for point in around(a_ball, 3, share=0.9))
+    wandering = Session(a_volume, a_model)
+    wandering.predict(PromptSet(clicks[:1]))
+    wandering.predict(PromptSet((clicks[0], clicks[2])))
+    wandering.undo()
+    wandering.predict(PromptSet(clicks).moved(2, a_ball[0]))
+    found = wandering.predict(PromptSet(clicks))
+    np.testing.assert_array_equal(
+        whole(found, a_volume), whole(Session(a_volume, a_model).predict(PromptSet(clicks)), a_volume)
+    )
+
+
+def test_the_threshold_recuts_without_the_model(a_session, a_model, a_volume, a_click):
+    before = whole(a_session.predict(PromptSet((a_click,))), a_volume)
+    work = (len(a_model.encoded), a_model.decoded)
+    smaller = a_session.set_threshold(2.0)
+    assert (len(a_model.encoded), a_model.decoded) == work
+    assert 0 < whole(smaller, a_volume).sum() < before.sum()
+    np.testing.assert_array_equal(whole(a_session.set_threshold(0.0), a_volume), before)
+
+
+def test_the_changed_extent_holds_every_voxel_that_changed_and_no_more(a_session, a_volume, a_click, a_ball):
+    first = a_session.predict(PromptSet((a_click,)))
+    outside = Click(tuple(a_ball[0] + np.array([a_ball[1] + 4, 0, 0])))
+    second = a_session.predict(PromptSet((a_click, outside)))
+    changed = np.argwhere(whole(first, a_volume) != whole(second, a_volume))
+    assert second.changed == (tuple(changed.min(axis=0)), tuple(changed.max(axis=0) + 1))
+    assert a_session.predict(PromptSet((a_click, outside))).changed is None
+
+
+@pytest.mark.parametrize(("bias", "positive"), [(-30.0, True), (30.0, False)])
+def test_a_clicked_voxel_obeys_its_click_whatever_the_model_says(a_volume, a_model, a_ball, bias, positive):
+    a_model.bias = bias
+    target = Click(tuple(a_ball[0]))
+    asked = Click(tuple(a_ball[0] + np.array([0, 0, 4.0])), positive)
+    mask = Session(a_volume, a_model).predict(PromptSet((target, asked))).mask
+    assert mask.at(a_volume.grid.voxel_of(asked.ras)) is positive
+    assert mask.at(a_volume.grid.voxel_of(target.ras))
+
+
+def test_click_consistency_can_be_switched_off(a_volume, a_model, a_click):
+    a_model.bias = -30.0
+    session = Session(a_volume, a_model, options=CutOptions(obey_clicks=False))
+    assert whole(session.predict(PromptSet((a_click,))), a_volume).sum() == 0
+
+
+def test_the_correction_around_a_click_stays_with_tissue_that_looks_alike(a_volume, a_model, a_ball):
+    a_model.bias = -30.0
+    edge = Click(tuple(a_ball[0] + np.array([a_ball[1] - 2.0, 0, 0])))
+    mask = whole(Session(a_volume, a_model).predict(PromptSet((edge,))), a_volume)
+    assert mask.sum() > 10
+    assert a_volume.array[mask].mean() > 0.8
+
+
+def test_a_background_click_may_come_first(a_session, a_volume, a_ball, a_click):
+    background = Click(tuple(a_ball[0] + np.array([a_ball[1] + 5, 0, 0])), positive=False)
+    found = a_session.predict(PromptSet((background, a_click)))
+    assert dice(whole(found, a_volume), truth(a_volume)) > 0.9
+    assert not found.mask.at(a_volume.grid.voxel_of(background.ras))
+
+
+def test_an_initial_mask_is_the_first_answer_and_a_click_goes_on_from_it(a_session, a_model, a_volume, a_click):
+    start = PromptSet().starting_from(Volume(truth(a_volume).astype(np.uint8), a_volume.grid))
+    first = a_session.predict(start)
+    assert a_model.decoded == 0
+    assert dice(whole(first, a_volume), truth(a_volume)) > 0.9
+    assert dice(whole(a_session.predict(start.with_(a_click)), a_volume), truth(a_volume)) > 0.97
+
+
+def test_pieces_without_a_click_are_left_out_unless_asked_for(a_model, an_oblique_grid):
+    near, far = an_oblique_grid.centre_ras - 4, an_oblique_grid.centre_ras + 4
+    volume = Volume(spheres(an_oblique_grid, [(near, 6.0), (far, 4.0)]), an_oblique_grid)
+    prompts = PromptSet((Click(tuple(near)),))
+    one = Session(volume, a_model).predict(prompts)
+    both = Session(volume, a_model, options=CutOptions(keep_clicked_pieces=False)).predict(prompts)
+    assert not one.mask.at(an_oblique_grid.voxel_of(far))
+    assert both.mask.at(an_oblique_grid.voxel_of(far))
+
+
+def test_voxels_that_are_not_numbers_are_refused_and_nothing_is_lost(a_volume, a_model, a_ball, a_click):
+    session = Session(a_volume, a_model)
+    kept = session.predict(PromptSet((a_click,)))
+    spoilt = a_volume.array.copy()
+    spoilt[a_volume.grid.voxel_of(a_ball[0])] = np.nan
+    fresh = Session(Volume(spoilt, a_volume.grid, "ball"), a_model)
+    with pytest.raises(VolumeError, match="NaN"):
+        fresh.predict(PromptSet((a_click,)))
+    assert not fresh.can_undo
+    assert session.prompts is kept.prompts
+
+
+def test_a_cancelled_answer_leaves_the_session_as_it_was(a_volume, a_model, a_click, a_ball):
+    stop = []
+
+    def notify(stage: str, fraction: float) -> None:
+        if stop:
+            raise Cancelled("The user stopped the work.")
+
+    session = Session(a_volume, a_model, notify=notify)
+    before = session.predict(PromptSet((a_click,)))
+    stop.append(True)
+    with pytest.raises(Cancelled):
+        session.predict(PromptSet((a_click, Click(tuple(a_ball[0] + 2)))))
+    assert session.prompts is before.prompts
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sentence"),
+    [
+        (PromptSet(), "no prompt"),
+        (PromptSet((Click((31.0, -47.0, 113.0), positive=False),)), "only background clicks"),
+        (PromptSet((Click((900.0, 0.0, 0.0)),)), "mm outside the volume 'ball'"),
+        (PromptSet((BoxPrompt(Box3D.aligned([900, 0, 0], [5, 5, 5])),)), "outside the volume 'ball'"),
+    ],
+)
+def test_prompts_that_cannot_be_used_are_refused_in_a_sentence(a_session, prompts, sentence):
+    with pytest.raises(PromptError, match=sentence):
+        a_session.predict(prompts)
+    assert not a_session.can_undo
+
+
+def test_there_is_nothing_to_undo_redo_or_cut_at_first(a_session):
+    with pytest.raises(PromptError, match="nothing to undo"):
+        a_session.undo()
+    with pytest.raises(PromptError, match="nothing to redo"):
+        a_session.redo()
+    with pytest.raises(PromptError, match="no mask yet"):
+        a_session.set_threshold(1.0)
