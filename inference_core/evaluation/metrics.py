@@ -1,0 +1,79 @@
+"""How alike two masks are. Masks are (i, j, k), on the same grid.
+
+Two empty masks agree perfectly (1.0); an empty and a non-empty one not at all (0.0).
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.errors import VolumeError
+from inference_core.evaluation.extras import optional
+from inference_core.geometry.grid import Grid
+
+Mask = NDArray[np.bool_]
+
+
+def dice(mask: Mask, truth: Mask) -> float:
+    """Twice the shared voxels over the sum of both, 0..1.
+
+    Raises:
+        VolumeError: the masks differ in shape.
+    """
+    _check_shapes(mask, truth)
+    total = np.count_nonzero(mask) + np.count_nonzero(truth)
+    return float(2 * np.count_nonzero(np.logical_and(mask, truth)) / total) if total else 1.0
+
+
+def surface_dice(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float], tolerance_mm: float) -> float:
+    """Normalised surface distance: the share of both surfaces that lies within a tolerance of the other one, 0..1.
+
+    Surfaces are weighted by area (marching cubes), so anisotropic voxels count by their size in mm: Nikolov et al.,
+    arXiv:1809.04430, as implemented in MONAI.
+
+    Raises:
+        VolumeError: the masks differ in shape.
+        SAM3DError: MONAI is not installed.
+    """
+    _check_shapes(mask, truth)
+    either = np.logical_or(mask, truth)
+    if not either.any():
+        return 1.0
+    if not (np.any(mask) and np.any(truth)):
+        return 0.0
+    torch, monai = optional("torch"), optional("monai.metrics")
+    box = _bounding_box(either)
+    # A layer of background closes surfaces that the crop, or the border of the image, would leave open.
+    pair = [torch.from_numpy(np.pad(np.asarray(part[box], dtype=np.float32), 1))[None, None] for part in (mask, truth)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI warns of its own internal calls
+        result = monai.compute_surface_dice(
+            *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=list(spacing), use_subvoxels=True
+        )
+    return float(result)
+
+
+def volume_ml(mask: Mask, grid: Grid) -> float:
+    """Volume of a mask on a grid, in millilitres.
+
+    Raises:
+        VolumeError: the mask does not have the grid's shape.
+    """
+    if mask.shape != grid.shape:
+        raise VolumeError(
+            f"The mask has {mask.shape} voxels but its grid {grid.shape}; resample it onto the grid first."
+        )
+    return float(np.count_nonzero(mask) * grid.voxel_volume_mm3 / 1000)
+
+
+def _check_shapes(mask: Mask, truth: Mask) -> None:
+    if mask.shape != truth.shape:
+        raise VolumeError(f"The masks have {mask.shape} and {truth.shape} voxels; resample one onto the other's grid.")
+
+
+def _bounding_box(mask: Mask) -> tuple[slice, ...]:
+    occupied = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return tuple(slice(int(index[0]), int(index[-1]) + 1) for index in occupied)
