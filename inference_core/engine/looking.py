@@ -29,7 +29,7 @@ from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSe
 Notify = Callable[[str, float], None]
 FAR_OUTSIDE = -20.0
 _TOUCHING_SCORE = 0.6
-_LEAST_GROWN_QUALITY = 0.6
+_LEAST_AGREEMENT = 0.8
 _REFINE_BEYOND = 3.0
 _MOST_TILES = 27
 _INITIAL_LOGIT = 4.0
@@ -156,17 +156,14 @@ class Looker:
         return replace(part, tiles=self._tiles(part)) if self.refine else part
 
     def _grown(self, part: Part) -> Part:
-        """Widen the window while the mask runs into its faces, as long as the model does not lose its confidence."""
+        """Widen the window while the mask runs into its faces and the wider answer agrees with the narrower one."""
         spec = self.model.spec.window
-        while touched_faces(part.base.logits > 0, part.base.window, self.volume.grid):
+        while touched_faces(part.base.logits > 0, part.base.window, self.volume.grid) and not part.prompts.boxes:
             window = grown(part.base.window, spec, _centre_of(part.base), part.prompts)
-            if window is None or part.prompts.boxes:
+            if window is None:
                 break
             wider = self._decode(part.prompts, window, self._prior(part.base, window))
-            before, after = part.base.quality, wider.quality
-            if not (wider.logits > 0).any():
-                break
-            if before is not None and after is not None and after < _LEAST_GROWN_QUALITY * before:
+            if _agreement(part.base, wider) < _LEAST_AGREEMENT:
                 break
             part = replace(part, base=wider)
         return part
@@ -238,6 +235,13 @@ class Looker:
 
 def _place_of(prompt: Prompt) -> Float:
     return np.asarray(prompt.ras) if isinstance(prompt, Click) else prompt.box.centre
+
+
+def _agreement(inner: Layer, wider: Layer) -> float:
+    """Dice of two answers inside the narrower one's window."""
+    ours = inner.logits > 0
+    theirs = lay_onto(wider.logits, wider.window, rescaled(inner.window, ours.shape), outside=FAR_OUTSIDE) > 0
+    return float(2 * (ours & theirs).sum() / max(1, ours.sum() + theirs.sum()))
 
 
 def _centre_of(layer: Layer) -> Float:

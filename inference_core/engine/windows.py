@@ -78,10 +78,11 @@ def grown(window: Grid, spec: WindowSpec, centre_ras: ArrayLike, prompts: Prompt
     return window_at(window.to_ras(np.asarray(window.shape) // 2), spec, spacing=spacing, axes=axes)
 
 
-def touched_faces(inside: NDArray[np.bool_], window: Grid, volume: Grid, *, least: int = 4) -> bool:
+def touched_faces(inside: NDArray[np.bool_], window: Grid, volume: Grid, *, least_share: float = 0.005) -> bool:
     """Whether a mask (of any resolution over the window) reaches a window face that the volume continues behind."""
     grid = rescaled(window, inside.shape)
     for axis in range(3):
+        least = max(4, int(least_share * np.take(inside, 0, axis=axis).size))
         for index, beyond in ((0, -1), (inside.shape[axis] - 1, inside.shape[axis])):
             voxels = np.argwhere(np.take(inside, index, axis=axis))
             if len(voxels) < least:
