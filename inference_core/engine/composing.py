@@ -86,7 +86,7 @@ def cut(look: Look, prompts: PromptSet, volume: Volume, options: CutOptions) -> 
     mask = logits > 0
     if options.keep_clicked_pieces:
         mask = _clicked_pieces(mask, prompts, region)
-    return _trimmed(mask, start)
+    return trimmed(mask, start)
 
 
 def changed_extent(before: MaskPatch, after: MaskPatch) -> tuple[tuple[int, int, int], tuple[int, int, int]] | None:
@@ -97,8 +97,8 @@ def changed_extent(before: MaskPatch, after: MaskPatch) -> tuple[tuple[int, int,
     start = np.min([patch.start for patch in patches], axis=0)
     stop = np.max([patch.stop for patch in patches], axis=0)
     differs = _moved(before, start, stop) != _moved(after, start, stop)
-    trimmed = _trimmed(differs, start)
-    return (trimmed.start, trimmed.stop) if trimmed.array.size else None
+    smallest = trimmed(differs, start)
+    return (smallest.start, smallest.stop) if smallest.array.size else None
 
 
 def _extent(look: Look, prompts: PromptSet, grid: Grid, threshold: float) -> tuple[Index, Index]:
@@ -219,7 +219,8 @@ def _slices(start: ArrayLike, stop: ArrayLike) -> tuple[slice, ...]:
     return tuple(slice(int(a), int(b)) for a, b in zip(np.asarray(start), np.asarray(stop), strict=True))
 
 
-def _trimmed(mask: NDArray[np.bool_], start: Index) -> MaskPatch:
+def trimmed(mask: NDArray[np.bool_], start: Index) -> MaskPatch:
+    """The smallest patch that holds a mask whose first voxel lies at `start` of its volume."""
     lows, highs = [], []
     for axis in range(3):
         used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))

@@ -17,12 +17,16 @@ from inference_core.engine.official import (
     official_window,
     resampled_grid,
 )
+from inference_core.engine.official_run import predict_officially
+from inference_core.errors import PromptError
+from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.itk import volume_from_sitk
 from inference_core.geometry.volume import Volume
 from inference_core.models.registry import get_spec
 from inference_core.models.sam_med3d import build, foreground_zscore
 from inference_core.prompts.encoding import WindowPrompts
+from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 
 DATA = Path(__file__).parents[2] / "Data" / "sam_med3d"
 CATEGORIES = (1, 3, 7)
@@ -202,3 +206,25 @@ def test_voxels_of_any_type_are_taken(kind):
     window = official_window(Volume(np.ones(grid.shape).astype(kind), grid), centre_ras=grid.centre_ras, size=8)
     assert window.array.dtype == np.float32
     assert (window.array == 1).all()
+
+
+def test_an_official_answer_is_the_scripts_for_a_label_of_one_voxel(an_oblique_volume, a_small_model):
+    voxel = np.array([40, 31, 9])
+    clicks = (
+        Click(tuple(an_oblique_volume.grid.to_ras(voxel))),
+        Click(tuple(an_oblique_volume.grid.to_ras(voxel + 5)), False),
+    )
+    found = predict_officially(an_oblique_volume, a_small_model, PromptSet(clicks))
+    window = official_window(an_oblique_volume, centre_ras=clicks[0].ras, size=SIZE)
+    points = window.grid.to_ijk([click.ras for click in clicks])
+    run = {"clicks": points, "labels": np.array([1, 0])}
+    logits = last_logits(a_small_model, window, run, name="")
+    assert np.array_equal(found.low_res_logits, logits)
+    expected = official_mask_on(an_oblique_volume.grid, Volume(upsampled(logits) > 0, window.grid))
+    assert np.array_equal(found.mask.on(an_oblique_volume.grid.shape) > 0, expected.array)
+
+
+def test_the_official_window_takes_no_box(an_oblique_volume, a_small_model):
+    box = BoxPrompt(Box3D.aligned(an_oblique_volume.grid.centre_ras, [10, 10, 10]))
+    with pytest.raises(PromptError, match="clicks only"):
+        predict_officially(an_oblique_volume, a_small_model, PromptSet((box,)))
