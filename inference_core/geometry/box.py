@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inference_core.errors import PromptError
-from inference_core.geometry.grid import Float, corners_ijk
+from inference_core.geometry.grid import Float, Grid, corners_ijk
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,7 @@ class Box3D:
     def __post_init__(self) -> None:
         for field, shape in (("centre", (3,)), ("axes", (3, 3)), ("size", (3,))):
             value = np.array(getattr(self, field), dtype=np.float64).reshape(shape)
+            value += 0.0  # -0.0 becomes 0.0: equal boxes hash alike
             if not np.isfinite(value).all():
                 raise PromptError("The box has coordinates that are not numbers; draw it again.")
             value.setflags(write=False)
@@ -39,6 +40,13 @@ class Box3D:
     def aligned(cls, centre: ArrayLike, size: ArrayLike) -> Box3D:
         """A box along the patient's right, anterior and superior axes."""
         return cls(np.asarray(centre), np.eye(3), np.asarray(size))
+
+    @classmethod
+    def in_voxels(cls, grid: Grid, *, centre_ijk: ArrayLike, size_ijk: ArrayLike) -> Box3D:
+        """A box along a grid's axes, its centre (3,) in voxel indices and its size (3,) in voxels."""
+        # A grid may be sheared a little more than a box: the nearest orthonormal axes, by polar decomposition.
+        left, _, right = np.linalg.svd(grid.affine[:3, :3] / np.asarray(grid.spacing))
+        return cls(grid.to_ras(centre_ijk), left @ right, np.asarray(size_ijk) * np.asarray(grid.spacing))
 
     @property
     def corners_ras(self) -> Float:
