@@ -1,0 +1,136 @@
+"""How good a mask is after each click of a simulated user (see `prompts.simulation`), for any way to segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.engine.session import Session
+from inference_core.errors import PromptError
+from inference_core.evaluation.metrics import dice, surface_dice
+from inference_core.geometry.box import Box3D
+from inference_core.geometry.grid import Grid
+from inference_core.geometry.volume import Volume
+from inference_core.models.interface import PromptableModel
+from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
+from inference_core.prompts.simulation import Spacing, Voxel, deepest_voxel, next_click
+
+Mask: TypeAlias = NDArray[np.bool_]
+Segment: TypeAlias = Callable[[PromptSet], Mask]
+"""Answers all prompts so far with a mask (i, j, k); called once after each prompt is added."""
+ClassicalMethod: TypeAlias = Callable[[NDArray[Any], Spacing, Sequence[tuple[Voxel, bool]]], Mask]
+
+BOX_MARGIN = 0.1
+
+
+@dataclass(frozen=True)
+class Score:
+    """Dice and surface Dice (NSD) of one answer, and the seconds it took; none where the last one was perfect."""
+
+    dice: float
+    nsd: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """The scores after 1, 2, ... clicks; that of the box alone, if one came first; and all prompts given."""
+
+    scores: tuple[Score, ...]
+    box: Score | None
+    prompts: PromptSet
+
+
+def run_case(
+    segment: Segment, target: Mask, grid: Grid, *, clicks: int, box: bool = False, tolerance_mm: float = 2.0
+) -> CaseResult:
+    """Let the simulated user segment a target (i, j, k) with a number of clicks, after a box around it if asked for.
+
+    An answer that equals the target ends the clicking; its scores stand for the clicks that were not needed.
+
+    Raises:
+        PromptError: the target is empty, or no clicks are asked for.
+    """
+    if clicks < 1:
+        raise PromptError("A case needs at least one click; ask for one or more.")
+    judge = _Judge(segment, target, grid.spacing, tolerance_mm)
+    prompts, answer, boxed = PromptSet(), np.zeros(grid.shape, dtype=np.bool_), None
+    if box:
+        prompts = prompts.with_(BoxPrompt(box_around(target, grid)))
+        answer, boxed = judge.answer(prompts)
+    scores = [] if boxed is None else [boxed]
+    for _ in range(clicks):
+        click = correction(target, answer, grid) if prompts.prompts else _first_click(target, grid)
+        if click is None:
+            scores.append(replace(scores[-1], seconds=0.0))
+            continue
+        prompts = prompts.with_(click)
+        answer, score = judge.answer(prompts)
+        scores.append(score)
+    return CaseResult(tuple(scores[-clicks:]), boxed, prompts)
+
+
+def box_around(target: Mask, grid: Grid) -> Box3D:
+    """The box along the grid's axes that holds a target (i, j, k), with a tenth of each edge to spare on either side.
+
+    Raises:
+        PromptError: the target is empty.
+    """
+    occupied = [np.flatnonzero(target.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not occupied[0].size:
+        raise PromptError("The target is empty, so there is nothing to box; choose a label that is in the volume.")
+    low, high = np.array([index[0] for index in occupied]), np.array([index[-1] for index in occupied])
+    size = (high - low + 1) * (1 + 2 * BOX_MARGIN)
+    return Box3D.in_voxels(grid, centre_ijk=(low + high) / 2, size_ijk=size)
+
+
+def session_segment(volume: Volume, model: PromptableModel) -> Segment:
+    """Segmenting with a model, in one session."""
+    session = Session(volume, model)
+    return lambda prompts: session.predict(prompts).mask.on(volume.grid.shape).view(np.bool_)
+
+
+def classical_segment(volume: Volume, method: ClassicalMethod) -> Segment:
+    """Segmenting with a method of `evaluation.classical`, which sees the clicks alone."""
+    grid = volume.grid
+
+    def segment(prompts: PromptSet) -> Mask:
+        clicks = [(grid.voxel_of(click.ras), click.positive) for click in prompts.clicks]
+        return method(volume.array, grid.spacing, clicks)
+
+    return segment
+
+
+def _first_click(target: Mask, grid: Grid) -> Click:
+    return _click_at(deepest_voxel(target, grid.spacing), grid, positive=True)
+
+
+def correction(target: Mask, answer: Mask, grid: Grid) -> Click | None:
+    """The click on the middle of the largest error of an answer (i, j, k); None where there is none."""
+    found = next_click(target, answer, grid.spacing)
+    return None if found is None else _click_at(found[0], grid, positive=found[1])
+
+
+def _click_at(voxel: Voxel, grid: Grid, *, positive: bool) -> Click:
+    r, a, s = grid.to_ras(voxel)
+    return Click((float(r), float(a), float(s)), positive)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    segment: Segment
+    target: Mask
+    spacing: Spacing
+    tolerance_mm: float
+
+    def answer(self, prompts: PromptSet) -> tuple[Mask, Score]:
+        started = perf_counter()
+        mask = self.segment(prompts)
+        seconds = perf_counter() - started
+        nsd = surface_dice(mask, self.target, spacing=self.spacing, tolerance_mm=self.tolerance_mm)
+        return mask, Score(dice(mask, self.target), nsd, seconds)

@@ -1,0 +1,52 @@
+"""The results of an evaluation as numbers to keep and lines to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from inference_core.evaluation.protocol import CaseResult
+
+
+@dataclass(frozen=True)
+class Case:
+    """One evaluated case: the image's and the label map's path as given, and how it went."""
+
+    image: str
+    label: str
+    result: CaseResult
+
+
+def as_json(cases: Sequence[Case]) -> dict[str, Any]:
+    """`cases` with their curves, and `mean` after each click; the means of no cases are empty."""
+    return {"cases": [_case(case) for case in cases], "mean": means(cases)}
+
+
+def means(cases: Sequence[Case]) -> dict[str, list[float]]:
+    """Mean Dice and NSD after each click."""
+    return {name: np.mean(rows, axis=0).tolist() if (rows := _rows(cases, name)) else [] for name in ("dice", "nsd")}
+
+
+def curve_line(values: Sequence[float]) -> str:
+    """A curve as text, for example "0.61 0.78 0.84"."""
+    return " ".join(f"{value:.2f}" for value in values)
+
+
+def dice_curves(cases: Sequence[Case]) -> dict[str, list[float]]:
+    """Dice after each click by the image's path, for a plot."""
+    return {case.image: [score.dice for score in case.result.scores] for case in cases}
+
+
+def _rows(cases: Sequence[Case], name: str) -> list[list[float]]:
+    return [[getattr(score, name) for score in case.result.scores] for case in cases]
+
+
+def _case(case: Case) -> dict[str, Any]:
+    curves = {name: [getattr(score, name) for score in case.result.scores] for name in ("dice", "nsd", "seconds")}
+    box = case.result.box
+    boxed = {} if box is None else {"box": {"dice": box.dice, "nsd": box.nsd, "seconds": box.seconds}}
+    return {"image": case.image, "label": case.label, **curves, **boxed}

@@ -1,0 +1,119 @@
+"""How long a click takes and how much memory the process needs, on a CT made in memory: no file is read."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from inference_core.engine.session import Session
+from inference_core.geometry.grid import Grid
+from inference_core.geometry.volume import Volume
+from inference_core.models.interface import PromptableModel
+from inference_core.prompts.prompt_set import Click, PromptSet
+
+_SPACING_MM = (0.8, 0.8, 1.0)
+_LESION_MM = 18.0
+_TILE = 16
+# Offsets in mm from the lesion's centre of the clicks that follow the first: on its rim, and off it.
+_FURTHER = (((0, 14, 0), True), ((0, 0, -26), False), ((-13, 0, 3), True), ((24, 6, 0), False), ((5, -9, 9), True))
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of repeated measurements of one thing."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return median(self.seconds)
+
+    @property
+    def worst(self) -> float:
+        """The longest one."""
+        return max(self.seconds)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a report."""
+        return {"median": self.median, "worst": self.worst, "all": list(self.seconds)}
+
+
+def synthetic_ct(slices: int) -> Volume:
+    """A CT of 512 x 512 x slices int16 voxels: a cylinder of noisy tissue with one bright ball in its middle."""
+    rng = np.random.default_rng(0)
+    shape = (512, 512, slices)
+    affine = np.diag([*_SPACING_MM, 1.0])
+    affine[:3, 3] = -np.asarray(_SPACING_MM) * (np.asarray(shape) - 1) / 2
+    x, y = (np.ogrid[:512, :512][axis] * _SPACING_MM[axis] + affine[axis, 3] for axis in (0, 1))
+    section = np.where((x / 170) ** 2 + (y / 120) ** 2 < 1, 50.0, -1000.0)
+    tile = np.rint(section + rng.normal(scale=12, size=(_TILE, 512, 512))).astype(np.int16)
+    stack = np.empty((slices, 512, 512), dtype=np.int16)
+    for start in range(0, slices, _TILE):
+        stack[start : start + _TILE] = tile[: min(_TILE, slices - start)]
+    for k in range(slices):
+        z = k * _SPACING_MM[2] + affine[2, 3]
+        if abs(z) < _LESION_MM:
+            stack[k][(x**2 + y**2 + z**2) < _LESION_MM**2] += 60
+    return Volume(stack.T, Grid(shape, affine), f"synthetic CT of {slices} slices")
+
+
+def first_clicks(volume: Volume, model: PromptableModel, *, repeats: int) -> Times:
+    """Seconds to answer the first click, in a new session each time."""
+    return Times(tuple(_seconds(Session(volume, model), _clicks()[:1]) for _ in range(repeats)))
+
+
+def further_clicks(volume: Volume, model: PromptableModel, *, repeats: int) -> Times:
+    """Seconds to answer each of the clicks after the first, in sessions of six."""
+    return Times(tuple(seconds for _ in range(repeats) for seconds in _further(volume, model)))
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory this process has had in use so far (resident set), or None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)
+
+
+def machine_facts() -> dict[str, Any]:
+    """What the seconds depend on."""
+    import torch
+
+    return {
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _clicks() -> tuple[Click, ...]:
+    # Slightly off the middle, as a hand is.
+    further = (Click((float(r), float(a), float(s)), positive) for (r, a, s), positive in _FURTHER)
+    return (Click((2.0, -1.5, 1.0)), *further)
+
+
+def _seconds(session: Session, clicks: tuple[Click, ...]) -> float:
+    started = perf_counter()
+    session.predict(PromptSet(clicks))
+    return perf_counter() - started
+
+
+def _further(volume: Volume, model: PromptableModel) -> Iterator[float]:
+    session, clicks = Session(volume, model), _clicks()
+    _seconds(session, clicks[:1])
+    for n in range(2, len(clicks) + 1):
+        yield _seconds(session, clicks[:n])
