@@ -4,7 +4,7 @@ PYTHON ?= python3
 # Where torch comes from; empty means pip's own index. For the small CPU build on Linux:
 #   make setup TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
-DEMO_DIR ?= demo-output
+DEMO_DIR ?= demo_output
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,8 +33,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "setup: done; try 'make demo'"
 
-demo: $(STAMP) ## segment a tumour in a synthetic CT from one click and a correction
-	$(BIN)/sam3dsegment demo --out $(DEMO_DIR)
+demo: $(STAMP) ## segment a tumour in a synthetic CT; or yours: make demo INPUT=/path/to/dicom CLICK="R A S"
+	$(BIN)/sam3dsegment demo $(if $(INPUT),"$(INPUT)") $(if $(CLICK),--click $(CLICK)) --output-dir "$(DEMO_DIR)"
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest

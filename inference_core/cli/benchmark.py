@@ -1,0 +1,140 @@
+"""`benchmark`: seconds a click, peak memory, and what a family's own shortcuts save, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference_core.cli.loading import find_model, load
+from inference_core.cli.parsing import add_json_option, add_model_options, count
+from inference_core.cli.reporting import Progress, check_outputs, say, table, write_json
+from inference_core.errors import ModelError
+from inference_core.models.registry import get_spec
+from inference_core.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from inference_core.models.interface import PromptableModel
+
+NAME = "benchmark"
+SUMMARY = "measure speed and memory on this machine"
+DESCRIPTION = """Time the first and the further clicks on a synthetic 512 x 512 x 300 CT in memory,
+compare a first click on 100 and on 1000 slices, and read the peak memory. For sam_med3d,
+compare its encoder's exact shortcut with the plain form (random weights: the time does not
+depend on them); its clicks are timed only where it is installed."""
+EXAMPLES = ""
+
+_USUAL, _SHORT, _LONG = 300, 100, 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add_model_options(parser)
+    parser.add_argument("--repeat", type=count, default=3, metavar="N", help="how often to measure (default 3)")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, write the JSON file and print a table.
+
+    Raises:
+        SAM3DError: the model is unknown, or there is nothing to measure without its weights.
+    """
+    spec = get_spec(options.model)
+    check_outputs(options.json)
+    found = _find(spec, options.weights)
+    from inference_core.evaluation.timing import machine_facts
+
+    content: dict[str, Any] = {"model": spec.name, "machine": machine_facts(), "repeats": options.repeat}
+    with Progress() as progress:
+        if found is not None:
+            progress.show(f"loading {spec.title}")
+            model = load(spec, found, options.device)
+            content |= {"device": model.device, **_clicks(model, repeats=options.repeat, progress=progress)}
+        if spec.name in _OWN:
+            progress.show("comparing the encoder's forms")
+            content |= _OWN[spec.name](options.repeat)
+    if options.json is not None:
+        write_json(options.json, content)
+    print(table([("what", "measured"), *_rows(content)]))
+
+
+def _find(spec: ModelSpec, weights: Path | None) -> Path | None:
+    try:
+        return find_model(spec.name, weights)[1]
+    except ModelError as error:
+        if weights is not None or spec.name not in _OWN:
+            raise
+        say(f"Clicks are not timed: {error}")
+        return None
+
+
+def _clicks(model: PromptableModel, *, repeats: int, progress: Progress) -> dict[str, Any]:
+    """Seconds on volumes of three lengths; the peak is read before the longest one is made."""
+    from inference_core.evaluation.timing import first_clicks, further_clicks, peak_memory_bytes, synthetic_ct
+
+    progress.show(f"clicking on {_USUAL} slices")
+    volume = synthetic_ct(_USUAL)
+    first = first_clicks(volume, model, repeats=repeats)
+    further = further_clicks(volume, model, repeats=repeats)
+    peak = peak_memory_bytes()
+    by_length = {}
+    for slices in (_SHORT, _LONG):
+        progress.show(f"clicking on {slices} slices")
+        volume = synthetic_ct(slices)
+        by_length[slices] = first_clicks(volume, model, repeats=repeats)
+    return {
+        "first_click_s": first.as_json(),
+        "further_click_s": further.as_json(),
+        "peak_memory_bytes": peak,
+        "first_click_s_by_slices": {str(slices): times.as_json() for slices, times in by_length.items()},
+        "first_click_ratio": by_length[_LONG].median / by_length[_SHORT].median,
+    }
+
+
+def _encoder_forms(repeats: int) -> dict[str, Any]:
+    from inference_core.evaluation.plain_sam_med3d import compare_encoder_forms
+
+    forms = compare_encoder_forms(repeats=repeats)
+    return {
+        "encoder_forms": {
+            "weights": "random",
+            "shortcut_cpu_s": forms.shortcut_s,
+            "plain_cpu_s": forms.plain_s,
+            "ratio": forms.ratio,
+            "largest_difference": forms.largest_difference,
+            "embedding_std": forms.embedding_std,
+        }
+    }
+
+
+_OWN = {"sam_med3d": _encoder_forms}
+"""What only one family has to show."""
+
+
+def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
+    machine = content["machine"]
+    rows = [("machine", f"{machine['cpus']} CPUs, {machine['threads']} threads, torch {machine['torch']}")]
+    if "first_click_s" in content:
+        first, further, peak = content["first_click_s"], content["further_click_s"], content["peak_memory_bytes"]
+        rows += [
+            ("device", content["device"]),
+            (f"first click, {_USUAL} slices", _times(first)),
+            ("further click", _times(further)),
+            (f"peak memory, {_USUAL} slices", "unknown" if peak is None else f"{peak / 1e9:.2f} GB"),
+            *[(f"first click, {n} slices", _times(times)) for n, times in content["first_click_s_by_slices"].items()],
+            (f"ratio {_LONG} to {_SHORT} slices", f"{content['first_click_ratio']:.2f}"),
+        ]
+    if "encoder_forms" in content:
+        forms = content["encoder_forms"]
+        rows += [
+            ("encoder, exact shortcut", f"{forms['shortcut_cpu_s']:.1f} s CPU time (random weights)"),
+            ("encoder, plain form", f"{forms['plain_cpu_s']:.1f} s CPU time"),
+            ("share of the plain form", f"{forms['ratio']:.2f}"),
+            ("largest difference", f"{forms['largest_difference']:.1e} of std {forms['embedding_std']:.2g}"),
+        ]
+    return rows
+
+
+def _times(times: dict[str, Any]) -> str:
+    return f"{times['median']:.2f} s median, {times['worst']:.2f} s worst"

@@ -1,0 +1,152 @@
+"""`evaluate`: how good a model's masks are after each click of a simulated user."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference_core.cli.loading import find_model, load
+from inference_core.cli.parsing import add_json_option, add_model_options, count, positive
+from inference_core.cli.reporting import Progress, check_outputs, say, write_json
+from inference_core.errors import SAM3DError
+
+if TYPE_CHECKING:
+    from inference_core.evaluation.protocol import Segment
+    from inference_core.evaluation.report import Case
+    from inference_core.geometry.volume import Volume
+
+NAME = "evaluate"
+SUMMARY = "measure accuracy on labelled images"
+DESCRIPTION = """Click as a simulated user on labelled images (first the deepest voxel of the target,
+then the deepest of the largest error) and report Dice and surface Dice (NSD) after each click.
+Images and label maps are paired in sorted order."""
+EXAMPLES = """examples:
+  sam3dsegment evaluate --images 'data/*_image.nii.gz' --labels 'data/*_label.nii.gz' --clicks 5 --json results.json
+  sam3dsegment evaluate --images liver/dicom --labels liver/label.nii.gz --label 3 --clicks 5 --peers --plot dice.png
+"""
+
+Way = tuple[str, Callable[["Volume"], "Segment"], bool]
+"""A name, what makes a way to segment from a volume, and whether it understands a box."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("--images", required=True, metavar="GLOB", help="image files or DICOM folders; quote it")
+    parser.add_argument("--labels", required=True, metavar="GLOB", help="their label maps, as many; quote it")
+    parser.add_argument("--label", type=int, metavar="VALUE", help="the target's value (default any but 0)")
+    parser.add_argument("--clicks", type=count, default=5, metavar="N", help="how many clicks (default 5)")
+    parser.add_argument("--box", action="store_true", help="give the target's box, a little wide, before the clicks")
+    parser.add_argument("--tolerance", type=positive, default=2.0, metavar="MM", help="of the NSD (default 2 mm)")
+    parser.add_argument("--peers", action="store_true", help="run region growing and GrowCut under the same rules")
+    add_model_options(parser)
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw Dice against clicks")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate, write the plot and the JSON file, and print the means.
+
+    Raises:
+        SAM3DError: something given cannot be used, or some cases failed; what the others gave is written then.
+    """
+    from inference_core.evaluation.cases import matched_pairs
+    from inference_core.evaluation.report import as_json
+
+    check_outputs(options.json, options.plot)
+    spec, weights = find_model(options.model, options.weights)
+    pairs = matched_pairs(options.images, options.labels)
+    _check_libraries(plot=options.plot is not None)
+    model = load(spec, weights, options.device)
+    ways = _ways(model, peers=options.peers)
+    done: dict[str, list[Case]] = {name: [] for name, _, _ in ways}
+    failed: list[dict[str, str]] = []
+    for number, (image, labels) in enumerate(pairs, start=1):
+        where = f"[{number}/{len(pairs)}] {image}"
+        try:
+            _evaluate(image, labels, ways, done=done, options=options, where=where)
+        except SAM3DError as error:
+            say(f"{where}: failed. {error}")
+            failed.append({"image": str(image), "label": str(labels), "error": str(error)})
+    content = {"model": spec.name, "device": model.device, **as_json(done[spec.name])}
+    peers = {name: as_json(cases) for name, cases in done.items() if name != spec.name}
+    content |= ({"peers": peers} if peers else {}) | ({"failed": failed} if failed else {})
+    _write(options, content, done, title=spec.title)
+    print(_summary(done, tolerance=options.tolerance))
+    if failed:
+        raise SAM3DError(f"{len(failed)} of {len(pairs)} cases could not be evaluated; see the lines above.")
+
+
+def _check_libraries(*, plot: bool) -> None:
+    """Refuse before the work what would be missing after it."""
+    from inference_core.evaluation.extras import optional
+
+    for module in ("scipy", "monai.metrics", *(("matplotlib.figure",) if plot else ())):
+        optional(module)
+
+
+def _ways(model: Any, *, peers: bool) -> list[Way]:
+    from inference_core.evaluation import classical
+    from inference_core.evaluation.protocol import classical_segment, session_segment
+
+    ways: list[Way] = [(model.spec.name, partial(session_segment, model=model), True)]
+    methods = (classical.confidence_connected, classical.grow_from_seeds) if peers else ()
+    return ways + [(method.__name__, partial(classical_segment, method=method), False) for method in methods]
+
+
+def _evaluate(
+    image: Path,
+    labels: Path,
+    ways: Sequence[Way],
+    *,
+    done: dict[str, list[Case]],
+    options: argparse.Namespace,
+    where: str,
+) -> None:
+    from inference_core.evaluation.cases import read_case
+    from inference_core.evaluation.protocol import run_case
+    from inference_core.evaluation.report import Case, curve_line
+
+    with Progress(held=True) as progress:  # elsewhere than on a terminal, the line of the finished case is enough
+        progress.show(f"{where}: reading")
+        volume, target = read_case(image, labels, label=options.label)
+        results = []
+        for name, segment_of, takes_box in ways:
+            progress.show(f"{where}: {name}")
+            box = options.box and takes_box
+            segment = segment_of(volume)
+            results.append(
+                run_case(segment, target, volume.grid, clicks=options.clicks, box=box, tolerance_mm=options.tolerance)
+            )
+    for (name, _, _), result in zip(ways, results, strict=True):
+        done[name].append(Case(str(image), str(labels), result))
+        seconds = sum(score.seconds for score in result.scores)
+        say(f"{where}: {name} Dice {curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")
+
+
+def _write(options: argparse.Namespace, content: dict[str, Any], done: dict[str, list[Case]], *, title: str) -> None:
+    from inference_core.evaluation.pictures import plot_dice_against_clicks
+    from inference_core.evaluation.report import dice_curves, means
+
+    if options.plot is not None:
+        peers = list(done.items())[1:]
+        curves = dice_curves(next(iter(done.values()))) | {
+            f"{name} (mean)": means(cases)["dice"] for name, cases in peers
+        }
+        plot_dice_against_clicks(options.plot, curves, title=title, show_mean=not peers)
+    if options.json is not None:
+        write_json(options.json, content)
+
+
+def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:
+    from inference_core.evaluation.report import curve_line, means
+
+    lines = []
+    for name, cases in done.items():
+        mean = means(cases)
+        lines.append(f"{name}: mean of {len(cases)} cases after each click")
+        lines.append(f"  Dice         {curve_line(mean['dice'])}")
+        lines.append(f"  NSD ({tolerance:g} mm)   {curve_line(mean['nsd'])}")
+    return "\n".join(lines)

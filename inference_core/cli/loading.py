@@ -1,0 +1,41 @@
+"""Getting hold of a model: what can be refused cheaply first, torch last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inference_core.errors import CheckpointError
+from inference_core.models.registry import get_spec, load_model
+from inference_core.models.spec import ModelSpec
+from inference_core.models.store import require_installed
+
+if TYPE_CHECKING:
+    from inference_core.models.interface import PromptableModel
+
+
+def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
+    """The spec of a model and the file of its weights: the one given, else the installed one.
+
+    Raises:
+        ModelError: there is no such model, or it is not installed.
+        CheckpointError: there is no such file.
+    """
+    spec = get_spec(name)
+    if weights is None:
+        return spec, require_installed(spec)
+    if not weights.is_file():
+        raise CheckpointError(f"There is no weights file '{weights}'; give the path of one.")
+    return spec, weights
+
+
+def load(spec: ModelSpec, weights: Path, device: str) -> PromptableModel:
+    """Load a model onto a device of `engine.device.DEVICES`.
+
+    Raises:
+        DeviceError: the device is absent.
+        CheckpointError: the file does not fit the model.
+    """
+    from inference_core.engine.device import choose_device
+
+    return load_model(spec.name, weights=weights, device=choose_device(device))

@@ -1,0 +1,142 @@
+"""The command line's entry: one parser, one sub-command per file, one place where failures become exit codes.
+
+0: done. 1: a mistake of ours. 2: the input or the arguments cannot be used, said in one sentence. 130: Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from inference_core import __version__
+from inference_core.cli import benchmark, demo, download, evaluate, models, segment, train
+from inference_core.cli.parsing import Parser, shielded
+from inference_core.cli.reporting import StderrHandler, say
+from inference_core.errors import SAM3DError
+
+INTERRUPTED = 130
+_COMMANDS = (segment, evaluate, models, download, benchmark, demo, train)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; `argv` is without the program's name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a series description may not fit a Windows console
+    try:
+        with _interruptible(), _quiet(debug):
+            return _run(arguments)
+    except SystemExit as done:  # argparse, after --help and --version
+        return int(done.code or 0)
+    except KeyboardInterrupt:
+        say("Stopped; nothing was left half-written.")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - a clinician gets a sentence, a developer --debug
+        return _failed(error, debug=debug)
+
+
+def build_parser() -> Parser:
+    """The parser of all sub-commands."""
+    parser = Parser(
+        prog="sam3dsegment",
+        description="Segment 3D medical images from clicks and boxes: masks out, on the image's own voxels.",
+        epilog="Coordinates are millimetres in the patient's right-anterior-superior frame, as Slicer shows them.",
+    )
+    parser.add_argument("--version", action="version", version=f"sam3dsegment {__version__}")
+    _add_debug(parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in _COMMANDS:
+        command = commands.add_parser(
+            module.NAME, help=module.SUMMARY, description=module.DESCRIPTION, epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        _add_debug(command)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show where in the program an error arose"
+    )
+
+
+def _run(arguments: list[str]) -> int:
+    options = build_parser().parse_args(shielded(arguments))
+    options.run(options)
+    sys.stdout.flush()
+    return 0
+
+
+def _failed(error: Exception, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, SAM3DError):
+        say(str(error))
+        return 2
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
+        say("The memory ran out; close other programs, use --device cpu or crop the image.")
+        return 2
+    what = str(error) or "no message"
+    say(f"Something went wrong that should not ({type(error).__name__}: {what}); run again with --debug and report it.")
+    return 1
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C raise KeyboardInterrupt here, even where a library has turned it into an error of its own."""
+    pressed = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    previous = _set_handler(stop)
+    try:
+        yield
+    except Exception as error:
+        if pressed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        _set_handler(previous)
+
+
+def _set_handler(handler: Any) -> Any:
+    try:
+        return signal.signal(signal.SIGINT, handler)
+    except (ValueError, TypeError):  # not in the main thread, or the handler before was none of Python's
+        return None
+
+
+@contextmanager
+def _quiet(debug: bool) -> Iterator[None]:
+    """Send the package's own notes to stderr, and keep the libraries' warnings from it."""
+    logger, handler = logging.getLogger("inference_core"), StderrHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

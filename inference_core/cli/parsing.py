@@ -1,0 +1,80 @@
+"""What `argparse` needs to speak as the rest of the package does, and options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from inference_core.engine.device import DEVICES
+from inference_core.errors import SAM3DError
+from inference_core.models.registry import DEFAULT_MODEL
+
+_NEGATIVE_NUMBER = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
+
+
+class UsageError(SAM3DError):
+    """The command line's arguments cannot be used."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are single sentences, raised as `UsageError`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        text = message.removeprefix("argument ")
+        raise UsageError(f"{text[:1].upper()}{text[1:]}; see `{self.prog} --help`.")
+
+
+def shielded(arguments: Sequence[str]) -> list[str]:
+    """Arguments with a space before each negative number: argparse takes "-1e-3" and "-inf" for options otherwise."""
+    return [f" {argument}" if _NEGATIVE_NUMBER.match(argument) else argument for argument in arguments]
+
+
+def finite(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text.strip()}' is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"'{text.strip()}' is not a finite number")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above zero."""
+    value = finite(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{value:g} is not greater than zero")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of at least one."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text.strip()}' is not a whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than one")
+    return value
+
+
+def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_MODEL) -> None:
+    """Add --model, --weights and --device."""
+    parser.add_argument(
+        "--model", default=default, metavar="NAME", help=f"a name that `models` lists (default {DEFAULT_MODEL})"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights to use instead of the installed ones")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default auto)")
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add --json FILE."""
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a JSON file as well")

@@ -1,0 +1,111 @@
+"""How the command line speaks: progress and notes on stderr, results on stdout, JSON whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+_CLEAR_LINE = "\r\x1b[K"
+
+
+def say(text: str) -> None:
+    """Write one line to stderr, in place of a progress line if there is one."""
+    start = _CLEAR_LINE if sys.stderr.isatty() else ""
+    print(start + " ".join(text.split()), file=sys.stderr, flush=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from inference_core.geometry.atomic import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def check_outputs(*paths: Path | None) -> None:
+    """Refuse early files that cannot be written, and two outputs of one name; None stands for one not asked for.
+
+    Raises:
+        OutputError: as said.
+    """
+    from inference_core.errors import OutputError
+    from inference_core.geometry.atomic import check_writable
+
+    wanted = [path for path in paths if path is not None]
+    for n, path in enumerate(wanted):
+        if any(path.resolve() == other.resolve() for other in wanted[:n]):
+            raise OutputError(f"'{path}' is to hold two outputs; give each a name of its own.")
+        check_writable(path)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the first row the titles, as aligned text."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+class Progress:
+    """What is being done, on stderr: one changing line on a terminal, elsewhere a line for each new stage.
+
+    Elsewhere lines are held back until `release`, so that input refused before that leaves the one sentence alone.
+    """
+
+    def __init__(self, *, held: bool = False) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._held: list[str] | None = [] if held else None
+        self._seen: set[str] = set()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal:
+            print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+    def show(self, text: str, *, stage: str | None = None) -> None:
+        """Show a text; elsewhere than on a terminal only the first text of each stage (by default, each text)."""
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(_CLEAR_LINE + text[:width], end="", file=sys.stderr, flush=True)
+            return
+        key = text if stage is None else stage
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        if self._held is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._held.append(text)
+
+    def release(self) -> None:
+        """Write what was held back, and hold back no more."""
+        for text in self._held or ():
+            print(text, file=sys.stderr, flush=True)
+        self._held = None
+
+    def notify(self, stage: str, fraction: float) -> None:
+        """Show what a session does; its first decoding shows that the input is sound."""
+        self.show(f"{stage} {fraction:.0%}" if fraction and self._terminal else stage, stage=stage)
+        if stage == "decoding":
+            self.release()
+
+
+class StderrHandler(logging.Handler):
+    """Passes the package's own log on to stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())

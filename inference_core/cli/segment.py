@@ -1,0 +1,187 @@
+"""`segment`: clicks and boxes in, a mask on the image's own voxels out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from inference_core.cli.given import add_prompt_options, check_given, in_ras
+from inference_core.cli.loading import find_model, load
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, finite
+from inference_core.cli.reporting import Progress, check_outputs, say, write_json
+from inference_core.models.registry import DEFAULT_MODEL
+from inference_core.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from inference_core.engine.session import Prediction
+    from inference_core.geometry.volume import Volume
+    from inference_core.models.interface import PromptableModel
+    from inference_core.prompts.file import PromptFile
+    from inference_core.prompts.prompt_set import PromptSet
+
+NAME = "segment"
+SUMMARY = "segment one target in an image"
+DESCRIPTION = "Segment one target in a DICOM folder, NIfTI, NRRD or MetaImage file; prompts act in the order given."
+EXAMPLES = """examples:
+  sam3dsegment segment ct_series/ --output tumour.seg.nrrd --click -81.5 12 -243
+  sam3dsegment segment mr.nii.gz --output tumour.nii.gz --frame ijk --box 60 71 20 30 28 9 --negative-click 80 71 20
+  sam3dsegment segment ct_series/ --output again.nii.gz --prompts prompts.json
+"""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What was asked for, as far as it can be checked without reading the image."""
+
+    spec: ModelSpec
+    weights: Path
+    saved: PromptFile
+    threshold: float
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="a DICOM folder or an image file")
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="OUT", help="the mask: .seg.nrrd, .nrrd, .nii.gz or .nii"
+    )
+    add_prompt_options(parser)
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="saved prompts, which come before all others")
+    parser.add_argument("--save-prompts", type=Path, metavar="FILE", help="save the prompts for another time")
+    parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
+    add_model_options(parser, default=None)
+    parser.add_argument(
+        "--threshold", type=finite, help="logit above which a voxel is in the mask (default 0): lower is larger"
+    )
+    parser.add_argument("--name", default="segment", help="the segment's name in a .seg.nrrd (default segment)")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Segment, write the mask, then the JSON file, and print a summary.
+
+    Raises:
+        SAM3DError: something given cannot be used; nothing has been written then.
+    """
+    started = perf_counter()
+    plan = _checked(options)
+    with Progress(held=True) as progress:
+        progress.show(f"reading {options.input}")
+        volume = _read(options)
+        prompts = plan.saved.prompts.with_(*in_ras(options.given, options.frame, volume.grid))
+        prompts.checked_on(volume.grid, volume.name)
+        progress.show(f"loading {plan.spec.title}")
+        model = load(plan.spec, plan.weights, options.device)
+        loaded = perf_counter() - started
+        prediction = _predict(volume, model, prompts, threshold=plan.threshold, progress=progress)
+        progress.show(f"writing {options.output}")
+        _write(options, plan, volume, prediction)
+    seconds = {
+        "load": loaded,
+        "encode": prediction.seconds.encode,
+        "decode": prediction.seconds.decode,
+        "total": perf_counter() - started,
+    }
+    report = _report(volume, model, prediction, seconds=seconds)
+    if options.json is not None:
+        write_json(options.json, {"input": str(options.input), "output": str(options.output), **report})
+    if not report["voxels"]:
+        say("The mask is empty: the model found nothing at these prompts; add a click on the target.")
+    print(_summary(options, plan, volume, report))
+
+
+def _checked(options: argparse.Namespace) -> _Plan:
+    from inference_core.geometry.files import check_labels_path
+    from inference_core.prompts.file import PromptFile, read_prompts
+    from inference_core.prompts.prompt_set import PromptSet
+
+    check_labels_path(options.output)
+    check_outputs(options.output, options.json, options.save_prompts)
+    _check_inputs_are_kept(options)
+    saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
+    check_given(options.given)
+    if not options.given and not saved.prompts.prompts:
+        raise UsageError("There is nothing to go by; give --click R A S, --box R A S SR SA SS or --prompts FILE.")
+    spec, weights = find_model(options.model or saved.model or DEFAULT_MODEL, options.weights)
+    threshold = options.threshold if options.threshold is not None else saved.threshold
+    return _Plan(spec, weights, saved, 0.0 if threshold is None else threshold)
+
+
+def _check_inputs_are_kept(options: argparse.Namespace) -> None:
+    """Refuse outputs that would overwrite what is read, a slice of a series among it.
+
+    Raises:
+        UsageError: one would.
+    """
+    from inference_core.geometry.dicom_header import is_dicom
+
+    sources = [path.resolve() for path in (options.input, options.prompts, options.weights) if path is not None]
+    for output in (options.output, options.json, options.save_prompts):
+        if output is not None and (output.resolve() in sources or (output.is_file() and is_dicom(output))):
+            raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
+
+
+def _read(options: argparse.Namespace) -> Volume:
+    from inference_core.geometry.files import read_volume
+
+    return read_volume(options.input, series_uid=options.series)
+
+
+def _predict(
+    volume: Volume, model: PromptableModel, prompts: PromptSet, *, threshold: float, progress: Progress
+) -> Prediction:
+    from inference_core.engine.composing import CutOptions
+    from inference_core.engine.session import Session
+
+    session = Session(volume, model, options=CutOptions(threshold=threshold), notify=progress.notify)
+    return session.predict(prompts)
+
+
+def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction: Prediction) -> None:
+    from inference_core.geometry.files import write_labels
+    from inference_core.prompts.file import write_prompts
+
+    write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
+    if options.save_prompts is not None:
+        write_prompts(options.save_prompts, prediction.prompts, model=plan.spec.name, threshold=plan.threshold)
+
+
+def _report(
+    volume: Volume, model: PromptableModel, prediction: Prediction, *, seconds: dict[str, float]
+) -> dict[str, Any]:
+    from inference_core.prompts.file import prompt_entries
+
+    voxels = int(prediction.mask.array.sum())
+    return {
+        "series": volume.name,
+        "model": model.spec.name,
+        "device": model.device,
+        "prompts": prompt_entries(prediction.prompts.prompts),
+        "seconds": seconds,
+        "voxels": voxels,
+        "volume_ml": voxels * volume.grid.voxel_volume_mm3 / 1000,
+        "window": {"shape": list(prediction.window.shape), "spacing_mm": list(prediction.window.spacing)},
+        "quality": prediction.quality,
+        "extent_mm": [n * step for n, step in zip(prediction.mask.array.shape, volume.grid.spacing, strict=True)],
+    }
+
+
+def _summary(options: argparse.Namespace, plan: _Plan, volume: Volume, report: dict[str, Any]) -> str:
+    window, quality = report["window"], report["quality"]
+    estimate = "" if quality is None else f"; estimated overlap with the target {quality:.2f}"
+    lines = [
+        f"{volume.name}: {plan.spec.title} on {report['device']}",
+        f"mask     {report['voxels']} voxels, {report['volume_ml']:.2f} ml, {_by(report['extent_mm'], '.0f')} mm",
+        f"window   {_by(window['shape'], 'd')} voxels of {window['spacing_mm'][0]:.2f} mm{estimate}",
+        "seconds  " + ", ".join(f"{name} {value:.2f}" for name, value in report["seconds"].items()),
+        f"written  {options.output}",
+    ]
+    return "\n".join(lines)
+
+
+def _by(values: Sequence[float], form: str) -> str:
+    return " x ".join(format(value, form) for value in values)
