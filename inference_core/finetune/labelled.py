@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 
+from inference_core.errors import VolumeError
 from inference_core.finetune.synthetic import Array, Sample, smooth_noise
 from inference_core.geometry.files import read_volume
 from inference_core.geometry.grid import Float, Grid, isotropic_grid
@@ -20,6 +21,10 @@ from inference_core.geometry.sampling import sample_window
 from inference_core.geometry.volume import Volume
 
 SPACING_RANGE_MM = (0.75, 5.0)
+# Window edge over target diameter: what a user's click mostly meets, and all that choosing a scale must judge.
+_USUAL_WINDOWS = (0.9, 4.0)
+_ALL_WINDOWS = (0.4, 9.0)
+_SMALLEST = 12
 _SHARES = {"CT": 3, "MR": 2}
 _HELD_OUT = ("003", "007", "016", "018", "022", "029", "035", "038", "043", "046")
 HELD_OUT_SARCOMA_PATIENTS = frozenset(f"STS_{number}" for number in _HELD_OUT)
@@ -32,18 +37,28 @@ class LabelledVolume:
     image: Volume
     target: Volume
     interior_ras: Float
-    diameter_mm: float
+    volume_mm3: float
+
+    @property
+    def diameter_mm(self) -> float:
+        """Of a ball of the target's volume."""
+        return float(2 * (3 * self.volume_mm3 / (4 * np.pi)) ** (1 / 3))
 
     @classmethod
     def read(cls, image: Path, label: Path) -> LabelledVolume:
-        """Read an image and a label map (non-zero is target)."""
+        """Read an image and a label map (above zero is target).
+
+        Raises:
+            VolumeError: a file cannot be read, or the label map has no target.
+        """
         volume, labels = read_volume(image), read_volume(label)
         mask = np.ascontiguousarray(labels.array > 0)
+        if not mask.any():
+            raise VolumeError(f"'{label.name}' of '{label.parent.name}' has no target; leave the case out.")
         depth = ndi.distance_transform_edt(mask, sampling=volume.grid.spacing)
         interior = np.argwhere(depth >= 0.4 * depth.max())[::7]
-        diameter = 2 * (3 * mask.sum() * volume.grid.voxel_volume_mm3 / (4 * np.pi)) ** (1 / 3)
         target = Volume(mask.astype(np.uint8), volume.grid, volume.name)
-        return cls(volume, target, volume.grid.to_ras(interior), float(diameter))
+        return cls(volume, target, volume.grid.to_ras(interior), float(mask.sum() * volume.grid.voxel_volume_mm3))
 
 
 def sarcoma_training_set(folder: Path) -> list[LabelledVolume]:
@@ -65,14 +80,16 @@ def labelled_sample(rng: np.random.Generator, volumes: Sequence[LabelledVolume],
     """A window around a random place of a random target, from much smaller than the target to much larger."""
     while True:
         case = volumes[int(rng.integers(len(volumes)))]
-        ratio = np.exp(rng.uniform(np.log(0.8), np.log(6.0)))
+        low, high = _USUAL_WINDOWS if rng.random() < 0.7 else _ALL_WINDOWS
+        ratio = np.exp(rng.uniform(np.log(low), np.log(high)))
         spacing = float(np.clip(ratio * case.diameter_mm / size, *SPACING_RANGE_MM))
         centre = case.interior_ras[int(rng.integers(len(case.interior_ras)))]
         centre = centre + rng.uniform(-0.3, 0.3, 3) * size * spacing
         window = random_window(rng, centre, size=size, spacing=spacing)
         target = sample_window(case.target, window, reflect=False) > 0.5
-        if target.sum() >= 20 and target.mean() < 0.8:
-            return Sample(sample_window(case.image, window, reflect=True), np.asarray(target))
+        if target.sum() >= _SMALLEST and target.mean() < 0.95:
+            whole = max(float(target.sum()), case.volume_mm3 / spacing**3)
+            return Sample(sample_window(case.image, window, reflect=True), np.asarray(target), whole)
 
 
 def background_window(rng: np.random.Generator, volumes: Sequence[LabelledVolume], size: int) -> Array:
@@ -84,7 +101,7 @@ def background_window(rng: np.random.Generator, volumes: Sequence[LabelledVolume
 
 
 def random_window(rng: np.random.Generator, centre_ras: Float, *, size: int, spacing: float) -> Grid:
-    """A cubic window turned to a random axis order and up to 20 degrees off it; at times thinner along one axis."""
+    """A cubic window turned to a random axis order, mirrored or not, and half the time tilted off it."""
     axes = np.eye(3)[:, rng.permutation(3)] * rng.choice([-1, 1], 3)
     if rng.random() < 0.5:
         tilt = np.linalg.qr(np.eye(3) + rng.uniform(-0.25, 0.25, (3, 3)))[0]

@@ -23,6 +23,7 @@ from inference_core.finetune.dataset import TrainingWindows
 from inference_core.finetune.interaction import SimulatedUser
 from inference_core.finetune.labelled import LabelledVolume, sarcoma_training_set
 from inference_core.finetune.losses import mask_loss, quality_loss
+from inference_core.geometry.atomic import check_writable
 from inference_core.models.blocks.conv3d import channels_last
 from inference_core.models.sam3d_lite import LiteConfig, LiteNetwork, normalise
 
@@ -58,7 +59,12 @@ class Trainer:
         self.progress = Progress()
 
     def run(self) -> None:
-        """Train through all stages; an interrupt keeps what was learnt."""
+        """Train through all stages; an interrupt keeps what was learnt.
+
+        Raises:
+            OutputError: the output's folder is absent or cannot be written; nothing has been trained then.
+        """
+        check_writable(self.config.output)
         volumes = sarcoma_training_set(self.config.sarcoma) if self.config.sarcoma else []
         log.info("%d labelled volumes, %.1f M parameters", len(volumes), _millions(self.network))
         self.progress = Progress()
@@ -78,12 +84,16 @@ class Trainer:
     def _stage(self, volumes: Sequence[LabelledVolume], *, until: float, size: int, batch: int) -> None:
         windows = TrainingWindows(self.config, volumes, size=size)
         stream: Iterator[list[Tensor]] = iter(
-            DataLoader(windows, batch_size=batch, num_workers=self.config.workers, prefetch_factor=4)
+            DataLoader(
+                windows,
+                batch_size=batch,
+                num_workers=self.config.workers,
+                prefetch_factor=4 if self.config.workers else None,
+            )
         )
         while (spent := self._spent()) < until:
             self._set_rate(spent)
-            image, target = next(stream)
-            self.progress.recent.append(self._step(image, target))
+            self.progress.recent.append(self._step(*next(stream)))
             self.progress.steps += 1
             self.progress.samples += batch
             if self.progress.steps % _REPORT_EVERY == 0:
@@ -91,7 +101,7 @@ class Trainer:
             if self.progress.steps % (10 * _REPORT_EVERY) == 0:
                 self.save()
 
-    def _step(self, raw: Tensor, target: Tensor) -> tuple[float, float, float]:
+    def _step(self, raw: Tensor, target: Tensor, whole: Tensor) -> tuple[float, float, float]:
         image = normalise(raw).contiguous(memory_format=torch.channels_last_3d)
         truth = target[:, None].float()
         user = SimulatedUser(target, box_share=self.config.box_share, rng=self.rng)
@@ -104,7 +114,7 @@ class Trainer:
             with torch.set_grad_enabled(learns):
                 logits, quality = self.network.decoder(features, image, user.prompts())
                 if learns:
-                    loss = loss + mask_loss(logits, truth) + 0.2 * quality_loss(quality, logits, truth)
+                    loss = loss + mask_loss(logits, truth) + 0.3 * quality_loss(quality, logits, truth, whole)
             last = _dice(logits, truth)
             first = last if click == 0 else first
             if click < clicks - 1:

@@ -22,10 +22,15 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     return dice.mean() + 0.5 * entropy.mean() + 0.5 * (weight * entropy).mean()
 
 
-def quality_loss(quality: Tensor, logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy between the quality logit (B,) and the IoU that the thresholded mask really has."""
+def quality_loss(quality: Tensor, logits: Tensor, target: Tensor, whole: Tensor) -> Tensor:
+    """Cross-entropy between the quality logit (B,) and the IoU of the thresholded mask with the whole target.
+
+    `whole` (B,) counts the target's voxels outside the window too: a window too narrow for its target cannot be right,
+    which is what the choice of a first click's scale needs to know.
+    """
     with torch.no_grad():
         mask, truth = logits > 0, target > 0.5
         both = (mask & truth).sum(dim=(1, 2, 3, 4))
-        either = (mask | truth).sum(dim=(1, 2, 3, 4)).clamp(min=1)
+        outside = (whole - truth.sum(dim=(1, 2, 3, 4))).clamp(min=0)
+        either = (mask | truth).sum(dim=(1, 2, 3, 4)).clamp(min=1) + outside
     return F.binary_cross_entropy_with_logits(quality, both / either)

@@ -20,10 +20,14 @@ _SMALLEST_TARGET = 24
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A window and what is to be segmented in it: image float32 (D, H, W), target bool (D, H, W)."""
+    """A window and what is to be segmented in it: image float32 (D, H, W), target bool (D, H, W).
+
+    `whole` is the target's size in window voxels, with what lies outside the window.
+    """
 
     image: Array
     target: Mask
+    whole: float
 
 
 def synthetic_sample(rng: np.random.Generator, size: int) -> Sample:
@@ -32,7 +36,7 @@ def synthetic_sample(rng: np.random.Generator, size: int) -> Sample:
         regions, lesions = random_regions(rng, size)
         target = _choose_target(rng, regions, lesions)
         if _SMALLEST_TARGET <= target.sum() <= 0.6 * target.size:
-            return Sample(_paint(rng, regions, lesions), target)
+            return Sample(_paint(rng, regions, lesions), target, float(target.sum()))
 
 
 def lesion_into(rng: np.random.Generator, image: Array) -> Sample:
@@ -47,7 +51,7 @@ def lesion_into(rng: np.random.Generator, image: Array) -> Sample:
     texture = smooth_noise(rng, size, int(rng.integers(size // 6, size // 2)))
     level = float(np.median(image[inside])) + float(rng.choice([-1, 1]) * rng.uniform(0.8, 3.0)) * spread
     lesion = level + rng.uniform(0.1, 0.8) * spread * texture + rng.uniform(0, 0.5) * (image - image[inside].mean())
-    return Sample((image * (1 - soft) + lesion * soft).astype(np.float32), inside)
+    return Sample((image * (1 - soft) + lesion * soft).astype(np.float32), inside, float(inside.sum()))
 
 
 def smooth_noise(rng: np.random.Generator, size: int, knots: int) -> Array:
