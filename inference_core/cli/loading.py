@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference_core.errors import CheckpointError
-from inference_core.models.registry import get_spec, load_model
+from inference_core.models.registry import get_spec
 from inference_core.models.spec import ModelSpec
-from inference_core.models.store import require_installed
+from inference_core.models.store import installed_path, require_installed
 
 if TYPE_CHECKING:
     from inference_core.models.interface import PromptableModel
@@ -30,12 +30,13 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
 
 
 def load(spec: ModelSpec, weights: Path, device: str) -> PromptableModel:
-    """Load a model onto a device of `engine.device.DEVICES`.
+    """Load a model onto a device of `engine.device.DEVICES`; installed weights are checked by their sha256 first.
 
     Raises:
         DeviceError: the device is absent.
         CheckpointError: the file does not fit the model.
     """
-    from inference_core.engine.device import choose_device
+    from inference_core.engine.loading import open_model
 
-    return load_model(spec.name, weights=weights, device=choose_device(device))
+    own = None if weights == installed_path(spec) else weights
+    return open_model(spec.name, device=device, weights=own)

@@ -58,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=finite, help="logit above which a voxel is in the mask (default 0): lower is larger"
     )
     parser.add_argument("--name", default="segment", help="the segment's name in a .seg.nrrd (default segment)")
+    parser.add_argument(
+        "--window", choices=("adaptive", "official"), default="adaptive",
+        help="official: exactly as the model's own authors' script, for comparison (sam_med3d)",
+    )  # fmt: skip
     add_json_option(parser)
 
 
@@ -77,7 +81,10 @@ def run(options: argparse.Namespace) -> None:
         progress.show(f"loading {plan.spec.title}")
         model = load(plan.spec, plan.weights, options.device)
         loaded = perf_counter() - started
-        prediction = _predict(volume, model, prompts, threshold=plan.threshold, progress=progress)
+        if options.window == "official":
+            prediction = _predict_officially(volume, model, prompts)
+        else:
+            prediction = _predict(volume, model, prompts, threshold=plan.threshold, progress=progress)
         progress.show(f"writing {options.output}")
         _write(options, plan, volume, prediction)
     seconds = {
@@ -107,6 +114,8 @@ def _checked(options: argparse.Namespace) -> _Plan:
     if not options.given and not saved.prompts.prompts:
         raise UsageError("There is nothing to go by; give --click R A S, --box R A S SR SA SS or --prompts FILE.")
     spec, weights = find_model(options.model or saved.model or DEFAULT_MODEL, options.weights)
+    if options.window == "official" and not spec.window.official:
+        raise UsageError(f"'{spec.name}' has no official window; leave out --window official.")
     threshold = options.threshold if options.threshold is not None else saved.threshold
     return _Plan(spec, weights, saved, 0.0 if threshold is None else threshold)
 
@@ -139,6 +148,12 @@ def _predict(
 
     session = Session(volume, model, options=CutOptions(threshold=threshold), notify=progress.notify)
     return session.predict(prompts)
+
+
+def _predict_officially(volume: Volume, model: PromptableModel, prompts: PromptSet) -> Prediction:
+    from inference_core.engine.official_run import predict_officially
+
+    return predict_officially(volume, model, prompts)
 
 
 def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction: Prediction) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Grid:
     affine: Float
 
     def __post_init__(self) -> None:
-        affine = np.array(self.affine, dtype=np.float64)
+        affine = np.array(self.affine, dtype=np.float64) + 0.0  # -0.0 becomes 0.0: equal grids hash alike
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -55,7 +56,8 @@ class Grid:
     def axis_codes(self) -> str:
         """The patient direction each index grows towards, for example "LPS"."""
         directions = self.affine[:3, :3] / np.asarray(self.spacing)
-        nearest = np.abs(directions).argmax(axis=0)
+        # Axis by axis, two axes of a strongly oblique grid could be nearest to the same direction.
+        nearest = max(permutations(range(3)), key=lambda rows: np.abs(directions[rows, range(3)]).sum())
         return "".join(_AXIS_NAMES[row][int(directions[row, column] > 0)] for column, row in enumerate(nearest))
 
     @cached_property

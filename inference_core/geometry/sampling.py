@@ -28,11 +28,13 @@ def sample_window(volume: Volume, window: Grid, *, reflect: bool) -> Float32:
         VolumeError: the window meets voxels that are not finite.
     """
     step = volume.grid.inverse @ window.affine
+    factors = [max(1, int(np.linalg.norm(row) + 1e-6)) for row in step[:3, :3]]
     low, high = _block(step, window.shape)
+    # BinShrink drops the part of a bin that is left over at the far end, where the window's last voxels are.
+    high = low + -(-(high - low) // factors) * factors
     block = _take(volume.array, low, high, reflect=reflect)
     if np.issubdtype(block.dtype, np.floating) and not np.isfinite(block).all():
         raise VolumeError(f"'{volume.name}' has NaN or infinite voxels here; repair or re-export the volume.")
-    factors = [max(1, int(np.linalg.norm(row) + 1e-6)) for row in step[:3, :3]]
     return _interpolate(block, low, step, window.shape, shrink=factors, outside=0.0)
 
 

@@ -35,13 +35,15 @@ class WindowSpec:
     """The window a model looks through.
 
     shape in voxels; spacings (mm) to try for a first click, finest first; what is shown beyond the
-    volume; whether the model was trained at every spacing between them, so that a box may choose its own.
+    volume; whether the model was trained at every spacing between them, so that a box may choose its own; whether the
+    authors' script has a window of its own that `engine.official` reproduces.
     """
 
     shape: tuple[int, int, int]
     spacings: tuple[float, ...]
     padding: Padding
     any_spacing: bool = False
+    official: bool = False
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,10 @@ class PromptSet:
         """The same set, after making sure that it can be used on this grid.
 
         Raises:
-            PromptError: nothing says what to segment, or a prompt lies outside the volume.
+            PromptError: nothing says what to segment, the initial mask is empty, or a prompt lies outside the volume.
         """
+        if self.initial_mask is not None and not self.initial_mask.array.any():
+            raise PromptError("The initial mask is empty; start from a mask with voxels in it, or without one.")
         if not self.boxes and self.initial_mask is None and not any(click.positive for click in self.clicks):
             raise PromptError(
                 "There are only background clicks; place at least one foreground click or a box on the target."

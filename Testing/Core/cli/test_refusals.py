@@ -53,6 +53,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], words: str) -> None:
         (["--click", *INSIDE, "--model", "sam9"], "no model 'sam9'"),
         (["--click", *INSIDE, "--device", "tpu"], "invalid choice: 'tpu'"),
         (["--click", *INSIDE, "--series", "1.2.3"], "not DICOM"),
+        (["--click", *INSIDE, "--model", "sam3d_lite", "--window", "official"], "no official window"),
         (["--click", *INSIDE, "--weights", "absent.pth"], "no weights file"),
         (["--click", *INSIDE, "--prompts", "absent.json"], "no prompt file"),
         (["--click", *INSIDE, "--what"], "Unrecognized arguments"),

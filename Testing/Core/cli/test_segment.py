@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from inference_core.cli.main import main
+from inference_core.engine.official_run import predict_officially
 from inference_core.evaluation.metrics import dice
 from inference_core.evaluation.phantom import Phantom
 from inference_core.geometry.dicom_writer import write_dicom_series
 from inference_core.geometry.files import read_labels, read_volume
+from inference_core.models.registry import get_spec, load_model
 from inference_core.prompts.file import read_prompts
+from inference_core.prompts.prompt_set import Click, PromptSet
+
+DATA = Path(__file__).parents[2] / "Data"
 
 
 @pytest.fixture
@@ -180,3 +185,14 @@ def test_the_default_model_finds_a_tumour_from_one_click(
 
     assert status == 0
     assert dice(read_labels(output).array > 0, a_phantom.labels.array == 1) > 0.5
+
+
+def test_the_official_window_answers_as_the_authors_script_does(a_run, a_ct, a_target_click) -> None:
+    mask, facts = a_run("official", "--click", *a_target_click, "--window", "official")
+
+    spec, weights = get_spec("sam_med3d"), DATA / "sam_med3d" / "small.safetensors"
+    volume = read_volume(a_ct)
+    clicked = PromptSet((Click(tuple(float(value) for value in a_target_click)),))
+    expected = predict_officially(volume, load_model(spec.name, weights=weights, device="cpu"), clicked)
+    np.testing.assert_array_equal(mask.array, expected.mask.on(volume.grid.shape))
+    assert facts["window"]["spacing_mm"] == pytest.approx([1.5, 1.5, 1.5])
