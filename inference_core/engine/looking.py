@@ -28,7 +28,6 @@ from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSe
 
 Notify = Callable[[str, float], None]
 FAR_OUTSIDE = -20.0
-_TOUCHING_SCORE = 0.6
 _LEAST_AGREEMENT = 0.8
 _REFINE_BEYOND = 3.0
 _MOST_TILES = 27
@@ -55,12 +54,16 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What one group of prompts led to: the chosen layer, the other scales, and finer tiles along the boundary."""
+    """What one group of prompts led to: the chosen layer, the other scales, and finer tiles along the boundary.
+
+    `settled` is the window that widening was tried on and refused; it is not tried there again.
+    """
 
     prompts: PromptSet
     base: Layer
     scales: tuple[Layer, ...] = ()
     tiles: tuple[Tile, ...] = ()
+    settled: Grid | None = None
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -123,7 +126,7 @@ class Looker:
     def _first(self, prompts: PromptSet) -> Part:
         windows = candidate_windows(prompts, self.model.spec.window, self.volume.grid)
         scales = tuple(self._decode(prompts, window, None, step=(n, len(windows))) for n, window in enumerate(windows))
-        return Part(prompts, self._best(scales), scales)
+        return Part(prompts, self._best(scales, prompts), scales)
 
     def _again(self, part: Part, prompt: Prompt) -> Part:
         prompts = part.prompts.with_(prompt)
@@ -131,7 +134,17 @@ class Looker:
         if isinstance(prompt, BoxPrompt) or window is None:
             (window,) = candidate_windows(prompts, self.model.spec.window, self.volume.grid)[-1:]
         base = self._decode(prompts, window, self._prior(part.base, window))
+        if len(part.prompts.prompts) == 1 and part.scales:
+            base = self._best((base, *self._neighbouring_scales(part, prompts)), prompts)
         return replace(part, prompts=prompts, base=base)
+
+    def _neighbouring_scales(self, part: Part, prompts: PromptSet) -> tuple[Layer, ...]:
+        """The next finer and coarser scale of the first click, asked again now that a second one tells more."""
+        windows = [layer.window for layer in part.scales]
+        finer = [window for window in windows if window.spacing[0] < 0.99 * part.base.window.spacing[0]]
+        coarser = [window for window in windows if window.spacing[0] > 1.01 * part.base.window.spacing[0]]
+        held = [window for window in finer[-1:] + coarser[:1] if holds(window, prompts)]
+        return tuple(self._decode(prompts, window, None) for window in held)
 
     def _window_for(self, part: Part, prompts: PromptSet) -> Grid | None:
         """The part's window if it holds the prompts, else the next of its scales that does, else a nominal one."""
@@ -144,12 +157,10 @@ class Looker:
         window = candidate_windows(prompts, self.model.spec.window, self.volume.grid)[0]
         return window if window.spacing[0] <= self.model.spec.window.spacings[-1] * 1.01 else None
 
-    def _best(self, scales: tuple[Layer, ...]) -> Layer:
-        return max(scales, key=self._score)
-
-    def _score(self, layer: Layer) -> float:
-        touching = touched_faces(layer.logits > 0, layer.window, self.volume.grid)
-        return (layer.quality or 0.0) * (_TOUCHING_SCORE if touching else 1.0)
+    @staticmethod
+    def _best(scales: tuple[Layer, ...], prompts: PromptSet) -> Layer:
+        """The layer the model thinks best of, less for each click that it contradicts."""
+        return max(scales, key=lambda layer: (layer.quality or 0.0) * _obedience(layer, prompts))
 
     def _finished(self, part: Part) -> Part:
         part = self._grown(part)
@@ -158,15 +169,20 @@ class Looker:
     def _grown(self, part: Part) -> Part:
         """Widen the window while the mask runs into its faces and the wider answer agrees with the narrower one."""
         spec = self.model.spec.window
-        while touched_faces(part.base.logits > 0, part.base.window, self.volume.grid) and not part.prompts.boxes:
+        while self._runs_into_a_face(part):
             window = grown(part.base.window, spec, _centre_of(part.base), part.prompts)
             if window is None:
-                break
+                return replace(part, settled=part.base.window)
             wider = self._decode(part.prompts, window, self._prior(part.base, window))
             if _agreement(part.base, wider) < _LEAST_AGREEMENT:
-                break
+                return replace(part, settled=part.base.window)
             part = replace(part, base=wider)
         return part
+
+    def _runs_into_a_face(self, part: Part) -> bool:
+        if part.prompts.boxes or part.settled == part.base.window:
+            return False
+        return touched_faces(part.base.logits > 0, part.base.window, self.volume.grid)
 
     def _tiles(self, part: Part) -> tuple[Tile, ...]:
         """The boundary looked at again at the fine spacing, where the base window is much coarser than the voxels."""
@@ -235,6 +251,14 @@ class Looker:
 
 def _place_of(prompt: Prompt) -> Float:
     return np.asarray(prompt.ras) if isinstance(prompt, Click) else prompt.box.centre
+
+
+def _obedience(layer: Layer, prompts: PromptSet) -> float:
+    """Share of the clicks in the window that the thresholded logits agree with; 1 when there are none."""
+    cells = rescaled(layer.window, layer.logits.shape)
+    inside = [click for click in prompts.clicks if cells.contains(click.ras)]
+    agreed = [(layer.logits[cells.voxel_of(click.ras)] > 0) == click.positive for click in inside]
+    return float(np.mean(agreed)) if agreed else 1.0
 
 
 def _agreement(inner: Layer, wider: Layer) -> float:
