@@ -26,7 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=positive, required=True, help="how long to train")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the weights: .safetensors")
     parser.add_argument("--sarcoma", type=Path, metavar="DIR", help="the labelled patients (default: procedural only)")
-    parser.add_argument("--start-from", type=Path, metavar="FILE", help="a .state.pt of an earlier run")
+    parser.add_argument("--start-from", type=Path, metavar="FILE", help="a .state.pt or .safetensors of an earlier run")
+    parser.add_argument(
+        "--quality-only",
+        action="store_true",
+        help="train only the estimate of a mask's IoU, by which scales are chosen",
+    )
     parser.add_argument("--learning-rate", type=positive, default=2e-3, help="at its highest (default 0.002)")
     parser.add_argument("--seed", type=int, default=0, help="of all random choices (default 0)")
 
@@ -54,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
         output=options.output,
         sarcoma=options.sarcoma,
         start_from=options.start_from,
+        quality_only=options.quality_only,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )

@@ -26,10 +26,12 @@ from inference_core.finetune.losses import mask_loss, quality_loss
 from inference_core.geometry.atomic import check_writable
 from inference_core.models.blocks.conv3d import channels_last
 from inference_core.models.sam3d_lite import LiteConfig, LiteNetwork, normalise
+from inference_core.models.weights import load_state_dict, load_strict
 
 log = logging.getLogger(__name__)
 _REPORT_EVERY = 25
 _CLICK_SHARES = (0.25, 0.2, 0.2, 0.15, 0.12, 0.08)
+_FIRST_CLICKS = (0.7, 0.2, 0.1)
 
 
 @dataclass
@@ -43,7 +45,11 @@ class Progress:
 
 
 class Trainer:
-    """Trains one network within `config.minutes` and writes it, as fp16 safetensors, to `config.output`."""
+    """Trains one network within `config.minutes` and writes it, as fp16 safetensors, to `config.output`.
+
+    Raises:
+        CheckpointError: the file to start from is damaged or of another network.
+    """
 
     def __init__(self, config: TrainingConfig) -> None:
         torch.manual_seed(config.seed)
@@ -51,10 +57,15 @@ class Trainer:
         self.rng = np.random.default_rng(config.seed)
         self.network = channels_last(LiteNetwork(LiteConfig()))
         if config.start_from:
-            self.network.load_state_dict(torch.load(config.start_from, weights_only=True)["network"])
+            load_strict(self.network, load_state_dict(config.start_from), name=config.start_from.name)
+        if config.quality_only:
+            self.network.requires_grad_(False)
+            self.network.decoder.quality.requires_grad_(True)
         self.ema = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+            [weight for weight in self.network.parameters() if weight.requires_grad],
+            config.learning_rate,
+            weight_decay=config.weight_decay,
         )
         self.progress = Progress()
 
@@ -105,7 +116,8 @@ class Trainer:
         image = normalise(raw).contiguous(memory_format=torch.channels_last_3d)
         truth = target[:, None].float()
         user = SimulatedUser(target, box_share=self.config.box_share, rng=self.rng)
-        clicks = 1 + int(self.rng.choice(len(_CLICK_SHARES), p=_CLICK_SHARES))
+        shares = _FIRST_CLICKS if self.config.quality_only else _CLICK_SHARES
+        clicks = 1 + int(self.rng.choice(len(shares), p=shares))
         learn_first = clicks == 1 or self.rng.random() < 0.5
         features = self.network.encoder(image)
         loss, first, last = torch.zeros(()), 0.0, 0.0
@@ -114,13 +126,17 @@ class Trainer:
             with torch.set_grad_enabled(learns):
                 logits, quality = self.network.decoder(features, image, user.prompts())
                 if learns:
-                    loss = loss + mask_loss(logits, truth) + 0.3 * quality_loss(quality, logits, truth, whole)
+                    loss = loss + self._loss(logits, quality, truth, whole)
             last = _dice(logits, truth)
             first = last if click == 0 else first
             if click < clicks - 1:
                 user.see(logits)
         self._learn(loss)
         return float(loss.detach()), first, last
+
+    def _loss(self, logits: Tensor, quality: Tensor, truth: Tensor, whole: Tensor) -> Tensor:
+        estimate = quality_loss(quality, logits, truth, whole)
+        return estimate if self.config.quality_only else mask_loss(logits, truth) + 0.3 * estimate
 
     def _learn(self, loss: Tensor) -> None:
         self.optimiser.zero_grad(set_to_none=True)

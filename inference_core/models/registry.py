@@ -26,7 +26,7 @@ _SPECS = (
             url=None,
             filename="sam3d_lite.safetensors",
             size_bytes=5229586,
-            sha256="1ae1ca83d6cfdcd2524420853416b6a13aa09345862e567e9632d101c6590501",
+            sha256="622f925665962314be716a4027b584e89a3f47d2dd961d8e82b51a5c470835a5",
             bundled=True,
         ),
         licence="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",
