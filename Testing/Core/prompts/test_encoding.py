@@ -1,0 +1,93 @@
+"""Prompts in a window's own voxel indices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.scenes import turn
+
+from inference_core.geometry.box import Box3D
+from inference_core.geometry.grid import Grid, isotropic_grid
+from inference_core.prompts.encoding import encode_prompts
+from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
+
+angles = st.floats(-180, 180)
+
+
+@pytest.fixture
+def a_window() -> Grid:
+    axes = turn((15, -35, 50)) @ np.diag([1.0, -1.0, 1.0])
+    return isotropic_grid([31.0, -47.0, 113.0], shape=(16, 18, 20), spacing=1.7, axes=axes)
+
+
+def click_at(window: Grid, ijk, *, positive: bool = True) -> Click:
+    return Click(tuple(window.to_ras(ijk)), positive)
+
+
+@settings(max_examples=50, deadline=None)
+@given(degrees=st.tuples(angles, angles, angles), ijk=st.tuples(*[st.floats(0, 15)] * 3))
+def test_a_click_arrives_at_the_window_voxel_it_was_placed_on(degrees, ijk):
+    window = isotropic_grid([31.0, -47.0, 113.0], shape=(16, 16, 16), spacing=0.7, axes=turn(degrees))
+    np.testing.assert_allclose(encode_prompts(PromptSet((click_at(window, ijk),)), window).points, [ijk], atol=1e-9)
+
+
+def test_clicks_keep_their_order_and_signs(a_window):
+    places = [(1, 2, 3), (4, 5, 6), (7, 8, 9)]
+    signs = [False, True, False]
+    prompts = PromptSet(tuple(click_at(a_window, p, positive=s) for p, s in zip(places, signs, strict=True)))
+    encoded = encode_prompts(prompts, a_window)
+    np.testing.assert_allclose(encoded.points, places, atol=1e-9)
+    np.testing.assert_array_equal(encoded.labels, [0, 1, 0])
+    assert encoded.labels.dtype == np.int64
+    assert encoded.points.dtype == np.float64
+
+
+def test_clicks_outside_the_window_are_left_out_with_their_signs(a_window):
+    prompts = PromptSet(
+        (
+            click_at(a_window, (30, 5, 5)),
+            click_at(a_window, (3, 5, 5), positive=False),
+            click_at(a_window, (3, -2, 5)),
+            click_at(a_window, (3, 5, 19)),
+        )
+    )
+    encoded = encode_prompts(prompts, a_window)
+    np.testing.assert_allclose(encoded.points, [(3, 5, 5), (3, 5, 19)], atol=1e-9)
+    np.testing.assert_array_equal(encoded.labels, [0, 1])
+
+
+@pytest.mark.parametrize(("beyond", "kept"), [(0.499, True), (0.501, False)])
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("far", [True, False])
+def test_a_click_belongs_to_the_window_up_to_its_outer_faces(a_window, beyond, kept, axis, far):
+    ijk = np.array([5.0, 6.0, 7.0])
+    ijk[axis] = a_window.shape[axis] - 1 + beyond if far else -beyond
+    assert len(encode_prompts(PromptSet((click_at(a_window, ijk),)), a_window).points) == int(kept)
+
+
+def test_the_margin_lets_clicks_lie_further_out(a_window):
+    prompts = PromptSet((click_at(a_window, (-2.9, 5, 22.0)),))
+    assert len(encode_prompts(prompts, a_window, margin=3.1).points) == 1
+    assert len(encode_prompts(prompts, a_window, margin=2.95).points) == 0
+
+
+def test_a_box_arrives_with_its_corners_in_their_order(a_window):
+    box = Box3D(a_window.centre_ras + 3, turn((5, 60, -20)), np.array([4.0, 9.0, 16.0]))
+    encoded = encode_prompts(PromptSet((BoxPrompt(box),)), a_window)
+    assert encoded.boxes.shape == (1, 8, 3)
+    np.testing.assert_allclose(a_window.to_ras(encoded.boxes[0]), box.corners_ras, atol=1e-9)
+
+
+def test_boxes_are_kept_wherever_they_lie(a_window):
+    near, far = (Box3D.aligned(a_window.centre_ras + shift, [3, 4, 5]) for shift in (0, 500))
+    encoded = encode_prompts(PromptSet((BoxPrompt(far), BoxPrompt(near))), a_window)
+    np.testing.assert_allclose(a_window.to_ras(encoded.boxes.mean(axis=1)), [far.centre, near.centre], atol=1e-9)
+
+
+def test_no_prompts_give_empty_arrays_of_the_right_shape(a_window):
+    encoded = encode_prompts(PromptSet(), a_window)
+    assert encoded.points.shape == (0, 3)
+    assert encoded.labels.shape == (0,)
+    assert encoded.boxes.shape == (0, 8, 3)
