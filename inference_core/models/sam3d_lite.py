@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference_core.geometry.grid import Float
 from inference_core.models.blocks.conv3d import (
     PlainConv3d,
     ResidualBlock,
@@ -34,6 +35,7 @@ from inference_core.models.spec import ModelSpec
 from inference_core.prompts.encoding import WindowPrompts
 
 IMAGE_CHANNELS = 2
+_SNUG = 0.92
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,16 @@ class LiteModel:
     @torch.inference_mode()
     def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:
         image = embedding.tensors["image"]
-        dense = DensePrompts.from_window(prompts, prior, shape=embedding.grid.shape, device=self.device)
+        snug = WindowPrompts(prompts.points, prompts.labels, _snug(prompts.boxes))
+        dense = DensePrompts.from_window(snug, prior, shape=embedding.grid.shape, device=self.device)
         logits, quality = self.network.decoder(embedding.tensors, image, dense)
         return Decoded(logits[0, 0].float().cpu().numpy(), float(torch.sigmoid(quality)[0]))
+
+
+def _snug(boxes: Float) -> Float:
+    """Boxes (M, 8, 3) drawn in: users leave more room than training did, and the network fills what it is given."""
+    centres = boxes.mean(axis=1, keepdims=True)
+    return np.asarray(centres + _SNUG * (boxes - centres))
 
 
 def build(spec: ModelSpec, weights: Path, device: str) -> LiteModel:

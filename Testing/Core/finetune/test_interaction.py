@@ -81,6 +81,13 @@ def test_missed_target_is_clicked_positive_in_its_largest_piece(seed):
     assert halved(box_target(LEFT))[cell]
 
 
+def test_the_largest_error_is_clicked_though_a_smaller_one_is_deeper():
+    plate, cube = (slice(0, 4), slice(0, 24), slice(0, 20)), (slice(8, 16), slice(8, 16), slice(24, 32))
+    user = user_of(box_target(plate, cube))
+    user.see(logits_of(box_target()))
+    assert halved(box_target(plate))[last_click(user)[0]]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_only_what_is_missed_is_clicked(seed):
     user = user_of(BOTH, seed=seed)
