@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -131,6 +132,14 @@ def test_targets_lie_anywhere_and_at_any_scale(a_case):
     assert (centres.std(axis=0) > 1).all()
 
 
+def test_targets_lie_off_the_middle_even_where_all_windows_are_drawn_around_one_point(a_case):
+    """A user's window is centred on a click, and a click is seldom in the middle."""
+    case = replace(a_case, interior_ras=a_case.image.grid.centre_ras[None])
+    masks = [labelled_sample(rng_of(seed), [case], 16).target for seed in range(20)]
+    offsets = np.array([np.argwhere(mask).mean(axis=0) - 7.5 for mask in masks])
+    assert (np.abs(offsets).mean(axis=0) > 1).all()
+
+
 def test_the_same_seed_gives_the_same_window(a_case):
     first, again, other = (labelled_sample(rng_of(seed), [a_case], 16) for seed in (4, 4, 5))
     np.testing.assert_array_equal(first.image, again.image)
@@ -186,6 +195,7 @@ def test_random_windows_are_cubic_right_angled_and_of_either_handedness():
 
 def test_an_augmented_image_is_finite_bounded_and_of_the_same_seed_the_same():
     image = (1000 * rng_of(0).gamma(2.0, 1.0, (16, 16, 16))).astype(np.float32)
+    image[3, 3, 3] = 1e6  # metal
     before = image.copy()
     for seed in range(20):
         changed = augmented(rng_of(seed), image)
