@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
     with Progress() as progress:
         if found is not None:
             progress.show(f"loading {spec.title}")
-            model = load(spec, found, options.device)
+            model = load(spec, found, options.device, base=options.base)
             content |= {"device": model.device, **_clicks(model, repeats=options.repeat, progress=progress)}
         if spec.name in _OWN:
             progress.show("comparing the encoder's forms")

@@ -29,14 +29,18 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
     return spec, weights
 
 
-def load(spec: ModelSpec, weights: Path, device: str) -> PromptableModel:
+def load(spec: ModelSpec, weights: Path, device: str, *, base: Path | None = None) -> PromptableModel:
     """Load a model onto a device of `engine.device.DEVICES`; installed weights are checked by their sha256 first.
+
+    `base` is the checkpoint under a model that holds only what it adapted, where it is not the installed one.
 
     Raises:
         DeviceError: the device is absent.
-        CheckpointError: the file does not fit the model.
+        CheckpointError: the file does not fit the model, or there is no base file of this name.
     """
+    if base is not None and not base.is_file():
+        raise CheckpointError(f"There is no weights file '{base}'; give the path of one.")
     from inference_core.engine.loading import open_model
 
     own = None if weights == installed_path(spec) else weights
-    return open_model(spec.name, device=device, weights=own)
+    return open_model(spec.name, device=device, weights=own, base=base)

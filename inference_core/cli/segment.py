@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
         prompts = plan.saved.prompts.with_(*in_ras(options.given, options.frame, volume.grid))
         prompts.checked_on(volume.grid, volume.name)
         progress.show(f"loading {plan.spec.title}")
-        model = load(plan.spec, plan.weights, options.device)
+        model = load(plan.spec, plan.weights, options.device, base=options.base)
         loaded = perf_counter() - started
         if options.window == "official":
             prediction = _predict_officially(volume, model, prompts)

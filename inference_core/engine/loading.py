@@ -7,14 +7,18 @@ from pathlib import Path
 from inference_core.engine.device import choose_device
 from inference_core.models.interface import PromptableModel
 from inference_core.models.registry import get_spec, load_model
-from inference_core.models.store import require_installed
+from inference_core.models.store import installed_path, require_installed
 from inference_core.models.weights import verify_sha256
 
 
-def open_model(name: str, *, device: str = "auto", weights: Path | None = None) -> PromptableModel:
+def open_model(
+    name: str, *, device: str = "auto", weights: Path | None = None, base: Path | None = None
+) -> PromptableModel:
     """Load a model by name, from its installed weights or from a file of the user's own.
 
-    Installed weights are checked against their published sha256, where there is one, before they are read.
+    Installed weights are checked against their published sha256, where there is one, before they are read. A model that
+    adapts another one (`spec.base`) needs that one's weights too: `base`, or the installed ones if any; its builder
+    says what is missing where there are none.
 
     Raises:
         ModelError: there is no such model, or its weights are not installed.
@@ -25,4 +29,6 @@ def open_model(name: str, *, device: str = "auto", weights: Path | None = None) 
     path = weights or require_installed(spec)
     if weights is None and spec.checkpoint.sha256:
         verify_sha256(path, spec.checkpoint.sha256)
-    return load_model(name, weights=path, device=choose_device(device))
+    if spec.base and base is None:
+        base = installed_path(get_spec(spec.base))
+    return load_model(name, weights=path, device=choose_device(device), base=base)

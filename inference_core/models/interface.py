@@ -44,6 +44,8 @@ class Embedding:
 class Decoded:
     """Low-res logits float32 (d, h, w) covering the whole window edge to edge, and the predicted quality (IoU, 0..1).
 
+    Of a `SliceModel` the low-res logits are as its network gives them, padding included; `to_voxels` maps them back.
+
     `quality` is None where the model has no trained quality head.
     """
 
@@ -70,4 +72,30 @@ class PromptableModel(Protocol):
 
     def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:
         """Decode a mask; `prior` are the previous low-res logits (d, h, w) in the same window, or None at first."""
+        ...
+
+
+class SliceModel(PromptableModel, Protocol):
+    """A model whose windows are whole slices (`Layout.SLICES`): (nx, ny, n) voxels of the volume, slice axis last."""
+
+    def to_voxels(self, low_res_logits: Float32, shape: tuple[int, int, int]) -> Float32:
+        """Low-res logits to logits (nx, ny, n) on the window's own voxels, as the authors' code resizes them."""
+        ...
+
+
+class AutomaticModel(Protocol):
+    """A model that needs no prompt: it finds all of its spec's classes in windows of whole slices."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The registry entry this model was built from."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The torch device the model runs on."""
+        ...
+
+    def classify(self, window: WindowImage) -> Float32:
+        """Class probabilities (K + 1, nx, ny, n) on the window's own voxels; class 0 is background."""
         ...

@@ -69,8 +69,8 @@ def get_spec(name: str) -> ModelSpec:
     raise ModelError(f"There is no model '{name}'; choose one of {', '.join(spec.name for spec in _SPECS)}.")
 
 
-def load_model(name: str, *, weights: Path, device: str) -> PromptableModel:
-    """Build a model from a weights file on a torch device.
+def load_model(name: str, *, weights: Path, device: str, base: Path | None = None) -> PromptableModel:
+    """Build a model from a weights file on a torch device; `base` is the weights file of `spec.base`, if any.
 
     Raises:
         ModelError: there is no model of this name.
@@ -78,5 +78,6 @@ def load_model(name: str, *, weights: Path, device: str) -> PromptableModel:
     """
     spec = get_spec(name)
     module, function = spec.builder.split(":")
-    model: PromptableModel = getattr(import_module(module), function)(spec, weights, device)
+    build = getattr(import_module(module), function)
+    model: PromptableModel = build(spec, weights, device, base=base) if spec.base else build(spec, weights, device)
     return model

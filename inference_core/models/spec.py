@@ -30,13 +30,22 @@ class Padding(str, Enum):
     ZERO = "zero"
 
 
+class Layout(str, Enum):
+    """What a window is cut as."""
+
+    CUBE = "cubic voxels in axes nearest to RAS"
+    SLICES = "the volume's own slices, whole, one or several adjacent ones"
+
+
 @dataclass(frozen=True)
 class WindowSpec:
     """The window a model looks through.
 
     shape in voxels; spacings (mm) to try for a first click, finest first; what is shown beyond the
     volume; whether the model was trained at every spacing between them, so that a box may choose its own; whether the
-    authors' script has a window of its own that `engine.official` reproduces.
+    authors' script has a window of its own that `engine.official` reproduces. With `Layout.SLICES`, shape is what the
+    network sees after its own resizing, shape[2] the number of adjacent slices, and there are no spacings: a window is
+    shape[2] whole slices of the volume on the volume's own voxels, the slice axis last.
     """
 
     shape: tuple[int, int, int]
@@ -44,6 +53,7 @@ class WindowSpec:
     padding: Padding
     any_spacing: bool = False
     official: bool = False
+    layout: Layout = Layout.CUBE
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,8 @@ class ModelSpec:
     """All facts about a model that panel, command line, README table and contract tests read.
 
     `builder` is "package.module:function"; the function takes a weights path and a device and returns a
-    `inference_core.models.interface.PromptableModel`.
+    `inference_core.models.interface.PromptableModel`. `base` names the model whose weights the builder needs as well
+    (its keyword argument `base`), because the checkpoint holds only what was adapted.
     """
 
     name: str
@@ -76,3 +87,4 @@ class ModelSpec:
     paper: str
     classes: tuple[str, ...] = ("target",)
     notes: str = ""
+    base: str | None = None

@@ -14,7 +14,7 @@ from inference_core.cli.main import build_parser, main
 
 CLICK = ("--click", "-6", "14", "-205")
 
-LOADING = "import inference_core.cli.segment as stage\ndef wait(*_): {wait}\nstage.load = wait"
+LOADING = "import inference_core.cli.segment as stage\ndef wait(*_, **__): {wait}\nstage.load = wait"
 IMPORTING = """
 import sys
 class Finder:
@@ -25,7 +25,7 @@ sys.meta_path.insert(0, Finder())
 """
 SWALLOWED = """
 import inference_core.cli.segment as stage
-def wait(*_):
+def wait(*_, **__):
     try:
         {wait}
     except KeyboardInterrupt:
@@ -41,7 +41,7 @@ def write(path, array, grid):
     path.write_bytes(b"half")
     {wait}
 files.write_nifti = write
-stage.load = lambda *_: None
+stage.load = lambda *_, **__: None
 stage._predict = lambda *_, **__: types.SimpleNamespace(mask=EMPTY)
 """
 WAIT = "print('waiting', flush=True); import time; time.sleep(60)"
