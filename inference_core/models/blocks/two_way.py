@@ -49,26 +49,47 @@ class TwoWayBlock(nn.Module):
 
     def forward(self, tokens: Tensor, image: Tensor, *, token_pe: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
         """tokens (B, T, C), image (B, N, C) and their positional encodings; both are returned updated."""
-        # In the first block the tokens are still their own encoding: attention replaces them, without a residual.
-        if self.first:
-            tokens = self.self_attn(tokens, tokens, tokens)
-        else:
-            placed = tokens + token_pe
-            tokens = tokens + self.self_attn(placed, placed, tokens)
-        tokens = self.norm1(tokens)
+        tokens = self.norm1(self.self_attended(tokens, token_pe))
         located = image + image_pe
         tokens = self.norm2(tokens + self.cross_attn_token_to_image(tokens + token_pe, located, image))
         tokens = self.norm3(tokens + self.mlp(tokens))
         return tokens, self.norm4(image + self.cross_attn_image_to_token(located, tokens + token_pe, tokens))
 
+    def self_attended(self, tokens: Tensor, token_pe: Tensor) -> Tensor:
+        """The tokens after attending to themselves, before `norm1`.
+
+        In the first block they are still their own encoding: attention replaces them, without a residual.
+        """
+        if self.first:
+            replaced: Tensor = self.self_attn(tokens, tokens, tokens)
+            return replaced
+        placed = tokens + token_pe
+        attended: Tensor = self.self_attn(placed, placed, tokens)
+        return tokens + attended
+
+
+class ResidualTwoWayBlock(TwoWayBlock):
+    """The two-way block of EfficientSAM, which Medical SAM Adapter took over: a residual in the first block too,
+
+    and in the others the encoding is added to the tokens for good.
+    """
+
+    def self_attended(self, tokens: Tensor, token_pe: Tensor) -> Tensor:
+        """The tokens after attending to themselves, before `norm1`."""
+        placed = tokens if self.first else tokens + token_pe
+        attended: Tensor = self.self_attn(placed, placed, placed)
+        return placed + attended
+
 
 class TwoWayTransformer(nn.Module):
-    """A stack of two-way blocks and a last look of the tokens at the image."""
+    """A stack of two-way blocks, each a `block`, and a last look of the tokens at the image."""
 
-    def __init__(self, channels: int, *, depth: int, heads: int, hidden: int) -> None:
+    def __init__(
+        self, channels: int, *, depth: int, heads: int, hidden: int, block: type[TwoWayBlock] = TwoWayBlock
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            [TwoWayBlock(channels, heads=heads, hidden=hidden, first=index == 0) for index in range(depth)]
+            [block(channels, heads=heads, hidden=hidden, first=index == 0) for index in range(depth)]
         )
         self.final_attn_token_to_image = ProjectedAttention(channels, channels // 2, heads)
         self.norm_final_attn = nn.LayerNorm(channels)

@@ -1,0 +1,84 @@
+"""The sizes of a 2D SAM (Kirillov et al. 2023), as they are read off a checkpoint's shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+_MOST_UPSCALING_LAYERS = 16
+
+
+@dataclass(frozen=True)
+class SamSizes:
+    """Sizes of the network; the defaults are those of ViT-B.
+
+    global_blocks: the blocks that attend over the whole grid, the others do in windows. upscaled: channels after each
+    of the decoder's doublings of the resolution.
+    """
+
+    image_size: int = 1024
+    patch_size: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    window: int = 14
+    global_blocks: tuple[int, ...] = (2, 5, 8, 11)
+    prompt_width: int = 256
+    mask_channels: int = 16
+    decoder_depth: int = 2
+    decoder_heads: int = 8
+    decoder_hidden: int = 2048
+    mask_tokens: int = 4
+    quality_hidden: int = 256
+    upscaled: tuple[int, ...] = (64, 32)
+
+    @property
+    def grid(self) -> int:
+        """Side of the token grid."""
+        return self.image_size // self.patch_size
+
+
+def read_sizes(state: Mapping[str, Tensor]) -> SamSizes:
+    """Read the sizes off the shapes under the official names.
+
+    The number of the decoder's heads leaves no trace in the shapes and keeps its default.
+
+    Raises:
+        KeyError, IndexError, ValueError, ZeroDivisionError: the names or shapes are not those of a SAM.
+    """
+    positions, patches = state["image_encoder.pos_embed"].shape, state["image_encoder.patch_embed.proj.weight"].shape
+    depth = _count(state, "image_encoder.blocks.{}.norm1.weight")
+    tables = [state[f"image_encoder.blocks.{index}.attn.rel_pos_h"].shape for index in range(depth)]
+    sides = [(rows + 1) // 2 for rows, _ in tables]
+    grid, width = positions[1], positions[3]
+    return SamSizes(
+        image_size=grid * patches[2],
+        patch_size=patches[2],
+        width=width,
+        depth=depth,
+        heads=width // tables[0][1],
+        window=next((side for side in sides if side != grid), grid),
+        global_blocks=tuple(index for index, side in enumerate(sides) if side == grid),
+        prompt_width=state["image_encoder.neck.0.weight"].shape[0],
+        mask_channels=state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
+        decoder_depth=_count(state, "mask_decoder.transformer.layers.{}.norm1.weight"),
+        decoder_hidden=state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
+        mask_tokens=state["mask_decoder.mask_tokens.weight"].shape[0],
+        quality_hidden=state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
+        upscaled=_upscaled(state),
+    )
+
+
+def _count(state: Mapping[str, Tensor], key: str) -> int:
+    count = 0
+    while key.format(count) in state:
+        count += 1
+    return count
+
+
+def _upscaled(state: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Output channels of the transposed convolutions, whose weights have four axes where the norms' have one."""
+    keys = (f"mask_decoder.output_upscaling.{index}.weight" for index in range(_MOST_UPSCALING_LAYERS))
+    return tuple(state[key].shape[1] for key in keys if key in state and state[key].ndim == 4)
