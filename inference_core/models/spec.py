@@ -28,6 +28,7 @@ class Padding(str, Enum):
 
     REFLECT = "reflect"
     ZERO = "zero"
+    EDGE = "the last slice again"
 
 
 class Layout(str, Enum):
