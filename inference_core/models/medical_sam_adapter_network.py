@@ -1,0 +1,142 @@
+"""The network of Medical SAM Adapter (Wu et al., arXiv:2304.12620) in all its published generations.
+
+It is SAM with three bottleneck adapters in each encoder block. Its peculiarities are kept, since the weights depend on
+them; where they would pass for mistakes a comment says so. Parameter names are those of the official checkpoints.
+
+Legend: N slices, g the side of the token grid, C channels, T grids or windows ("entries"), D entries in a row that
+attend to each other through depth, laid out as A rows of W.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inference_core.models.blocks.sam_attention import GridAttention, cut_windows, joined_windows
+from inference_core.models.blocks.sam_image_encoder import EncoderBlock
+from inference_core.models.blocks.sam_network import SamNetwork
+from inference_core.models.blocks.sam_sizes import SamSizes
+from inference_core.models.blocks.two_way import ResidualTwoWayBlock, TwoWayBlock
+
+MLP_ADAPTER_SCALE = 0.5
+
+DepthOf = Callable[[int, int], int]
+"""How many consecutive entries attend to each other through depth, of (slices, entries) in a block."""
+
+
+@dataclass(frozen=True)
+class AdaptedSizes:
+    """Sizes of SAM, and what tells the generations apart.
+
+    tables: the side of the grid that the global blocks' relative positions are stored for; None where there are none.
+    residual: whether the decoder has the two-way blocks of EfficientSAM.
+    """
+
+    sam: SamSizes
+    tables: int | None
+    residual: bool
+
+
+class Adapter(nn.Module):
+    """A bottleneck of a quarter of the width (arXiv:2304.12620, section 3.2), without a residual of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.D_fc1 = nn.Linear(width, width // 4)
+        self.D_fc2 = nn.Linear(width // 4, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.D_fc2(F.gelu(self.D_fc1(x)))
+        return y
+
+    def after(self, projection: nn.Linear, x: Tensor) -> Tensor:
+        """The adapter of `projection(x)`, whose full width is never made: two linear layers in a row are one."""
+        weight = self.D_fc1.weight @ projection.weight
+        y: Tensor = self.D_fc2(F.gelu(F.linear(x, weight, self.D_fc1(projection.bias))))
+        return y
+
+
+class AdaptedBlock(EncoderBlock):
+    """An encoder block with adapters after attention, beside the MLP and, with `depth`, on attention through depth."""
+
+    def __init__(self, sizes: SamSizes, index: int, *, tables: int | None, depth: DepthOf | None = None) -> None:
+        super().__init__(sizes, index, placed=tables is not None)
+        if self.window is None and tables not in (None, sizes.grid):
+            self.attn = GridAttention(sizes.width, heads=sizes.heads, side=tables)
+        self.depth = depth
+        self.MLP_Adapter = Adapter(sizes.width)
+        self.Space_Adapter = Adapter(sizes.width)
+        self.Depth_Adapter = Adapter(sizes.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attended(x)
+        normed = self.norm2(x)
+        y: Tensor = x + self.mlp(normed) + MLP_ADAPTER_SCALE * self.MLP_Adapter(normed)
+        return y
+
+    def attended(self, x: Tensor) -> Tensor:
+        """Attention in the plane and, if asked for, through depth, both adapted; x (N, g, g, C)."""
+        entries = self._entries(self.attn.qkv(self.norm1(x)))
+        space = self.attn.proj(self._whole(self.attn.attend(entries), x))
+        y: Tensor = space + self.Space_Adapter(space)
+        if self.depth is not None:
+            deep = self._whole(self._attended_through_depth(entries, self.depth(len(x), len(entries))), x)
+            y = y + self.Depth_Adapter.after(self.attn.proj, deep)
+        return y
+
+    def _entries(self, qkv: Tensor) -> Tensor:
+        """Queries, keys and values (N, g, g, 3C) as the grids or windows (T, h, w, 3C) that attend by themselves.
+
+        The authors pad before the norm, so that what lies beyond the grid is the norm's bias and not zero.
+        """
+        if self.window is None:
+            return qkv
+        return cut_windows(qkv, self.window, self.attn.qkv(self.norm1.bias))
+
+    def _whole(self, entries: Tensor, x: Tensor) -> Tensor:
+        return entries if self.window is None else joined_windows(entries, x.shape[1:3])
+
+    def _attended_through_depth(self, entries: Tensor, depth: int) -> Tensor:
+        """The tokens at one place of D consecutive entries attend to each other, with the weights of the plane.
+
+        Consecutive windows are mostly of one slice, side by side: so the official weights were trained.
+        """
+        rows, columns = depth_layout(depth)
+        groups = entries.unflatten(0, (-1, depth)).permute(0, 2, 3, 1, 4)
+        attended = self.attn.attend(groups.reshape(-1, rows, columns, groups.shape[-1]))
+        return attended.reshape(*groups.shape[:4], -1).permute(0, 3, 1, 2, 4).flatten(0, 1)
+
+
+def depth_layout(depth: int) -> tuple[int, int]:
+    """Rows and columns that a depth of so many tokens is laid out in, never more rows than columns.
+
+    A square is not cut evenly (4 is 1 x 4, 16 is 2 x 8), as in the official code; that code never returns for a depth
+    of 1, which is 1 x 1 here.
+    """
+    rows, columns = math.isqrt(depth), math.isqrt(depth) + 1
+    while rows * columns != depth and rows > 1:
+        if rows * columns < depth:
+            columns += 1
+        else:
+            rows -= 1
+    return (rows, columns) if rows > 1 else (1, depth)
+
+
+def as_many_as_slices(slices: int, entries: int) -> int:
+    """The depth of a chunk that is encoded alone: `-chunk` of the official scripts set to its number of slices."""
+    return slices
+
+
+def adapted_network(sizes: AdaptedSizes, *, depth: DepthOf | None = None) -> SamNetwork:
+    """SAM with adapters; `depth` turns the branch through depth on (`-thd`)."""
+    return SamNetwork(
+        sizes.sam,
+        encoder_block=partial(AdaptedBlock, tables=sizes.tables, depth=depth),
+        decoder_block=ResidualTwoWayBlock if sizes.residual else TwoWayBlock,
+    )
