@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference_core.cli.reporting import say
 from inference_core.errors import CheckpointError
 from inference_core.models.registry import get_spec
 from inference_core.models.spec import ModelSpec
@@ -32,7 +33,8 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
 def load(spec: ModelSpec, weights: Path, device: str, *, base: Path | None = None) -> PromptableModel:
     """Load a model onto a device of `engine.device.DEVICES`; installed weights are checked by their sha256 first.
 
-    `base` is the checkpoint under a model that holds only what it adapted, where it is not the installed one.
+    `base` is the checkpoint under a model that holds only what it adapted, where it is not the installed one. What the
+    file lacks or leaves open is said.
 
     Raises:
         DeviceError: the device is absent.
@@ -43,4 +45,7 @@ def load(spec: ModelSpec, weights: Path, device: str, *, base: Path | None = Non
     from inference_core.engine.loading import open_model
 
     own = None if weights == installed_path(spec) else weights
-    return open_model(spec.name, device=device, weights=own, base=base)
+    model = open_model(spec.name, device=device, weights=own, base=base)
+    for caution in model.spec.cautions:
+        say(f"Caution: {caution}")
+    return model

@@ -175,6 +175,7 @@ def _report(
         "series": volume.name,
         "model": model.spec.name,
         "device": model.device,
+        "cautions": list(model.spec.cautions),
         "prompts": prompt_entries(prediction.prompts.prompts),
         "seconds": seconds,
         "voxels": voxels,

@@ -21,6 +21,16 @@ class IntensityRule(str, Enum):
 
     LOCAL_AND_GLOBAL = "robust z-score of the window and of its centre"
     FOREGROUND_ZSCORE = "z-score of the voxels above zero"
+    EIGHT_BIT = "8-bit grey values: CT between -160 and 240 HU, else between the slice's 0.5th and 99.5th percentile"
+    HOUNSFIELD = "Hounsfield units, clipped and scaled by the training data's statistics"
+
+
+class ClickFrame(str, Enum):
+    """The two coordinates by which a 2D network is told of a place on a slice, in the order in which it reads them."""
+
+    X_Y = "column, row in pixels of the network's input"
+    ROW_COLUMN = "row, column in pixels of the network's input"
+    ROW_COLUMN_UNSCALED = "row, column in pixels of 1.5 mm of the slice, whatever the size of the network's input"
 
 
 class Padding(str, Enum):
@@ -28,6 +38,7 @@ class Padding(str, Enum):
 
     REFLECT = "reflect"
     ZERO = "zero"
+    MEAN = "the training data's mean, zero after scaling"
     EDGE = "the last slice again"
 
 
@@ -39,12 +50,23 @@ class Layout(str, Enum):
 
 
 @dataclass(frozen=True)
+class HounsfieldScale:
+    """How `IntensityRule.HOUNSFIELD` scales: clip to low..high HU, take the mean off, divide by the deviation."""
+
+    low: float
+    high: float
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True)
 class WindowSpec:
     """The window a model looks through.
 
     shape in voxels; spacings (mm) to try for a first click, finest first; what is shown beyond the
-    volume; whether the model was trained at every spacing between them, so that a box may choose its own; whether the
-    authors' script has a window of its own that `engine.official` reproduces. With `Layout.SLICES`, shape is what the
+    volume; whether the model was trained at every spacing between them, so that a box may choose its own; where the
+    authors' script has a window and a way of its own, the function "package.module:function" that reproduces them
+    (`engine.official_run.predict_officially` calls it). With `Layout.SLICES`, shape is what the
     network sees after its own resizing, shape[2] the number of adjacent slices, and there are no spacings: a window is
     shape[2] whole slices of the volume on the volume's own voxels, the slice axis last.
     """
@@ -53,19 +75,23 @@ class WindowSpec:
     spacings: tuple[float, ...]
     padding: Padding
     any_spacing: bool = False
-    official: bool = False
+    official: str | None = None
     layout: Layout = Layout.CUBE
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An official weights file: where it is fetched from, its size in bytes, its sha256 where one is known."""
+    """An official weights file: where it is fetched from, its size in bytes, its sha256 where one is known.
+
+    Without a url that a program can fetch from, `page` is where a person finds it.
+    """
 
     url: str | None
     filename: str
     size_bytes: int | None = None
     sha256: str | None = None
     bundled: bool = False
+    page: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +100,12 @@ class ModelSpec:
 
     `builder` is "package.module:function"; the function takes a weights path and a device and returns a
     `inference_core.models.interface.PromptableModel`. `base` names the model whose weights the builder needs as well
-    (its keyword argument `base`), because the checkpoint holds only what was adapted.
+    (its keyword argument `base`), because the checkpoint holds only what was adapted. `clicks` matters to models of
+    slices only. `cautions` are empty in the registry: a builder puts there what its file lacks or leaves open, one
+    sentence each, for the user to see whenever the model is used.
+
+    `prompt_kinds` are those the network itself reads. `session_kinds` are those the session answers for in its place: a
+    background click by click consistency alone, a box by where the window lies and a click at its centre.
     """
 
     name: str
@@ -89,3 +120,12 @@ class ModelSpec:
     classes: tuple[str, ...] = ("target",)
     notes: str = ""
     base: str | None = None
+    session_kinds: frozenset[PromptKind] = frozenset()
+    hounsfield: HounsfieldScale | None = None
+    clicks: ClickFrame = ClickFrame.X_Y
+    cautions: tuple[str, ...] = ()
+
+    @property
+    def accepted_kinds(self) -> frozenset[PromptKind]:
+        """All kinds of prompts that a user may give."""
+        return self.prompt_kinds | self.session_kinds
