@@ -1,0 +1,44 @@
+"""Slicer for tests: `a_scene` is Slicer's scene without Qt, `an_app` is the Qt host with the module's panel.
+
+Tests that import `slicer` at their head do it with `slicer = pytest.importorskip("slicer")`, because `slicer-core`
+exists for Python 3.11 on 64-bit Linux only.
+"""
+
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# `SAM3DSegmentLib` and `inference_core` are found as in Slicer: from the module's folder, whatever is installed.
+sys.path[:0] = [str(ROOT / "SAM3DSegment"), str(ROOT)]
+
+os.environ.pop("DISPLAY", None)  # VTK then draws offscreen through EGL
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def _skip_without(*packages):
+    for package in packages:
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed (slicer-core exists for Python 3.11 on 64-bit Linux)")
+
+
+@pytest.fixture(scope="session")
+def _the_scene():
+    _skip_without("slicer_core")
+    from Host.scene import bootScene
+
+    return bootScene()
+
+
+@pytest.fixture
+def a_scene(_the_scene):
+    """`slicer.mrmlScene`, empty, with the logics of Slicer's modules; it is closed after the test."""
+    from Host.scene import clearScene
+
+    clearScene()
+    yield _the_scene
+    clearScene()
