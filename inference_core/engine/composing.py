@@ -62,13 +62,15 @@ EMPTY = MaskPatch((0, 0, 0), np.zeros((0, 0, 0), dtype=bool))
 class CutOptions:
     """How logits become a mask.
 
-    threshold: logit above which a voxel is inside. obey_clicks: click consistency. keep_clicked_pieces: drop pieces of
+    threshold: logit above which a voxel is inside. smoothing_mm: standard deviation of a Gaussian over the logits, which
+    smooths the surface; 0 for none. obey_clicks: click consistency. keep_clicked_pieces: drop pieces of
     the mask that hold neither a foreground click nor the centre of a box (never when it would leave nothing).
     """
 
     threshold: float = 0.0
     obey_clicks: bool = True
     keep_clicked_pieces: bool = True
+    smoothing_mm: float = 0.0
 
 
 def cut(look: Look, prompts: PromptSet, volume: Volume, options: CutOptions) -> MaskPatch:
@@ -80,6 +82,8 @@ def cut(look: Look, prompts: PromptSet, volume: Volume, options: CutOptions) -> 
     logits = np.full(region.shape, FAR_OUTSIDE, dtype=np.float32)
     for part in look:
         np.maximum(logits, _laid(part, region), out=logits)
+    if options.smoothing_mm > 0:
+        logits = _smoothed(logits, region, options.smoothing_mm)
     logits -= options.threshold
     if options.obey_clicks:
         _obey(logits, look, prompts, region=region, voxels=_view(volume, start, stop))
@@ -131,6 +135,17 @@ def _laid(part: Part, region: Grid) -> Float32:
     for tile in part.tiles:
         _add_tile(total, weight, tile.layer, region)
     return np.asarray(total / weight, dtype=np.float32)
+
+
+def _smoothed(logits: Float32, region: Grid, width_mm: float) -> Float32:
+    """Logits under a Gaussian; clipped before, since the value beyond all windows would outweigh everything near it."""
+    import SimpleITK as sitk
+
+    clipped = np.clip(logits, -_FIRM_LOGIT, _FIRM_LOGIT)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(clipped.T))
+    image.SetSpacing(region.spacing)
+    smooth = sitk.DiscreteGaussian(image, [width_mm**2] * 3, 64, 0.01, True)
+    return np.asarray(sitk.GetArrayFromImage(smooth).T, dtype=np.float32)
 
 
 def _add_tile(total: Float32, weight: Float32, tile: Layer, region: Grid) -> None:

@@ -62,6 +62,9 @@ _NOTHING = Step(PromptSet(), ((),))
 class Session:
     """Segments one target in one volume; every change of the prompts is a step that can be undone.
 
+    `cache` may be shared by sessions on the same volume with the same model. `keep_steps` bounds the history for callers
+    that keep one of their own: older steps can no longer be undone.
+
     A call that raises, or is cancelled by `notify` raising `Cancelled`, leaves the session as it was.
     Not thread-safe: all calls come from one thread.
     """
@@ -73,12 +76,14 @@ class Session:
         *,
         options: CutOptions | None = None,
         refine: bool = True,
-        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        cache: EmbeddingCache | None = None,
+        keep_steps: int | None = None,
         notify: Callable[[str, float], None] = lambda stage, fraction: None,
     ) -> None:
         self.volume, self.model = volume, model
         self.options = options or CutOptions()
-        self.cache = EmbeddingCache(cache_bytes)
+        self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)
+        self._keep_steps = keep_steps
         self._looker = Looker(volume, model, self.cache, refine=refine, notify=notify)
         self._history: list[Step] = [_NOTHING]
         self._undone: list[Step] = []
@@ -113,6 +118,8 @@ class Session:
         before = self._history[-1].mask
         self._history.append(Step(prompts, looks, mask))
         self._undone.clear()
+        if self._keep_steps is not None:
+            del self._history[1 : -self._keep_steps]
         return self._prediction(before, started)
 
     def undo(self) -> Prediction | None:

@@ -45,7 +45,25 @@ def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
         PromptError: there is no such file, it is of another kind or version, or one of its prompts is malformed.
     """
     name = Path(path).name
-    content = _parsed(Path(path))
+    return _understood(_parsed(Path(path)), name)
+
+
+def prompts_from_json(text: str, *, name: str) -> PromptFile:
+    """Read the content of a prompt file; errors call it by `name`.
+
+    Raises:
+        PromptError: it is of another kind or version, or one of its prompts is malformed.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PromptError(f"The saved prompts of '{name}' are damaged; place them again.") from error
+    if not isinstance(content, dict):
+        raise PromptError(f"The saved prompts of '{name}' are damaged; place them again.")
+    return _understood(content, name)
+
+
+def _understood(content: dict[str, Any], name: str) -> PromptFile:
     _check_kind(content, name)
     entries = content.get("prompts")
     if not isinstance(entries, list):
@@ -70,6 +88,14 @@ def write_prompts(
     """
     if prompts.initial_mask is not None:
         raise PromptError("A prompt file holds clicks and boxes, not the mask they start from; save the mask as well.")
+    with replacing(path) as temporary:
+        temporary.write_text(prompts_as_json(prompts, model=model, threshold=threshold) + "\n", encoding="utf-8")
+
+
+def prompts_as_json(
+    prompts: PromptSet, *, model: str | None = None, threshold: float | None = None, indent: int | None = 1
+) -> str:
+    """The content of a prompt file, on one line where `indent` is None; an initial mask is left out."""
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -78,8 +104,7 @@ def write_prompts(
         "threshold": threshold,
         "prompts": prompt_entries(prompts.prompts),
     }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return json.dumps(content, indent=indent)
 
 
 def prompt_entries(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ def test_the_same_window_is_kept_once(a_cache):
 
 def test_a_session_without_room_encodes_again_and_answers_the_same(a_volume, a_model, a_ball):
     prompts = PromptSet((Click(tuple(a_ball[0])), Click(tuple(a_ball[0] + 2))))
-    roomy, cramped = Session(a_volume, a_model), Session(a_volume, a_model, cache_bytes=0)
+    roomy, cramped = Session(a_volume, a_model), Session(a_volume, a_model, cache=EmbeddingCache(0))
     expected = roomy.predict(prompts)
     encoded = len(a_model.encoded)
     found = cramped.predict(prompts)

@@ -285,3 +285,17 @@ def test_outside_all_windows_is_far_below_any_threshold(a_flat_volume):
     assert np.all(np.abs(part.base.window.to_ijk(a_flat_volume.grid.to_ras(ijk)) - 15.5) <= 16.001)
     assert abs(mask.sum() * a_flat_volume.grid.voxel_volume_mm3 / 16.0**3 - 1) < 0.25
     assert FAR_OUTSIDE < -10
+
+
+def test_smoothing_takes_a_spike_off_a_ball_and_leaves_the_ball(a_flat_volume):
+    grid = a_flat_volume.grid
+    ball = ball_layer(a_flat_volume, grid.centre_ras, 12.0)
+    spiked = ball.logits.copy()
+    middle = np.asarray(spiked.shape) // 2
+    spiked[middle[0] :, middle[1], middle[2]] = 4.0
+    look = (part_of(Layer(ball.window, spiked)),)
+    rough = whole(cut(look, PromptSet(), a_flat_volume, CutOptions()), a_flat_volume)
+    smooth = whole(cut(look, PromptSet(), a_flat_volume, CutOptions(smoothing_mm=2.0)), a_flat_volume)
+    truth = distance_from(grid.centre_ras, grid) < 12.0
+    assert (rough & ~truth).sum() > 4 * max(1, (smooth & ~truth).sum())
+    assert dice(smooth, truth) > 0.9
