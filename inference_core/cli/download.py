@@ -56,7 +56,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _check_source(spec: ModelSpec, source: Path | None) -> None:
     if source is None and spec.checkpoint.url is None:
-        raise DownloadError(f"{spec.title} has no address to fetch it from; give a file with `--from FILE`.")
+        from inference_core.models.download import no_address
+
+        raise DownloadError(no_address(spec))
     if source is not None and not source.is_file():
         raise DownloadError(f"There is no file '{source}'; give the path of the weights.")
 

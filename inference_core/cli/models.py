@@ -50,7 +50,7 @@ def _entry(spec: ModelSpec) -> dict[str, Any]:
         "prompts": sorted(kind.value for kind in spec.prompt_kinds),
         "licence": spec.licence,
         "size_bytes": path.stat().st_size if path else checkpoint.size_bytes,
-        "source": checkpoint.url or "bundled",
+        "source": checkpoint.url or checkpoint.page or "bundled",
         "sha256": checkpoint.sha256,
         "paper": spec.paper,
         "installed": path is not None,

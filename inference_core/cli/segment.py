@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="segment", help="the segment's name in a .seg.nrrd (default segment)")
     parser.add_argument(
         "--window", choices=("adaptive", "official"), default="adaptive",
-        help="official: exactly as the model's own authors' script, for comparison (sam_med3d)",
+        help="official: exactly as the model's own authors' script, for comparison with published numbers",
     )  # fmt: skip
     add_json_option(parser)
 

@@ -1,68 +1,66 @@
-"""Answering exactly as SAM-Med3D's own script does: one window, no widening, no refinement, no click consistency.
+"""Answering exactly as a model's own authors' script does, for comparing with published numbers.
 
-For comparing with published numbers. The script centres its window on a label it must be given; here the first
-foreground click stands for a label of one voxel, which lands on the same voxel of the window (specification 4.1, 4.3).
+One window, no widening, no refinement, no click consistency. Each family's script is reproduced in a module of its own,
+which the model's spec names.
 """
 
 from __future__ import annotations
 
-from time import perf_counter
+from collections.abc import Callable
+from importlib import import_module
 
 import numpy as np
-import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 
-from inference_core.engine.composing import EMPTY, MaskPatch, changed_extent, trimmed
-from inference_core.engine.official import official_mask_on, official_window
+from inference_core.engine.composing import EMPTY, changed_extent, trimmed
 from inference_core.engine.session import Prediction, Seconds
-from inference_core.errors import PromptError
+from inference_core.errors import ModelError, PromptError
+from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Decoded, PromptableModel
-from inference_core.prompts.encoding import WindowPrompts, encode_prompts
-from inference_core.prompts.prompt_set import PromptSet
+from inference_core.prompts.prompt_set import Click, PromptSet
+
+Script = Callable[[Volume, PromptableModel, PromptSet], Prediction]
 
 
 def predict_officially(volume: Volume, model: PromptableModel, prompts: PromptSet) -> Prediction:
-    """The official script's answer to clicks: all clicks so far with the logits before, nearest neighbour back.
+    """The answer of the authors' script to these prompts.
 
     Raises:
-        PromptError: there is no foreground click, a box is among the prompts, or a click lies outside the volume.
+        ModelError: no script of this model's authors is reproduced here.
+        PromptError: the script takes no such prompts, or one of them lies outside the volume.
     """
-    started = perf_counter()
-    first = _first_positive(prompts.checked_on(volume.grid, volume.name))
-    window = official_window(volume, centre_ras=first, size=model.spec.window.shape[0])
-    embedding = model.encode(window)
-    encoded = perf_counter()
-    seen = encode_prompts(prompts, window.grid)
-    decoded: Decoded | None = None
-    for count in range(1, len(seen.points) + 1):
-        given = WindowPrompts(seen.points[:count], seen.labels[:count], seen.boxes)
-        decoded = model.decode(embedding, given, None if decoded is None else decoded.low_res_logits)
-    assert decoded is not None, "the first foreground click is always in its own window"
-    finished = perf_counter()
-    inside = Volume(_upsampled(decoded, window.grid.shape) > 0, window.grid)
-    mask = _patch(official_mask_on(volume.grid, inside))
+    named = model.spec.window.official
+    if named is None:
+        raise ModelError(f"'{model.spec.name}' has no official window; use the adaptive one.")
+    module, function = named.split(":")
+    script: Script = getattr(import_module(module), function)
+    return script(volume, model, prompts)
+
+
+def clicks_alone(prompts: PromptSet, volume: Volume) -> tuple[Click, ...]:
+    """The clicks, after making sure that there is nothing else, and a foreground click among them.
+
+    Raises:
+        PromptError: there is something else, no foreground click, or a click outside the volume.
+    """
+    prompts.checked_on(volume.grid, volume.name)
+    if prompts.boxes or prompts.initial_mask is not None:
+        raise PromptError("The official window takes clicks only; leave out boxes and masks, or the official window.")
+    return prompts.clicks
+
+
+def answered(
+    prompts: PromptSet, inside: NDArray[np.bool_], *, decoded: Decoded, window: Grid, seconds: Seconds
+) -> Prediction:
+    """A script's mask (i, j, k) on the volume's voxels as the answer to a session's first question."""
+    mask = trimmed(inside, np.zeros(3, dtype=np.int64))
     return Prediction(
         prompts=prompts,
         mask=mask,
         low_res_logits=decoded.low_res_logits,
-        window=window.grid,
+        window=window,
         quality=decoded.quality,
         changed=changed_extent(EMPTY, mask),
-        seconds=Seconds(encoded - started, finished - encoded, perf_counter() - started),
+        seconds=seconds,
     )
-
-
-def _first_positive(prompts: PromptSet) -> tuple[float, float, float]:
-    if prompts.boxes or prompts.initial_mask is not None:
-        raise PromptError("The official window takes clicks only; leave out boxes and masks, or the official window.")
-    return next(click.ras for click in prompts.clicks if click.positive)
-
-
-def _upsampled(decoded: Decoded, shape: tuple[int, int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    logits = torch.from_numpy(decoded.low_res_logits)[None, None]
-    return np.asarray(F.interpolate(logits, size=shape, mode="trilinear", align_corners=False)[0, 0].numpy())
-
-
-def _patch(mask: Volume) -> MaskPatch:
-    return trimmed(mask.array.astype(np.bool_), np.zeros(3, dtype=np.int64))

@@ -171,10 +171,17 @@ def _finish(spec: ModelSpec, part: Path, target: Path) -> Downloaded:
 def _checked_url(spec: ModelSpec) -> str:
     url = spec.checkpoint.url
     if url is None:
-        raise DownloadError(f"{spec.title} has no address to fetch it from; give a file with `--from FILE`.")
+        raise DownloadError(no_address(spec))
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"The address '{url}' is neither http nor https; give a file with `--from FILE`.")
     return url
+
+
+def no_address(spec: ModelSpec) -> str:
+    """What to tell someone who wants to fetch weights that have no address of their own."""
+    page = spec.checkpoint.page
+    where = "give a file" if page is None else f"get the file by way of {page} and give it"
+    return f"{spec.title} has no address to fetch it from; {where} with `--from FILE`."
 
 
 def _request(url: str, start: int) -> urllib.request.Request:

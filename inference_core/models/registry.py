@@ -36,7 +36,9 @@ _SPECS = (
         name="sam_med3d",
         title="SAM-Med3D turbo",
         builder="inference_core.models.sam_med3d:build",
-        window=WindowSpec((128, 128, 128), (1.5,), Padding.ZERO, official=True),
+        window=WindowSpec(
+            (128, 128, 128), (1.5,), Padding.ZERO, official="inference_core.engine.official_sam_med3d:predict"
+        ),
         intensity=IntensityRule.FOREGROUND_ZSCORE,
         prompt_kinds=_CLICKS | {PromptKind.MASK},
         checkpoint=Checkpoint(

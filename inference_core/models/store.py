@@ -55,6 +55,11 @@ def require_installed(spec: ModelSpec) -> Path:
             f"{spec.title} belongs to this package but '{spec.checkpoint.filename}' is missing from Resources/Models; "
             f"install the package again or put the file into '{models_dir()}'."
         )
+    if spec.checkpoint.page is not None:
+        raise ModelError(
+            f"{spec.title} is not installed; get its weights by way of {spec.checkpoint.page} and "
+            f"run `python -m inference_core download {spec.name} --from FILE`."
+        )
     raise ModelError(
         f"{spec.title} is not installed; run `python -m inference_core download {spec.name}`, "
         f"with `--from FILE` if you have '{spec.checkpoint.filename}' already."

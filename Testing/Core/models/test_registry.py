@@ -11,7 +11,7 @@ import pytest
 
 from inference_core.errors import ModelError
 from inference_core.models.registry import DEFAULT_MODEL, all_specs, get_spec, load_model
-from inference_core.models.spec import Checkpoint, ModelSpec, PromptKind
+from inference_core.models.spec import Checkpoint, IntensityRule, ModelSpec, PromptKind
 
 EVERY_SPEC = pytest.mark.parametrize("spec", all_specs(), ids=lambda spec: spec.name)
 
@@ -55,12 +55,33 @@ def test_a_model_can_be_told_what_to_segment(spec):
 
 
 @EVERY_SPEC
-def test_weights_are_either_bundled_or_can_be_fetched_safely(spec):
+def test_weights_are_bundled_or_can_be_fetched_safely_or_found_on_a_page(spec):
     checkpoint = spec.checkpoint
-    assert checkpoint.bundled != (checkpoint.url is not None)
-    assert checkpoint.url is None or checkpoint.url.startswith("https://")
+    assert [checkpoint.bundled, checkpoint.url is not None, checkpoint.page is not None].count(True) == 1
+    assert all(address.startswith("https://") for address in (checkpoint.url, checkpoint.page) if address)
     assert Path(checkpoint.filename).name == checkpoint.filename
     assert checkpoint.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", checkpoint.sha256)
+
+
+@EVERY_SPEC
+def test_an_official_script_is_a_function_that_exists(spec):
+    if spec.window.official is not None:
+        module, function = spec.window.official.split(":")
+        assert callable(getattr(import_module(module), function))
+
+
+@EVERY_SPEC
+def test_a_hounsfield_scale_is_there_exactly_where_the_rule_needs_one(spec):
+    assert (spec.hounsfield is not None) == (spec.intensity is IntensityRule.HOUNSFIELD)
+    if spec.hounsfield is not None:
+        assert spec.hounsfield.low < spec.hounsfield.mean < spec.hounsfield.high
+        assert spec.hounsfield.deviation > 0
+
+
+@EVERY_SPEC
+def test_a_prompt_is_either_the_networks_or_the_sessions(spec):
+    assert not spec.prompt_kinds & spec.session_kinds
+    assert spec.accepted_kinds == spec.prompt_kinds | spec.session_kinds
 
 
 @EVERY_SPEC
