@@ -5,6 +5,7 @@ Legend: B batch, C channels, D H W the window's (i, j, k) axes, d h w the same a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_core.geometry.grid import Grid
+from inference_core.geometry.volume import Volume
 from inference_core.models.spec import ModelSpec
 from inference_core.prompts.encoding import WindowPrompts
 
@@ -82,9 +84,24 @@ class SliceModel(PromptableModel, Protocol):
         """Low-res logits to logits (nx, ny, n) on the window's own voxels, as the authors' code resizes them."""
         ...
 
+    def to_low_res(self, logits: Float32) -> Float32:
+        """Logits (nx, ny, n) on a window's voxels as low-res logits, to start from a mask (`PromptKind.MASK`)."""
+        ...
+
+
+class StackClassifier(Protocol):
+    """An automatic model at work on one volume; it keeps what it needs of the slices it saw last."""
+
+    def classify(self, numbers: Sequence[int]) -> Float32:
+        """Class probabilities (K + 1, nx, ny, n) of a stack of slices, which are given by their numbers in the volume.
+
+        Class 0 is the background. A number may stand there twice: beyond the volume the last slice is repeated.
+        """
+        ...
+
 
 class AutomaticModel(Protocol):
-    """A model that needs no prompt: it finds all of its spec's classes in windows of whole slices."""
+    """A model that needs no prompt: it finds all of its spec's classes in stacks of spec.window.shape[2] slices."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -96,6 +113,6 @@ class AutomaticModel(Protocol):
         """The torch device the model runs on."""
         ...
 
-    def classify(self, window: WindowImage) -> Float32:
-        """Class probabilities (K + 1, nx, ny, n) on the window's own voxels; class 0 is background."""
+    def on(self, slices: Volume) -> StackClassifier:
+        """Begin with a volume whose last axis is across its slices (`geometry.slices.slices_last`)."""
         ...

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from inference_core.geometry.grid import Float, Grid
 from inference_core.prompts.prompt_set import PromptSet
 
+_FLAT = 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class WindowPrompts:
@@ -31,3 +33,20 @@ def encode_prompts(prompts: PromptSet, window: Grid, *, margin: float = 0.5) -> 
     inside = np.all((points >= -margin) & (points <= np.asarray(window.shape) - 1 + margin), axis=1)
     boxes = np.array([window.to_ijk(box.corners_ras) for box in prompts.boxes]).reshape(-1, 8, 3)
     return WindowPrompts(points[inside], labels[inside], boxes)
+
+
+def cross_section(corners: Float, index: float) -> Float:
+    """The rectangle (4,), i0, j0, i1, j1, around a box's cut through the slice at window index k = `index`.
+
+    `corners` (8, 3) are a box of `WindowPrompts`. A slice beyond the box is given the cut nearest to it.
+    """
+    edges = np.array([(n, n | 1 << axis) for n in range(8) for axis in range(3) if not n & 1 << axis])
+    starts, ends = corners[edges[:, 0]], corners[edges[:, 1]]
+    # Edges within the slice can be left out: their ends are those of others.
+    rising = np.abs(ends[:, 2] - starts[:, 2]) > _FLAT
+    starts, ends = starts[rising], ends[rising]
+    level = np.clip(index, corners[:, 2].min(), corners[:, 2].max())
+    share = (level - starts[:, 2]) / (ends[:, 2] - starts[:, 2])
+    met = (share >= -_FLAT) & (share <= 1 + _FLAT)
+    around = (starts + share[:, None] * (ends - starts))[met, :2]
+    return np.concatenate([around.min(axis=0), around.max(axis=0)])

@@ -9,7 +9,7 @@ import torch
 from inference_core.geometry.grid import Grid
 from inference_core.models.interface import PromptableModel, WindowImage
 from inference_core.models.registry import all_specs, load_model
-from inference_core.models.spec import PromptKind
+from inference_core.models.spec import Layout, PromptKind
 from inference_core.models.store import installed_path
 from inference_core.prompts.encoding import WindowPrompts
 
@@ -17,8 +17,9 @@ NO_BOXES = np.zeros((0, 8, 3))
 
 
 @pytest.fixture(scope="module", params=all_specs(), ids=lambda spec: spec.name)
-def a_model(request, the_sam_med3d_references) -> PromptableModel:
+def a_model(request, the_sam_med3d_references, the_sam_references) -> PromptableModel:
     stand_ins = {"sam_med3d": the_sam_med3d_references / "small.safetensors"}
+    stand_ins |= dict.fromkeys(("sam", "sam_vit_l", "sam_vit_h"), the_sam_references / "small.safetensors")
     weights = stand_ins.get(request.param.name) or installed_path(request.param)
     if weights is None:
         pytest.skip(f"the weights of {request.param.name} are not installed")
@@ -28,7 +29,9 @@ def a_model(request, the_sam_med3d_references) -> PromptableModel:
 @pytest.fixture(scope="module")
 def a_window(a_model):
     """A bright ball, off the centre, in a noisy left-handed window."""
-    shape, spacing = a_model.spec.window.shape, a_model.spec.window.spacings[0]
+    shape, spacing = a_model.spec.window.shape, (a_model.spec.window.spacings or (1.5,))[0]
+    if a_model.spec.window.layout is Layout.SLICES:
+        shape = (90, 72, shape[2])
     affine = np.diag([-spacing, spacing, spacing, 1.0])
     distance = np.linalg.norm(np.indices(shape).T - np.array(shape) * (0.4, 0.5, 0.6), axis=-1).T
     noise = np.random.default_rng(0).normal(100, 10, shape)
@@ -60,8 +63,13 @@ def test_a_click_gives_finite_logits_over_the_whole_window(a_model, an_embedding
     decoded = a_model.decode(an_embedding, a_click, None)
     assert decoded.low_res_logits.dtype == np.float32
     assert np.isfinite(decoded.low_res_logits).all()
-    ratios = {n / m for n, m in zip(an_embedding.grid.shape, decoded.low_res_logits.shape, strict=True)}
-    assert len(ratios) == 1
+    if a_model.spec.window.layout is Layout.SLICES:
+        on_voxels = a_model.to_voxels(decoded.low_res_logits, an_embedding.grid.shape)
+        assert on_voxels.shape == an_embedding.grid.shape
+        assert on_voxels.dtype == np.float32
+    else:
+        ratios = {n / m for n, m in zip(an_embedding.grid.shape, decoded.low_res_logits.shape, strict=True)}
+        assert len(ratios) == 1
     assert decoded.quality is None or 0 <= decoded.quality <= 1
 
 
@@ -83,7 +91,9 @@ def test_encoding_leaves_the_window_alone(a_model, a_window):
 
 def test_every_prompt_moves_the_logits(a_model, an_embedding, a_click):
     first = a_model.decode(an_embedding, a_click, None).low_res_logits
-    more = WindowPrompts(np.vstack([a_click.points, [[6.0, 7.0, 8.0]]]), np.array([1, 0]), NO_BOXES)
+    more = WindowPrompts(
+        np.vstack([a_click.points, [[6.0, 7.0, min(8.0, an_embedding.grid.shape[2] // 2)]]]), np.array([1, 0]), NO_BOXES
+    )
     changed = {"prior": a_model.decode(an_embedding, a_click, first).low_res_logits}
     if PromptKind.NEGATIVE_CLICK in a_model.spec.prompt_kinds:
         changed["negative click"] = a_model.decode(an_embedding, more, None).low_res_logits

@@ -10,7 +10,7 @@ from support.scenes import turn
 
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid, isotropic_grid
-from inference_core.prompts.encoding import encode_prompts
+from inference_core.prompts.encoding import cross_section, encode_prompts
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 
 angles = st.floats(-180, 180)
@@ -91,3 +91,23 @@ def test_no_prompts_give_empty_arrays_of_the_right_shape(a_window):
     assert encoded.points.shape == (0, 3)
     assert encoded.labels.shape == (0,)
     assert encoded.boxes.shape == (0, 8, 3)
+
+
+@pytest.mark.parametrize("index", [-4.0, -1.0, 0.3, 2.0, 7.0])
+def test_the_cut_through_an_oblique_box_holds_the_boxs_points_in_the_slice_and_no_more(index):
+    """Against points of the box drawn at random; a slice beyond the box is given the nearest cut."""
+    edges = np.linalg.qr(np.array([[1.0, 0.4, 0.1], [-0.3, 1.0, 0.5], [0.2, -0.6, 1.0]]))[0] * [9.0, 6.0, 5.0]
+    steps = np.array([[n >> axis & 1 for axis in range(3)] for n in range(8)]) - 0.5
+    corners = steps @ edges.T + [20.0, 30.0, 1.0]
+    level = np.clip(index, corners[:, 2].min() + 0.05, corners[:, 2].max() - 0.05)
+    inside = (np.random.default_rng(0).random((400_000, 3)) - 0.5) @ edges.T + [20.0, 30.0, 1.0]
+    near = inside[np.abs(inside[:, 2] - level) < 0.05, :2]
+    low_i, low_j, high_i, high_j = cross_section(corners, index)
+    assert np.allclose([low_i, low_j], near.min(axis=0), atol=0.25)
+    assert np.allclose([high_i, high_j], near.max(axis=0), atol=0.25)
+
+
+def test_the_cut_through_an_upright_box_is_its_face():
+    corners = np.array([[(2.0, 11.5)[n & 1], (3.0, 8.0)[n >> 1 & 1], (-0.5, 4.5)[n >> 2]] for n in range(8)])
+    for index in (-7.0, -0.5, 0.0, 4.5, 9.0):
+        assert np.allclose(cross_section(corners, index), [2.0, 3.0, 11.5, 8.0])
