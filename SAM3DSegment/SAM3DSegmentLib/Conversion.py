@@ -1,0 +1,194 @@
+"""Between MRML and the core: volumes, segments, their grids. Slicer's arrays are (k, j, i); they are turned here, once.
+
+A segmentation has one grid for all its segments, which need not be the volume's. `SegmentGrid` says where it lies in
+the world; masks are `MaskPatch`es in the labelmaps' own indices.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+if TYPE_CHECKING:
+    from inference_core.engine.composing import MaskPatch
+    from inference_core.geometry.grid import Grid
+    from inference_core.geometry.volume import Volume
+
+_SAME_MM = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentGrid:
+    """The voxels of a segmentation, without an end: labelmaps may reach anywhere, to negative indices too.
+
+    `lattice` maps the labelmaps' own indices (i, j, k) to world RAS mm (its shape means nothing); `imageToNode` (4, 4)
+    maps them to the segmentation node's own RAS, without its parent transforms.
+    """
+
+    lattice: "Grid"
+    imageToNode: np.ndarray
+
+    def voxelAt(self, ras: Any) -> tuple[int, int, int]:
+        """The voxel that holds a point in world RAS mm."""
+        i, j, k = np.floor(self.lattice.to_ijk(ras) + 0.5).astype(int)
+        return int(i), int(j), int(k)
+
+    def sameVoxelsAs(self, other: "SegmentGrid") -> bool:
+        """Whether indices mean the same voxels in both, wherever the node has been moved to."""
+        return bool(np.allclose(self.imageToNode, other.imageToNode, rtol=0, atol=_SAME_MM))
+
+
+def arrayFromMatrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    """A VTK matrix as (4, 4) float64."""
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def matrixFromArray(array: np.ndarray) -> vtk.vtkMatrix4x4:
+    """A (4, 4) array as a VTK matrix."""
+    matrix = vtk.vtkMatrix4x4()
+    for row in range(4):
+        for column in range(4):
+            matrix.SetElement(row, column, float(array[row, column]))
+    return matrix
+
+
+def nodeToWorld(node: Any) -> np.ndarray:
+    """The (4, 4) matrix from a node's own RAS to the world's, through all its parent transforms.
+
+    Raises:
+        VolumeError: one of them is not linear.
+    """
+    from inference_core.errors import VolumeError
+
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return np.eye(4)
+    matrix = vtk.vtkMatrix4x4()
+    if not parent.IsTransformToWorldLinear() or not parent.GetMatrixTransformToWorld(matrix):
+        raise VolumeError(
+            f"'{node.GetName()}' lies under a transform that is not linear; harden the transform on it and try again."
+        )
+    return arrayFromMatrix(matrix)
+
+
+def volumeFromNode(node: Any) -> "Volume":
+    """A scalar volume node's voxels, as a view in (i, j, k) order, on their grid in the world.
+
+    Raises:
+        VolumeError: the node has no voxels, several components, or a geometry that cannot be trusted.
+    """
+    from inference_core.errors import VolumeError
+    from inference_core.geometry.grid import Grid
+    from inference_core.geometry.volume import Volume
+
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
+        raise VolumeError(f"The volume '{node.GetName()}' has no voxels; load it again or choose another one.")
+    if image.GetNumberOfScalarComponents() != 1:
+        raise VolumeError(f"'{node.GetName()}' is a colour or vector volume; choose a volume with one value a voxel.")
+    if min(image.GetDimensions()) < 2:
+        raise VolumeError(f"'{node.GetName()}' is a single slice; choose a volume of at least two slices.")
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    # Through `T`, i runs fastest, as in files; nothing is copied.
+    array = slicer.util.arrayFromVolume(node).T
+    return Volume(array, Grid(array.shape, nodeToWorld(node) @ arrayFromMatrix(matrix)), node.GetName())
+
+
+def segmentGrid(segmentationNode: Any) -> SegmentGrid:
+    """The grid of a segmentation: that of its labelmaps, else its reference geometry.
+
+    Raises:
+        VolumeError: it has none, it cannot be trusted, or it lies under a transform that is not linear.
+    """
+    from inference_core.errors import VolumeError
+    from inference_core.geometry.grid import Grid
+
+    segmentation = segmentationNode.GetSegmentation()
+    # Labelmaps that are there count for more than the reference, which may have been changed after they were made.
+    text = segmentation.DetermineCommonLabelmapGeometry(
+        slicer.vtkSegmentation.EXTENT_UNION_OF_SEGMENTS, None
+    ) or segmentation.GetConversionParameter(slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName())
+    image = slicer.vtkOrientedImageData()
+    if not text or not slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False):
+        raise VolumeError(f"The segmentation '{segmentationNode.GetName()}' has no geometry; choose or make another.")
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    imageToNode = arrayFromMatrix(matrix)
+    return SegmentGrid(Grid((1, 1, 1), nodeToWorld(segmentationNode) @ imageToNode), imageToNode)
+
+
+def readSegment(segmentationNode: Any, segmentId: str) -> "MaskPatch":
+    """The voxels of a segment, in its labelmap's own indices."""
+    from inference_core.engine.composing import EMPTY, trimmed
+
+    view = labelView(segmentationNode, segmentId)
+    if view is None:
+        return EMPTY
+    array, first, value = view
+    return trimmed(array == value, np.asarray(first))
+
+
+def labelView(segmentationNode: Any, segmentId: str) -> tuple[np.ndarray, tuple[int, int, int], int] | None:
+    """A writable view (i, j, k) of the labelmap a segment is stored in, the indices of its first voxel, and its value.
+
+    None where the segment has no voxels. The labelmap may hold other segments too.
+    """
+    image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
+    if image is None or image.IsEmpty() or image.GetPointData().GetScalars() is None:
+        return None
+    extent = image.GetExtent()
+    shape = [extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in range(3)]
+    if min(shape) < 1:
+        return None
+    array = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape[::-1]).T
+    value = segmentationNode.GetSegmentation().GetSegment(segmentId).GetLabelValue()
+    return array, (extent[0], extent[2], extent[4]), value
+
+
+def orientedImage(patch: "MaskPatch", where: SegmentGrid) -> Any:
+    """A mask as the `vtkOrientedImageData` (0 and 1) that Slicer's segmentation logics take, of its own extent only."""
+    image = slicer.vtkOrientedImageData()
+    start, stop = patch.start, patch.stop
+    image.SetExtent(*[int(n) for axis in range(3) for n in (start[axis], stop[axis] - 1)])
+    flat = np.ascontiguousarray(patch.array.T).view(np.uint8).ravel()
+    image.GetPointData().SetScalars(numpy_to_vtk(flat, deep=1, array_type=vtk.VTK_UNSIGNED_CHAR))
+    image.SetGeometryFromImageToWorldMatrix(matrixFromArray(where.imageToNode))
+    return image
+
+
+def onSegmentGrid(patch: "MaskPatch", volumeGrid: "Grid", where: SegmentGrid) -> "MaskPatch":
+    """A mask on the volume's voxels, on the segmentation's: shifted where the voxels coincide, else interpolated."""
+    from inference_core.engine.composing import EMPTY, MaskPatch, trimmed
+    from inference_core.geometry.grid import corners_ijk
+    from inference_core.geometry.sampling import lay_onto
+
+    if not patch.array.size:
+        return EMPTY
+    source = volumeGrid.cropped(np.subtract(patch.start, 1), np.add(patch.stop, 1))
+    if _sameLattice(source, where.lattice):
+        start = where.voxelAt(volumeGrid.to_ras(patch.start))
+        return MaskPatch(start, patch.array)
+    corners = where.lattice.to_ijk(source.to_ras(corners_ijk(source.shape)))
+    start, stop = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
+    values = np.pad(patch.array, 1).astype(np.float32)
+    inside = lay_onto(values, source, where.lattice.cropped(start, stop), outside=0.0) > 0.5
+    return trimmed(inside, start)
+
+
+def asVolume(patch: "MaskPatch", where: SegmentGrid) -> "Volume":
+    """A mask as a core volume on the part of the grid it covers, for starting from it."""
+    from inference_core.geometry.volume import Volume
+
+    return Volume(patch.array.view(np.uint8), where.lattice.cropped(patch.start, patch.stop), "initial mask")
+
+
+def _sameLattice(first: "Grid", second: "Grid") -> bool:
+    """Whether voxel centres of one grid, over its whole extent, are voxel centres of the other with the same axes."""
+    ends = np.vstack([np.zeros(3), np.diag(np.subtract(first.shape, 1))])
+    placed = second.to_ijk(first.to_ras(ends))
+    wanted = np.rint(placed[0]) + ends
+    return bool(np.abs((placed - wanted) * second.spacing).max() < _SAME_MM)

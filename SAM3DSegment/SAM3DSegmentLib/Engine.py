@@ -1,0 +1,152 @@
+"""The torch side of the module: model and sessions, touched by the worker's thread alone. Knows neither MRML nor Qt."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inference_core.engine.composing import CutOptions
+    from inference_core.engine.session import Prediction, Session
+    from inference_core.geometry.volume import Volume
+    from inference_core.models.interface import PromptableModel
+    from inference_core.prompts.prompt_set import PromptSet
+
+Notify = Callable[[str, float], None]
+_MOST_SESSIONS = 8
+_STEPS_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a model: prompts on a volume. Keys tell whether volume and segment were asked about before."""
+
+    volume: "Volume"
+    volumeKey: Hashable
+    segmentKey: Hashable
+    model: str
+    device: str
+    prompts: "PromptSet"
+    options: "CutOptions"
+
+
+class Engine:
+    """Answers requests, keeping the model, the embeddings of each volume and a session for each segment."""
+
+    def __init__(self) -> None:
+        self._model: PromptableModel | None = None
+        self._loaded: tuple[str, str] | None = None
+        self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
+        self._notify: Notify = _silent
+        self.description = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the loaded model's file has to be told about it, such as tensors that were never trained."""
+        return tuple(getattr(self._model, "notes", ()))
+
+    def answer(self, request: Request, notify: Notify) -> "Prediction":
+        """Answer a request; on a GPU that runs out of memory, again without caches, and then on the CPU.
+
+        Raises:
+            SAM3DError: the request cannot be answered, with what to do; `Cancelled` when notify raises it.
+        """
+        from inference_core.errors import DeviceError
+
+        try:
+            return self._answer(request, request.device, notify)
+        except DeviceError:
+            self.forget()
+            if self._model is None or self._model.device == "cpu":
+                raise
+        try:
+            return self._answer(request, request.device, notify)
+        except DeviceError:
+            self.forget()
+            self._loaded = None
+            return self._answer(request, "cpu", notify)
+
+    def labels(self, request: Request, notify: Notify) -> "Volume":
+        """All classes of an automatic model, as a label map on the volume's grid (0 is background).
+
+        Raises:
+            SAM3DError: the model cannot be used so, with what to do; `Cancelled` when notify raises it.
+        """
+        from inference_core.engine.automatic import label_volume
+
+        model: Any = self._open(request.model, request.device, notify)
+        return label_volume(request.volume, model, notify=notify)
+
+    def forget(self) -> None:
+        """Let go of all sessions and their embeddings."""
+        self._sessions.clear()
+        _empty_gpu_cache()
+
+    def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
+        self._open(request.model, device, notify)
+        session = self._session(request)
+        session.options = request.options
+        self._notify = notify
+        try:
+            return session.predict(request.prompts)
+        finally:
+            self._notify = _silent
+
+    def _open(self, name: str, device: str, notify: Notify) -> "PromptableModel":
+        from inference_core.engine.loading import open_model
+
+        if self._model is None or self._loaded != (name, device):
+            notify("loading", 0.0)
+            self.forget()
+            self._model = None
+            self._model = open_model(name, device=device)
+            self._loaded = (name, device)
+            self.description = _described(self._model.device)
+        return self._model
+
+    def _session(self, request: Request) -> "Session":
+        """The session of this segment on this volume; segments of one volume share their embeddings."""
+        from inference_core.engine.session import Session
+
+        key = (request.volumeKey, request.segmentKey)
+        if key not in self._sessions:
+            for other in [other for other in self._sessions if other[0] != request.volumeKey]:
+                del self._sessions[other]
+            shared = next((session.cache for session in self._sessions.values()), None)
+            assert self._model is not None
+            self._sessions[key] = Session(
+                request.volume, self._model, cache=shared, keep_steps=_STEPS_KEPT, notify=self._tell
+            )
+            while len(self._sessions) > _MOST_SESSIONS:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(key)
+        return self._sessions[key]
+
+    def _tell(self, stage: str, fraction: float) -> None:
+        self._notify(stage, fraction)
+
+
+def _silent(stage: str, fraction: float) -> None:
+    """No one is listening."""
+
+
+def _described(device: str) -> str:
+    """The device in words: "CPU, 2 cores", or the GPU's name and free memory."""
+    import os
+
+    import torch
+
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        return f"CUDA: {torch.cuda.get_device_name(device)}, {free / 2**30:.0f} GB free"
+    if device.startswith("mps"):
+        return "Apple GPU (MPS)"
+    return f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+
+
+def _empty_gpu_cache() -> None:
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

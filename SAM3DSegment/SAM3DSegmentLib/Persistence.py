@@ -1,0 +1,93 @@
+"""What a segment remembers in its tags, so that a saved scene or `.seg.nrrd` can be gone on with where it was left.
+
+The prompts are also Markups nodes in the scene; the tag brings them back where only the segmentation was saved.
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from SAM3DSegmentLib.History import packed, unpacked
+from SAM3DSegmentLib.WriteBack import tagOf
+
+if TYPE_CHECKING:
+    from inference_core.engine.composing import MaskPatch
+    from inference_core.prompts.prompt_set import PromptSet
+
+PROMPTS_TAG = "SAM3DSegment.Prompts"
+STATE_TAG = "SAM3DSegment.State"
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What was in effect when a segment was last answered; masks are on its segmentation's grid."""
+
+    prompts: "PromptSet"
+    model: str
+    threshold: float
+    window: dict[str, Any]
+    base: "MaskPatch"
+    added: "MaskPatch"
+    removed: "MaskPatch"
+
+
+def remember(segment: Any, state: Remembered, imageToNode: np.ndarray) -> None:
+    """Write a segment's tags; `imageToNode` (4, 4) tells where the masks' indices lie."""
+    from inference_core.prompts.file import prompts_as_json
+
+    prompts = prompts_as_json(state.prompts, model=state.model, threshold=state.threshold, indent=None)
+    segment.SetTag(PROMPTS_TAG, prompts)
+    masks = {"base": state.base, "added": state.added, "removed": state.removed}
+    content = {
+        "version": 1,
+        "imageToNode": imageToNode.tolist(),
+        "window": state.window,
+        "masks": {name: _written(mask) for name, mask in masks.items() if mask.array.size},
+    }
+    segment.SetTag(STATE_TAG, json.dumps(content, separators=(",", ":")))
+
+
+def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
+    """What a segment's tags say; None where there are none that can be understood.
+
+    Masks on other voxels than `imageToNode` tells are left out: the segmentation was resampled since.
+    """
+    from inference_core.engine.composing import EMPTY
+    from inference_core.errors import PromptError
+    from inference_core.prompts.file import prompts_from_json
+
+    text = tagOf(segment, PROMPTS_TAG)
+    if not text:
+        return None
+    try:
+        file = prompts_from_json(text, name=segment.GetName())
+        state = json.loads(tagOf(segment, STATE_TAG) or "{}")
+        fits = np.allclose(state.get("imageToNode", np.nan), imageToNode, rtol=0, atol=1e-3)
+        masks = {name: _read(entry) for name, entry in state.get("masks", {}).items()} if fits else {}
+    except (PromptError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    kept = [masks.get(name, EMPTY) for name in ("base", "added", "removed")]
+    return Remembered(file.prompts, file.model or "", file.threshold or 0.0, state.get("window", {}), *kept)
+
+
+def forget(segment: Any) -> None:
+    """Remove a segment's tags."""
+    segment.RemoveTag(PROMPTS_TAG)
+    segment.RemoveTag(STATE_TAG)
+
+
+def _written(mask: "MaskPatch") -> dict[str, Any]:
+    bits = base64.b64encode(packed(mask.array)).decode("ascii")
+    return {"start": list(mask.start), "shape": list(mask.array.shape), "bits": bits}
+
+
+def _read(entry: dict[str, Any]) -> "MaskPatch":
+    from inference_core.engine.composing import MaskPatch
+
+    start, shape = (tuple(int(n) for n in entry[name]) for name in ("start", "shape"))
+    if len(start) != 3 or len(shape) != 3 or min(shape) < 1 or np.prod(shape) > 2**33:
+        raise ValueError("not the extent of a mask")
+    return MaskPatch(start, unpacked(base64.b64decode(entry["bits"], validate=True), shape))

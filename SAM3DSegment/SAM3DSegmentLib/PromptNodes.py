@@ -1,0 +1,317 @@
+"""The prompts of one segment as ordinary Markups nodes: a point list for each sign and a node for each box.
+
+The nodes lie in one folder of the subject hierarchy and are saved with the scene. Nothing else remembers the prompts:
+what the nodes say is what is segmented. The order in which prompts were placed counts, since an answer builds on the
+ones before it; it is kept with each point (in its description) and each box (in an attribute).
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib.Conversion import arrayFromMatrix, matrixFromArray
+
+if TYPE_CHECKING:
+    from inference_core.prompts.prompt_set import Prompt, PromptSet
+
+KIND_ATTRIBUTE = "SAM3DSegment.Kind"
+SEGMENT_ATTRIBUTE = "SAM3DSegment.SegmentID"
+ORDER_ATTRIBUTE = "SAM3DSegment.Order"
+SEGMENTATION_ROLE = "SAM3DSegment.Segmentation"
+_ORDER_PREFIX = "SAM3DSegment "
+_COLOURS = {"foreground": (0.1, 0.85, 0.2), "background": (0.95, 0.15, 0.1), "box": (1.0, 0.8, 0.1)}
+
+
+@dataclass(frozen=True)
+class PromptItem:
+    """One prompt as the panel lists it.
+
+    ras is the click, or the box's centre, in world mm; size the box's edges in mm. `local` is what the node itself
+    holds (a point, or an object-to-node matrix and a size), so that bringing a prompt back is exact to the last bit.
+    """
+
+    id: str
+    kind: str
+    ras: tuple[float, float, float]
+    size: tuple[float, float, float] | None
+    visible: bool
+    local: tuple[float, ...]
+    prompt: "Prompt"
+
+    @property
+    def order(self) -> int:
+        """When it was placed, among the segment's prompts."""
+        return int(self.id)
+
+
+class PromptNodes:
+    """Reads and changes the prompts of one segment."""
+
+    def __init__(self, segmentationNode: Any, segmentId: str) -> None:
+        self.segmentationNode, self.segmentId = segmentationNode, segmentId
+
+    def nodes(self) -> list[Any]:
+        """The segment's markups nodes that are in the scene."""
+        found = []
+        scene = self.segmentationNode.GetScene()
+        for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode", scene) if scene else []:
+            if node.GetAttribute(SEGMENT_ATTRIBUTE) != self.segmentId or not node.GetAttribute(KIND_ATTRIBUTE):
+                continue
+            if node.GetNodeReference(SEGMENTATION_ROLE) is self.segmentationNode:
+                found.append(node)
+        return found
+
+    def items(self) -> tuple[PromptItem, ...]:
+        """All placed prompts in the order of placing; points still under the cursor are left out."""
+        nodes = self.nodes()
+        self._numberNew(nodes)
+        items = [item for node in nodes for item in _itemsOf(node)]
+        return tuple(sorted(items, key=lambda item: item.order))
+
+    def placeNode(self, kind: str) -> Any:
+        """The node to place a prompt of a kind into: the sign's point list, or a new box."""
+        found = next((node for node in self.nodes() if node.GetAttribute(KIND_ATTRIBUTE) == kind), None)
+        return found if found is not None and kind != "box" else self._newNode(kind)
+
+    def addClick(self, ras: Any, *, positive: bool) -> None:
+        """Place a click at a point in world RAS mm."""
+        self.placeNode("foreground" if positive else "background").AddControlPointWorld(
+            vtk.vtkVector3d(*map(float, ras))
+        )
+
+    def addBox(self, box: Any) -> None:
+        """Place a box (`Box3D`, in world RAS mm)."""
+        node = self._newNode("box")
+        objectToNode = np.eye(4)
+        objectToNode[:3, :3], objectToNode[:3, 3] = box.axes, box.centre
+        parent = node.GetParentTransformNode()
+        if parent is not None:
+            matrix = vtk.vtkMatrix4x4()
+            parent.GetMatrixTransformFromWorld(matrix)
+            objectToNode = arrayFromMatrix(matrix) @ objectToNode
+        _setBox(node, objectToNode, box.size)
+
+    def place(self, prompts: "PromptSet") -> None:
+        """Place all prompts of a set after those that are there, keeping their order."""
+        from inference_core.prompts.prompt_set import Click
+
+        for prompt in prompts.prompts:
+            if isinstance(prompt, Click):
+                self.addClick(prompt.ras, positive=prompt.positive)
+            else:
+                self.addBox(prompt.box)
+            self._numberNew(self.nodes())
+
+    def move(self, item: PromptItem, ras: Any) -> None:
+        """Move a click, or a box's centre, to a point in world RAS mm."""
+        node, index = self._find(item)
+        if item.kind == "box":
+            node.SetCenterWorld(*map(float, ras))
+        else:
+            node.SetNthControlPointPositionWorld(index, *map(float, ras))
+
+    def flip(self, item: PromptItem) -> None:
+        """Turn the sign of a click round; its place in the order stays."""
+        kind = "background" if item.kind == "foreground" else "foreground"
+        self.delete(item)
+        self._restoreOne(replace(item, kind=kind))
+
+    def delete(self, item: PromptItem) -> None:
+        """Remove a prompt, and a box's node with it."""
+        node, index = self._find(item)
+        if item.kind == "box":
+            self.segmentationNode.GetScene().RemoveNode(node)
+        else:
+            node.RemoveNthControlPoint(index)
+
+    def setVisible(self, item: PromptItem, visible: bool) -> None:
+        """Show or hide a prompt in the views; a hidden prompt still counts."""
+        node, index = self._find(item)
+        if item.kind == "box":
+            node.SetDisplayVisibility(visible)
+        else:
+            node.SetNthControlPointVisibility(index, visible)
+
+    def restore(self, items: tuple[PromptItem, ...]) -> None:
+        """Make the nodes hold exactly these prompts."""
+        wanted = {(item.id, item.kind): item for item in items}
+        present = {(item.id, item.kind): item for item in self.items()}
+        for key, item in present.items():
+            if key not in wanted or wanted[key].local != item.local:
+                self.delete(item)
+        for key, item in wanted.items():
+            if key not in present or present[key].local != item.local:
+                self._restoreOne(item)
+
+    def removeNodes(self) -> None:
+        """Take all of the segment's prompt nodes, and their folder, out of the scene."""
+        scene = self.segmentationNode.GetScene()
+        for node in self.nodes():
+            scene.RemoveNode(node)
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        folder = self._folder(hierarchy, create=False)
+        if folder:
+            hierarchy.RemoveItem(folder)
+
+    def _find(self, item: PromptItem) -> tuple[Any, int]:
+        for node in self.nodes():
+            if node.GetAttribute(KIND_ATTRIBUTE) != item.kind:
+                continue
+            if item.kind == "box" and node.GetAttribute(ORDER_ATTRIBUTE) == item.id:
+                return node, -1
+            for index in range(node.GetNumberOfControlPoints() if item.kind != "box" else 0):
+                if node.GetNthControlPointDescription(index) == _ORDER_PREFIX + item.id:
+                    return node, index
+        raise KeyError(item.id)
+
+    def _restoreOne(self, item: PromptItem) -> None:
+        node = self.placeNode(item.kind)
+        if item.kind == "box":
+            node.SetAttribute(ORDER_ATTRIBUTE, item.id)
+            _setBox(node, np.reshape(item.local[:16], (4, 4)), item.local[16:])
+            node.SetDisplayVisibility(item.visible)
+            return
+        blocked = node.StartModify()
+        index = node.AddControlPoint(vtk.vtkVector3d(*item.local))
+        node.SetNthControlPointDescription(index, _ORDER_PREFIX + item.id)
+        node.SetNthControlPointVisibility(index, item.visible)
+        node.EndModify(blocked)
+
+    def _numberNew(self, nodes: list[Any]) -> None:
+        """Give prompts placed since the last look their number, points before boxes where both are new."""
+        orders = [order for node in nodes for order in _ordersOf(node)]
+        following = max(orders, default=0) + 1
+        for node in nodes:
+            if node.GetAttribute(KIND_ATTRIBUTE) == "box":
+                if not node.GetAttribute(ORDER_ATTRIBUTE) and _isPlacedBox(node):
+                    node.SetAttribute(ORDER_ATTRIBUTE, str(following))
+                    following += 1
+                continue
+            for index in range(node.GetNumberOfControlPoints()):
+                described = node.GetNthControlPointDescription(index).startswith(_ORDER_PREFIX)
+                if not described and _isPlaced(node, index):
+                    node.SetNthControlPointDescription(index, _ORDER_PREFIX + str(following))
+                    following += 1
+
+    def _newNode(self, kind: str) -> Any:
+        scene = self.segmentationNode.GetScene()
+        segment = self.segmentationNode.GetSegmentation().GetSegment(self.segmentId)
+        names = {"foreground": _("foreground"), "background": _("background"), "box": _("box")}
+        name = f"{segment.GetName() if segment else self.segmentId} {names[kind]}"
+        class_ = "vtkMRMLMarkupsROINode" if kind == "box" else "vtkMRMLMarkupsFiducialNode"
+        node = scene.AddNewNodeByClass(class_, scene.GenerateUniqueName(name))
+        node.SetAttribute(SEGMENT_ATTRIBUTE, self.segmentId)
+        node.SetAttribute(KIND_ATTRIBUTE, kind)
+        node.SetNodeReferenceID(SEGMENTATION_ROLE, self.segmentationNode.GetID())
+        node.CreateDefaultDisplayNodes()
+        _style(node.GetDisplayNode(), kind)
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        if hierarchy is not None:
+            item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+            hierarchy.SetItemParent(item, self._folder(hierarchy, create=True))
+        return node
+
+    def _folder(self, hierarchy: Any, *, create: bool) -> int:
+        if hierarchy is None:
+            return 0
+        children = vtk.vtkIdList()
+        hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), children, True)
+        owner = f"{self.segmentationNode.GetID()} {self.segmentId}"
+        for index in range(children.GetNumberOfIds()):
+            if hierarchy.GetItemAttribute(children.GetId(index), SEGMENT_ATTRIBUTE) == owner:
+                return children.GetId(index)
+        if not create:
+            return 0
+        segment = self.segmentationNode.GetSegmentation().GetSegment(self.segmentId)
+        name = _("{segment} prompts").format(segment=segment.GetName() if segment else self.segmentId)
+        folder = hierarchy.CreateFolderItem(hierarchy.GetSceneItemID(), name)
+        hierarchy.SetItemAttribute(folder, SEGMENT_ATTRIBUTE, owner)
+        return folder
+
+
+def promptSetOf(items: tuple[PromptItem, ...]) -> "PromptSet":
+    """The prompts of some items, in order, as the core's type."""
+    from inference_core.prompts.prompt_set import PromptSet
+
+    return PromptSet(tuple(item.prompt for item in items))
+
+
+def _itemsOf(node: Any) -> list[PromptItem]:
+    if node.GetAttribute(KIND_ATTRIBUTE) == "box":
+        return [_boxItem(node)] if node.GetAttribute(ORDER_ATTRIBUTE) and _isPlacedBox(node) else []
+    return [_clickItem(node, index) for index in range(node.GetNumberOfControlPoints()) if _isPlaced(node, index)]
+
+
+def _clickItem(node: Any, index: int) -> PromptItem:
+    from inference_core.prompts.prompt_set import Click
+
+    local, world = [0.0] * 3, [0.0] * 3
+    node.GetNthControlPointPosition(index, local)
+    node.GetNthControlPointPositionWorld(index, world)
+    kind = node.GetAttribute(KIND_ATTRIBUTE)
+    order = node.GetNthControlPointDescription(index).removeprefix(_ORDER_PREFIX)
+    visible = bool(node.GetNthControlPointVisibility(index))
+    ras = (world[0], world[1], world[2])
+    return PromptItem(order, kind, ras, None, visible, tuple(local), Click(ras, kind == "foreground"))
+
+
+def _boxItem(node: Any) -> PromptItem:
+    from inference_core.geometry.box import Box3D
+    from inference_core.prompts.prompt_set import BoxPrompt
+
+    world = arrayFromMatrix(node.GetObjectToWorldMatrix())
+    scale = np.linalg.norm(world[:3, :3], axis=0)
+    size = np.asarray(node.GetSize()) * scale
+    local = (*arrayFromMatrix(node.GetObjectToNodeMatrix()).ravel(), *node.GetSize())
+    box = Box3D(world[:3, 3], world[:3, :3] / scale, size)
+    order = node.GetAttribute(ORDER_ATTRIBUTE)
+    visible = bool(node.GetDisplayVisibility())
+    return PromptItem(order, "box", tuple(world[:3, 3]), tuple(size), visible, local, BoxPrompt(box))
+
+
+def _ordersOf(node: Any) -> list[int]:
+    if node.GetAttribute(KIND_ATTRIBUTE) == "box":
+        texts = [node.GetAttribute(ORDER_ATTRIBUTE) or ""]
+    else:
+        descriptions = [node.GetNthControlPointDescription(n) for n in range(node.GetNumberOfControlPoints())]
+        texts = [text.removeprefix(_ORDER_PREFIX) for text in descriptions if text.startswith(_ORDER_PREFIX)]
+    return [int(text) for text in texts if text.isdigit()]
+
+
+def _isPlaced(node: Any, index: int) -> bool:
+    return node.GetNthControlPointPositionStatus(index) == slicer.vtkMRMLMarkupsNode.PositionDefined
+
+
+def _isPlacedBox(node: Any) -> bool:
+    """Whether a box is there at all: drawn to its end, and not flat."""
+    return (
+        node.GetNumberOfDefinedControlPoints() > 0
+        and node.GetControlPointPlacementComplete()
+        and min(node.GetSize()) > 0
+    )
+
+
+def _setBox(node: Any, objectToNode: np.ndarray, size: Any) -> None:
+    blocked = node.StartModify()
+    node.SetSize(*map(float, size))
+    node.SetAndObserveObjectToNodeMatrix(matrixFromArray(objectToNode))
+    node.SetCenter(*map(float, objectToNode[:3, 3]))
+    node.EndModify(blocked)
+
+
+def _style(display: Any, kind: str) -> None:
+    display.SetSelectedColor(*_COLOURS[kind])
+    display.SetColor(*_COLOURS[kind])
+    if kind == "box":
+        display.SetFillOpacity(0.08)
+        display.SetHandlesInteractive(True)
+        for switch in ("SetTranslationHandleVisibility", "SetScaleHandleVisibility", "SetRotationHandleVisibility"):
+            getattr(display, switch)(True)
+        return
+    display.SetPointLabelsVisibility(False)
+    display.SetGlyphTypeFromString("Sphere3D" if kind == "foreground" else "Cross2D")
+    display.SetGlyphScale(1.5)

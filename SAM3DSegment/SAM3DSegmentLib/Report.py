@@ -1,0 +1,50 @@
+"""A text for the developers about what went wrong: versions and shapes, and nothing that could name a patient."""
+
+import platform
+import re
+import sys
+from typing import Any
+
+
+def report(logic: Any) -> str:
+    """What a developer asks for first. Names of nodes, files, series and people are left out."""
+    import inference_core
+
+    lines = [
+        f"SAM3DSegment {inference_core.__version__}",
+        f"Slicer {_slicerVersion()}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        f"torch {_torchVersion()}; device: {logic.engine.description or logic.settings.device}",
+        f"settings: {logic.settings}",
+        f"volume: {_shapeOf(logic.volumeNode)}",
+        f"prompts: {', '.join(item.kind for item in logic.promptItems()) or 'none'}",
+        f"last error: {_withoutNames(logic.lastError) or 'none'}",
+    ]
+    return "\n".join(lines)
+
+
+def _slicerVersion() -> str:
+    import slicer
+
+    version = getattr(slicer.app, "applicationVersion", "unknown")
+    return str(version() if callable(version) else version)
+
+
+def _torchVersion() -> str:
+    torch = sys.modules.get("torch")
+    return str(torch.__version__) if torch is not None else "not loaded"
+
+
+def _shapeOf(node: Any) -> str:
+    if node is None:
+        return "none"
+    image = node.GetImageData()
+    if image is None:
+        return "no voxels"
+    spacing = " x ".join(f"{step:.3g}" for step in node.GetSpacing())
+    shape = " x ".join(map(str, image.GetDimensions()))
+    return f"{shape} voxels of {spacing} mm, {image.GetScalarTypeAsString()}"
+
+
+def _withoutNames(text: str) -> str:
+    """A message without what stands in quotes (names of nodes and files) and without paths."""
+    return re.sub(r"\S*[/\\]\S+", "(path)", re.sub(r"'[^']*'", "(name)", text))

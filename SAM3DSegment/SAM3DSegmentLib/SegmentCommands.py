@@ -1,0 +1,102 @@
+"""What can be done to the list of segments: add, rename, remove, lock, measure."""
+
+from typing import Any
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib.Conversion import labelView, segmentGrid
+from SAM3DSegmentLib.PromptNodes import PromptNodes
+from SAM3DSegmentLib.WriteBack import LOCKED_TAG, isLocked
+
+# Far apart in hue, so that neighbouring lesions are told apart; after these Slicer's own generator goes on.
+_COLOURS = (
+    (0.95, 0.60, 0.10), (0.20, 0.65, 0.95), (0.85, 0.35, 0.75), (0.45, 0.80, 0.25), (0.95, 0.85, 0.20),
+    (0.30, 0.85, 0.75), (0.90, 0.30, 0.30), (0.60, 0.50, 0.95),
+)  # fmt: skip
+
+
+class SegmentCommands:
+    """The part of the logic that changes segments; `segmentationNode`, `setSegment` and `emit` are the logic's."""
+
+    segmentationNode: Any
+
+    def ensureSegmentation(self) -> Any:
+        """The current segmentation; made for the volume where there is none.
+
+        Raises:
+            VolumeError: there is no volume to make it for.
+        """
+        from inference_core.errors import VolumeError
+
+        if self.segmentationNode is not None:
+            return self.segmentationNode
+        if self.volumeNode is None:
+            raise VolumeError("There is no volume; load or choose one first.")
+        name = _("{volume} segmentation").format(volume=self.volumeNode.GetName())
+        scene = self.volumeNode.GetScene()
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+        node.CreateDefaultDisplayNodes()
+        node.SetReferenceImageGeometryParameterFromVolumeNode(self.volumeNode)
+        # Voxels are in the volume's own frame: moved together they stay together.
+        node.SetAndObserveTransformNodeID(self.volumeNode.GetTransformNodeID())
+        self.setSegmentation(node)
+        return node
+
+    def nextSegment(self, name: str | None = None) -> str:
+        """Add a segment with a name and a colour of its own and make it the current one; returns its id."""
+        segmentation = self.ensureSegmentation().GetSegmentation()
+        names = {segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())}
+        number = next(n for n in range(1, len(names) + 2) if _("Lesion {number}").format(number=n) not in names)
+        chosen = name or _("Lesion {number}").format(number=number)
+        colour = _COLOURS[number - 1] if number <= len(_COLOURS) else None
+        segmentId = (
+            segmentation.AddEmptySegment("", chosen, colour) if colour else segmentation.AddEmptySegment("", chosen)
+        )
+        self.setSegment(segmentId)
+        return segmentId
+
+    def segmentIds(self) -> list[str]:
+        """The ids of the current segmentation's segments, in their order."""
+        node = self.segmentationNode
+        return list(node.GetSegmentation().GetSegmentIDs()) if node is not None else []
+
+    def renameSegment(self, segmentId: str, name: str) -> None:
+        """Give a segment another name; an empty one is passed over."""
+        if name.strip():
+            self.segmentationNode.GetSegmentation().GetSegment(segmentId).SetName(name.strip())
+
+    def removeSegment(self, segmentId: str) -> None:
+        """Remove a segment and its prompts."""
+        PromptNodes(self.segmentationNode, segmentId).removeNodes()
+        self.segmentationNode.RemoveSegment(segmentId)
+
+    def setSegmentLocked(self, segmentId: str, locked: bool) -> None:
+        """Protect a segment from every change by this module, or no longer."""
+        segment = self.segmentationNode.GetSegmentation().GetSegment(segmentId)
+        segment.SetTag(LOCKED_TAG, "1") if locked else segment.RemoveTag(LOCKED_TAG)
+        self.emit("state")
+
+    def isSegmentLocked(self, segmentId: str) -> bool:
+        """Whether a segment is protected."""
+        return isLocked(self.segmentationNode, segmentId)
+
+    def segmentVolumeMl(self, segmentId: str) -> float:
+        """A segment's volume in millilitres."""
+        view = labelView(self.segmentationNode, segmentId)
+        if view is None:
+            return 0.0
+        array, _, value = view
+        voxel = segmentGrid(self.segmentationNode).lattice.voxel_volume_mm3
+        return float(np.count_nonzero(array == value) * voxel / 1000)
+
+    def colourOfSegment(self, segmentId: str) -> tuple[float, float, float]:
+        """A segment's colour, red, green, blue in 0..1."""
+        red, green, blue = self.segmentationNode.GetSegmentation().GetSegment(segmentId).GetColor()
+        return red, green, blue
+
+
+def isSegmentation(node: Any) -> bool:
+    """Whether a node is a segmentation that is in a scene."""
+    return isinstance(node, slicer.vtkMRMLSegmentationNode) and node.GetScene() is not None

@@ -1,0 +1,35 @@
+"""How answers become masks: what the panel's sliders and boxes set, as one value that can be compared and kept."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inference_core.engine.composing import CutOptions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of an answer.
+
+    threshold is a logit. localRadiusMm: change voxels only this near to the newest prompt (None: anywhere).
+    othersAreBackground: keep out of all other segments. overwrite: "none", "visible" or "all", what may become of other
+    segments' voxels.
+    """
+
+    model: str
+    device: str = "auto"
+    threshold: float = 0.0
+    smoothingMm: float = 0.0
+    keepClickedPieces: bool = True
+    localRadiusMm: float | None = None
+    othersAreBackground: bool = False
+    overwrite: str = "none"
+
+    @property
+    def cutOptions(self) -> "CutOptions":
+        """The part of the settings that the core applies."""
+        from inference_core.engine.composing import CutOptions
+
+        return CutOptions(
+            threshold=self.threshold, keep_clicked_pieces=self.keepClickedPieces, smoothing_mm=self.smoothingMm
+        )

@@ -1,0 +1,107 @@
+"""Listens to the scene for the logic, and tells it what happened in the logic's own words."""
+
+from typing import Any
+
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+_TOUCHING = (
+    "PointPositionDefinedEvent", "PointRemovedEvent", "PointModifiedEvent", "PointEndInteractionEvent",
+)  # fmt: skip
+
+
+class Watcher(VTKObservationMixin):
+    """Observes the scene, the volume, the segmentation and the prompts of the current segment."""
+
+    def __init__(self, logic: Any) -> None:
+        VTKObservationMixin.__init__(self)
+        self._logic = logic
+        self._prompts: list[Any] = []
+        self._volume: Any = None
+        self._segmentation: Any = None
+        self._dragged: set[str] = set()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
+        self.addObserver(scene, scene.StartCloseEvent, lambda *_: logic.sceneClosing())
+        self.addObserver(scene, scene.StartSaveEvent, lambda *_: logic.rememberAll())
+
+    @property
+    def interacting(self) -> bool:
+        """Whether the user is dragging a prompt right now."""
+        return bool(self._dragged)
+
+    def watchVolume(self, node: Any) -> None:
+        """Observe a volume instead of the one before."""
+        events = (
+            slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+            slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+        )
+        self._exchange(self._volume, node, events, lambda *_: self._logic.volumeChanged())
+        self._volume = node
+
+    def watchSegmentation(self, node: Any) -> None:
+        """Observe a segmentation instead of the one before."""
+        kinds = slicer.vtkSegmentation
+        self._exchange(self._segmentation, node, (kinds.SegmentRemoved,), self._onSegmentRemoved)
+        changes = (kinds.SegmentAdded, kinds.SegmentModified)
+        self._exchange(self._segmentation, node, changes, self._onSegmentChanged)
+        self._segmentation = node
+
+    def watchPrompts(self, nodes: list[Any]) -> None:
+        """Observe these prompts instead of the ones before."""
+        for node in [node for node in self._prompts if node not in nodes]:
+            self._watchPrompt(node, watch=False)
+        for node in [node for node in nodes if node not in self._prompts]:
+            self._watchPrompt(node, watch=True)
+        self._prompts = list(nodes)
+
+    def close(self) -> None:
+        """Stop observing anything."""
+        self.removeObservers()
+
+    def _watchPrompt(self, node: Any, *, watch: bool) -> None:
+        events = [getattr(slicer.vtkMRMLMarkupsNode, name) for name in _TOUCHING]
+        events += [slicer.vtkMRMLTransformableNode.TransformModifiedEvent]
+        if node.IsA("vtkMRMLMarkupsROINode"):
+            events.append(vtk.vtkCommand.ModifiedEvent)
+        change = self.addObserver if watch else self.removeObserver
+        for event in events:
+            change(node, event, self._onPromptTouched)
+        change(node, slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent, self._onDragStarted)
+        change(node, slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent, self._onDragEnded)
+        self._dragged.discard(node.GetID())
+
+    def _exchange(self, before: Any, after: Any, events: tuple[int, ...], call: Any) -> None:
+        for node, change in ((before, self.removeObserver), (after, self.addObserver)):
+            for event in events if node is not None else ():
+                change(node, event, call)
+
+    def _onVolumeChanged(self, *_: Any) -> None:
+        self._logic.volumeChanged()
+
+    def _onPromptTouched(self, *_: Any) -> None:
+        self._logic.promptsTouched()
+
+    def _onDragStarted(self, node: Any, *_: Any) -> None:
+        self._dragged.add(node.GetID())
+
+    def _onDragEnded(self, node: Any, *_: Any) -> None:
+        self._dragged.discard(node.GetID())
+        self._logic.promptsTouched()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeRemoved(self, _scene: Any, _event: Any, node: Any) -> None:
+        if node in self._prompts:
+            self._watchPrompt(node, watch=False)
+            self._prompts.remove(node)
+            self._logic.promptsTouched()
+        else:
+            self._logic.nodeGone(node)
+
+    @vtk.calldata_type(vtk.VTK_STRING)
+    def _onSegmentRemoved(self, _node: Any, _event: Any, segmentId: str) -> None:
+        self._logic.segmentGone(segmentId)
+
+    def _onSegmentChanged(self, *_: Any) -> None:
+        self._logic.emit("state")

@@ -1,0 +1,119 @@
+"""One thread for all torch work, so that the viewer never freezes and the GPU's plan cache stays warm.
+
+cuDNN keeps its plans per thread: a fresh thread for each click costs ten times the click. Qt and MRML belong to the
+main thread; whatever a job has to say therefore waits in a queue until the main thread asks for it with `poll`.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Notify = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work for the thread, and what to call on the main thread about it.
+
+    run(notify) runs in the thread; notify(stage, fraction) raises `Cancelled` once the job is to stop.
+    """
+
+    run: Callable[[Notify], Any]
+    onDone: Callable[[Any], None]
+    onError: Callable[[Exception], None]
+    onProgress: Callable[[str, float], None]
+
+
+class Worker:
+    """Runs the newest job handed in; a job that is still waiting when a newer one comes is dropped."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: Job | None = None
+        self._running: Job | None = None
+        self._cancelled = False
+        self._closed = False
+        self._told: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._news = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits, or has something to say that was not asked for yet."""
+        with self._changed:
+            return self._running is not None or self._waiting is not None or not self._told.empty()
+
+    def submit(self, job: Job) -> None:
+        """Run a job after the one that runs now, instead of any that waits."""
+        with self._changed:
+            self._waiting = job
+            if self._thread is None and not self._closed:
+                # A daemon: an application that quits must not wait for an encoding.
+                self._thread = threading.Thread(target=self._loop, name="SAM3DSegment", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def cancel(self) -> None:
+        """Drop the waiting job; the running one ends, with `Cancelled`, the next time it reports progress."""
+        with self._changed:
+            self._waiting = None
+            self._cancelled = self._running is not None
+
+    def poll(self, waitSeconds: float = 0.0) -> None:
+        """Make all calls that jobs have left for this thread; wait a little for the first of them.
+
+        The wait lets go of Python's lock, without which the thread would not get on while Qt's loop holds it.
+        """
+        if self._told.empty() and waitSeconds > 0:
+            self._news.wait(waitSeconds)
+        self._news.clear()
+        while True:
+            try:
+                call = self._told.get_nowait()
+            except queue.Empty:
+                return
+            call()
+
+    def close(self) -> None:
+        """Stop the thread as soon as its job lets it, and forget what was left to say."""
+        with self._changed:
+            self._closed, self._waiting, self._cancelled = True, None, True
+            self._changed.notify()
+        self._told = queue.SimpleQueue()
+
+    def _loop(self) -> None:
+        while (job := self._next()) is not None:
+            self._do(job)
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            self._running = None
+            while self._waiting is None and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            self._running, self._waiting, self._cancelled = self._waiting, None, False
+            return self._running
+
+    def _do(self, job: Job) -> None:
+        def notify(stage: str, fraction: float) -> None:
+            if self._cancelled:
+                from inference_core.errors import Cancelled
+
+                raise Cancelled("The work was stopped.")
+            self._tell(lambda: job.onProgress(stage, fraction))
+
+        try:
+            result = job.run(notify)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the main thread must hear of it
+            failure = error
+            self._tell(lambda: job.onError(failure))
+        else:
+            self._tell(lambda: job.onDone(result))
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        if not self._closed:
+            self._told.put(call)
+            self._news.set()

@@ -1,0 +1,183 @@
+"""Bringing a mask into a segment: only what changed, and never a voxel of another segment.
+
+Where nothing in the Segment Editor restricts editing, voxels are written straight into the labelmap of the segment;
+where its masking does (editable area, intensity range), or the user lets this module overwrite others, its logic decides.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import slicer
+
+from SAM3DSegmentLib.Conversion import SegmentGrid, labelView, orientedImage, readSegment
+
+if TYPE_CHECKING:
+    from inference_core.engine.composing import MaskPatch
+
+LOCKED_TAG = "SAM3DSegment.Locked"
+OVERWRITE_MODES = {
+    "none": slicer.vtkMRMLSegmentEditorNode.OverwriteNone,
+    "visible": slicer.vtkMRMLSegmentEditorNode.OverwriteVisibleSegments,
+    "all": slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments,
+}
+
+
+def isLocked(segmentationNode: Any, segmentId: str) -> bool:
+    """Whether a segment was locked against changes by this module."""
+    value = segmentationNode.GetSegmentation().GetSegment(segmentId)
+    return bool(value) and tagOf(value, LOCKED_TAG) == "1"
+
+
+def tagOf(segment: Any, name: str) -> str:
+    """A segment's tag, empty where it has none."""
+    import vtk
+
+    text = vtk.reference("")
+    return str(text) if segment.GetTag(name, text) else ""
+
+
+def writeSegment(
+    segmentationNode: Any,
+    segmentId: str,
+    *,
+    after: "MaskPatch",
+    where: SegmentGrid,
+    volumeNode: Any = None,
+    overwrite: str = "none",
+    unmasked: bool = False,
+) -> "MaskPatch":
+    """Make a segment hold a mask as far as it may be edited; returns what it holds then.
+
+    Voxels of locked segments are left to them. The volume is what an intensity range of the Segment Editor refers to.
+    `unmasked` passes over the Segment Editor's masking, for bringing back what was there before.
+
+    Raises:
+        OutputError: the segment itself is locked.
+    """
+    from inference_core.engine.composing import changed_extent
+    from inference_core.errors import OutputError
+
+    if isLocked(segmentationNode, segmentId):
+        raise OutputError("This segment is locked; unlock it in the list of segments to go on with it.")
+    before = readSegment(segmentationNode, segmentId)
+    locked = [other for other in _others(segmentationNode, segmentId) if isLocked(segmentationNode, other)]
+    after = withoutSegments(after, segmentationNode, locked)
+    changed = changed_extent(before, after)
+    if changed is None:
+        return before
+    editor = None if unmasked else _restrictions(segmentationNode, volumeNode, overwrite)
+    if editor is not None:
+        _modify(segmentationNode, segmentId, before=before, after=after, where=where, editor=editor)
+        return readSegment(segmentationNode, segmentId)
+    if not _writeInPlace(segmentationNode, segmentId, after, changed):
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        image = orientedImage(after, where) if after.array.size else _oneEmptyVoxel(where)
+        logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, logic.MODE_REPLACE)
+    return after
+
+
+def withoutSegments(patch: "MaskPatch", segmentationNode: Any, segmentIds: list[str]) -> "MaskPatch":
+    """A mask less the voxels of some segments."""
+    from inference_core.engine.composing import MaskPatch, trimmed
+
+    array = patch.array
+    for segmentId in segmentIds:
+        other = readSegment(segmentationNode, segmentId)
+        array = array & ~part(other, patch.start, patch.stop)
+    if array is patch.array:
+        return patch
+    kept = trimmed(array, np.asarray(patch.start))
+    return MaskPatch(kept.start, kept.array)
+
+
+def part(patch: "MaskPatch", start: Any, stop: Any) -> np.ndarray:
+    """The voxels start <= ijk < stop of a mask, as booleans; outside the patch they are False."""
+    shape = tuple(int(b - a) for a, b in zip(start, stop, strict=True))
+    whole = np.zeros(shape, dtype=bool, order="F")
+    low, high = np.maximum(patch.start, start), np.minimum(patch.stop, stop)
+    if patch.array.size and (high > low).all():
+        here = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, start, strict=True))
+        there = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, patch.start, strict=True))
+        whole[here] = patch.array[there]
+    return whole
+
+
+def _others(segmentationNode: Any, segmentId: str) -> list[str]:
+    return [other for other in segmentationNode.GetSegmentation().GetSegmentIDs() if other != segmentId]
+
+
+def _writeInPlace(segmentationNode: Any, segmentId: str, after: "MaskPatch", changed: Any) -> bool:
+    """Write the changed voxels alone into the segment's labelmap; False where it is shared, or does not reach there.
+
+    A surface shown in 3D would not follow; that, too, is left to Slicer's own logic.
+    """
+    segmentation = segmentationNode.GetSegmentation()
+    view = labelView(segmentationNode, segmentId)
+    surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    if view is None or segmentation.IsSharedBinaryLabelmap(segmentId) or segmentation.ContainsRepresentation(surface):
+        return False
+    array, first, value = view
+    start, stop = (np.subtract(end, first) for end in changed)
+    if (start < 0).any() or (stop > array.shape).any():
+        return False
+    array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))] = value * part(after, *changed)
+    image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
+    image.GetPointData().GetScalars().Modified()
+    image.Modified()
+    return True
+
+
+def _restrictions(segmentationNode: Any, volumeNode: Any, overwrite: str) -> Any:
+    """A copy of the Segment Editor's settings with our overwrite mode, or None where they restrict nothing.
+
+    The Segment Editor's own overwrite mode is not taken over: it starts as "overwrite all", and a click here must not
+    cut a finished neighbour because of a default in another module.
+    """
+    scene = segmentationNode.GetScene()
+    theirs = scene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
+    everywhere = theirs is None or theirs.GetMaskMode() == slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
+    anyIntensity = theirs is None or not theirs.GetSourceVolumeIntensityMask()
+    if everywhere and anyIntensity and overwrite == "none":
+        return None
+    node = slicer.vtkMRMLSegmentEditorNode()
+    # It stays out of the scene, so that none is ever saved with it.
+    node.SetScene(scene)
+    node.SetOverwriteMode(OVERWRITE_MODES[overwrite])
+    node.SetAndObserveSegmentationNode(segmentationNode)
+    if volumeNode is not None:
+        node.SetAndObserveSourceVolumeNode(volumeNode)
+    if theirs is not None:
+        node.SetMaskMode(theirs.GetMaskMode())
+        if theirs.GetMaskSegmentID():
+            node.SetMaskSegmentID(theirs.GetMaskSegmentID())
+        node.SetSourceVolumeIntensityMask(theirs.GetSourceVolumeIntensityMask())
+        node.SetSourceVolumeIntensityMaskRange(*theirs.GetSourceVolumeIntensityMaskRange())
+    return node
+
+
+def _modify(
+    segmentationNode: Any, segmentId: str, *, before: "MaskPatch", after: "MaskPatch", where: SegmentGrid, editor: Any
+) -> None:
+    """Add and remove voxels through the Segment Editor's own logic, which applies its masking and overwriting."""
+    from inference_core.engine.composing import MaskPatch, changed_extent
+
+    changed = changed_extent(before, after)
+    assert changed is not None
+    old, new = part(before, *changed), part(after, *changed)
+    logic = slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(segmentationNode.GetScene())
+    logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
+    editor.SetSelectedSegmentID(segmentId)
+    logic.SetSegmentEditorNode(editor)
+    logic.UpdateReferenceGeometryImage()
+    for voxels, mode in ((old & ~new, logic.ModificationModeRemove), (new & ~old, logic.ModificationModeAdd)):
+        if voxels.any():
+            image = orientedImage(MaskPatch(changed[0], voxels), where)
+            logic.ModifySegmentByLabelmap(segmentationNode, segmentId, image, mode, image.GetExtent(), False, False)
+    logic.SetSegmentEditorNode(None)
+
+
+def _oneEmptyVoxel(where: SegmentGrid) -> Any:
+    from inference_core.engine.composing import MaskPatch
+
+    return orientedImage(MaskPatch((0, 0, 0), np.zeros((1, 1, 1), dtype=bool)), where)
