@@ -1,0 +1,25 @@
+# Files are copied under the path by which they were given, as Slicer does: one given as "../x.py" is built without an
+# error and missing from what is installed, which is what the tests are there to notice.
+function(slicerMacroBuildScriptedModule)
+  cmake_parse_arguments(MODULE "WITH_GENERIC_TESTS" "NAME" "SCRIPTS;RESOURCES" ${ARGN})
+  if(MODULE_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "${MODULE_NAME}: unknown arguments ${MODULE_UNPARSED_ARGUMENTS}")
+  endif()
+  set(built ${CMAKE_BINARY_DIR}/${Slicer_QTSCRIPTEDMODULES_LIB_DIR})
+  foreach(file IN LISTS MODULE_SCRIPTS MODULE_RESOURCES)
+    if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+      message(FATAL_ERROR "${MODULE_NAME}: there is no '${file}'")
+    endif()
+    configure_file(${file} ${built}/${file} COPYONLY)
+  endforeach()
+  install(DIRECTORY ${built}/ DESTINATION ${Slicer_QTSCRIPTEDMODULES_LIB_DIR})
+endfunction()
+
+option(BUILD_TESTING "Register the self-tests" ON)
+enable_testing()
+
+function(slicer_add_python_unittest)
+  cmake_parse_arguments(TEST "" "SCRIPT" "SLICER_ARGS" ${ARGN})
+  get_filename_component(name ${TEST_SCRIPT} NAME_WE)
+  add_test(NAME py_${name} COMMAND Slicer --testing ${TEST_SCRIPT})
+endfunction()
