@@ -286,9 +286,8 @@ class SAM3DSegmentLogic(SegmentCommands, PromptCommands, SettingsCommands, Answe
         if isinstance(prompts, (str, Path)):
             self.importPrompts(prompts)
             return
-        given = (
-            prompts if isinstance(prompts, PromptSet) else PromptSet(tuple(Click(tuple(point)) for point in prompts))
-        )
+        if not isinstance(prompts, PromptSet):
+            prompts = PromptSet(tuple(Click(tuple(point)) for point in prompts))
         nodes = self.requireWork().nodes
         nodes.restore(())
         nodes.place(prompts)

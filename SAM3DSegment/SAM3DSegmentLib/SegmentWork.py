@@ -73,10 +73,9 @@ class SegmentWork:
         if not before.items:
             after = replace(before, base=held)
         else:
-            added = _combined(_combined(before.added, held, np.logical_or, but=self.mask), self.mask, _less, but=held)
-            removed = _combined(
-                _combined(before.removed, self.mask, np.logical_or, but=held), held, _less, but=self.mask
-            )
+            painted, erased = _combined(held, self.mask, _less), _combined(self.mask, held, _less)
+            added = _combined(_combined(before.added, painted, np.logical_or), erased, _less)
+            removed = _combined(_combined(before.removed, erased, np.logical_or), painted, _less)
             after = replace(before, base=held, added=added, removed=removed)
         self.history.push(Step(before, after, (difference,)))
         self.situation, self.mask = after, held

@@ -1,7 +1,8 @@
 """Bringing a mask into a segment: only what changed, and never a voxel of another segment.
 
 Where nothing in the Segment Editor restricts editing, voxels are written straight into the labelmap of the segment;
-where its masking does (editable area, intensity range), or the user lets this module overwrite others, its logic decides.
+where its masking does (editable area, intensity range), or the user lets this module overwrite others, its own logic
+decides.
 """
 
 from typing import TYPE_CHECKING, Any
