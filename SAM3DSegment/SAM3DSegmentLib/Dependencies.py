@@ -32,6 +32,8 @@ OLDEST = {"torch": (2, 4), "safetensors": (0, 4), "SimpleITK": (2, 3)}
 WHEELS_VARIABLE = "SAM3DSEGMENT_WHEELS"
 
 _NAME = "SAM3DSegment"
+# Dialogs and pip turn Slicer's event loop, in which a timer may ask again.
+_underWay = threading.Lock()
 
 
 class DependencyError(RuntimeError):
@@ -61,14 +63,12 @@ def ensureInstalled(notify: Callable[[str], None] | None = None) -> None:
     needed = missing()
     if not needed:
         return
-    _refuseWhereNothingMayBeInstalled(needed)
-    computer = Computer.here()
-    found = findings(computer) if "torch" in needed else []
-    _refuse(next((finding for finding in found if finding.blocking), None))
-    _ask(needed, remarks=[finding.message for finding in found])
-    if not _wheels():
-        _refuse(networkFinding())
-    _install(needed, computer, notify=notify or logging.info)
+    if not _underWay.acquire(blocking=False):
+        raise DependencyError(_("The packages are being installed; try again when that is done."))
+    try:
+        _installAfterAsking(needed, notify or logging.info)
+    finally:
+        _underWay.release()
     if missing():
         raise DependencyError(_("The packages were installed but are not found yet; restart Slicer and try again."))
 
@@ -96,6 +96,17 @@ def torchCuda() -> str | None:
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     cuda = re.search(r"^cuda\b[^=]*=\s*['\"]([\d.]+)['\"]", text, re.MULTILINE)
     return cuda.group(1) if cuda else None
+
+
+def _installAfterAsking(needed: list[str], notify: Callable[[str], None]) -> None:
+    _refuseWhereNothingMayBeInstalled(needed)
+    computer = Computer.here()
+    found = findings(computer) if "torch" in needed else []
+    _refuse(next((finding for finding in found if finding.blocking), None))
+    _ask(needed, remarks=[finding.message for finding in found])
+    if not _wheels():
+        _refuse(networkFinding())
+    _install(needed, computer, notify=notify)
 
 
 def _isNewEnough(name: str, oldest: tuple[int, ...]) -> bool:

@@ -83,6 +83,21 @@ def test_declined_nothing_is_installed_and_the_next_try_asks_again(the_dependenc
     assert the_dependencies.ready()
 
 
+def test_a_second_call_while_the_first_one_asks_is_refused_and_asks_nothing(the_dependencies, a_slicer, monkeypatch):
+    refused = []
+
+    def ask(_text, windowTitle=None):
+        with pytest.raises(the_dependencies.DependencyError, match="being installed") as refusal:
+            the_dependencies.ensureInstalled()
+        refused.append(refusal)
+        return True
+
+    monkeypatch.setattr(sys.modules["slicer.util"], "confirmOkCancelDisplay", ask)
+    the_dependencies.ensureInstalled()
+    assert len(refused) == 1
+    assert the_dependencies.ready()
+
+
 def test_without_the_extension_pytorch_the_user_is_told_to_install_it_and_asked_nothing(
     the_dependencies, a_slicer, monkeypatch
 ):
