@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inference_core.errors import ModelError
 from inference_core.models.spec import Checkpoint, IntensityRule, Layout, ModelSpec, Padding, PromptKind, WindowSpec
 
 if TYPE_CHECKING:
-    from inference_core.models.interface import PromptableModel
+    from inference_core.models.interface import AutomaticModel, PromptableModel
 
 _CLICKS = frozenset({PromptKind.POSITIVE_CLICK, PromptKind.NEGATIVE_CLICK})
 
@@ -32,6 +32,44 @@ def _sam(name: str, title: str, *, filename: str, size_bytes: int, sha256: str) 
         licence="Apache-2.0",
         paper="Kirillov et al., Segment Anything, ICCV 2023, arXiv:2304.02643",
         notes="A model of photographs: it segments each slice by itself, those with a click and those a box crosses.",
+    )
+
+
+_ABDOMINAL_ORGANS = (
+    "spleen",
+    "right kidney",
+    "left kidney",
+    "gallbladder",
+    "oesophagus",
+    "liver",
+    "stomach",
+    "aorta",
+    "inferior vena cava",
+    "portal and splenic vein",
+    "pancreas",
+    "adrenal glands",
+)
+
+
+def _ma_sam(
+    name: str, title: str, *, builder: str, rule: IntensityRule, kind: PromptKind, classes: tuple[str, ...],
+    size_bytes: int, notes: str,
+) -> ModelSpec:  # fmt: skip
+    return ModelSpec(
+        name=name,
+        title=title,
+        builder=f"inference_core.models.ma_sam:{builder}",
+        window=WindowSpec((512, 512, 5), (), Padding.EDGE, layout=Layout.SLICES),
+        intensity=rule,
+        prompt_kinds=frozenset({kind}),
+        checkpoint=Checkpoint(
+            url=None, filename=f"{name}.pth", size_bytes=size_bytes, page="https://github.com/cchen-cc/MA-SAM"
+        ),
+        licence="Apache-2.0",
+        paper="Chen et al., MA-SAM, Medical Image Analysis 98, 2024, arXiv:2309.08842",
+        classes=classes,
+        notes=f"{notes} Slices are taken as the file stores them and resized to 512 pixels a side.",
+        base="sam_vit_h",
     )
 
 
@@ -91,6 +129,36 @@ _SPECS = (
         size_bytes=2_564_550_879,
         sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
+    _ma_sam(
+        "ma_sam",
+        "MA-SAM abdomen",
+        builder="build",
+        rule=IntensityRule.STACK_ABDOMEN,
+        kind=PromptKind.NONE,
+        classes=_ABDOMINAL_ORGANS,
+        size_bytes=387_500_000,
+        notes="Finds twelve abdominal organs in CT by itself (BTCV). Files with other classes number theirs.",
+    ),
+    _ma_sam(
+        "ma_sam_prostate",
+        "MA-SAM prostate",
+        builder="build",
+        rule=IntensityRule.STACK_RANGE,
+        kind=PromptKind.NONE,
+        classes=("prostate",),
+        size_bytes=381_400_000,
+        notes="Finds the prostate in MR by itself.",
+    ),
+    _ma_sam(
+        "ma_sam_box",
+        "MA-SAM with a box",
+        builder="build_box",
+        rule=IntensityRule.STACK_PANCREAS,
+        kind=PromptKind.BOX,
+        classes=("tumour",),
+        size_bytes=381_400_000,
+        notes="Segments a tumour within a 3D box, as trained on pancreatic CT; no weights of it were published.",
+    ),
 )
 
 DEFAULT_MODEL = "sam3d_lite"
@@ -117,11 +185,33 @@ def load_model(name: str, *, weights: Path, device: str, base: Path | None = Non
     """Build a model from a weights file on a torch device; `base` is the weights file of `spec.base`, if any.
 
     Raises:
-        ModelError: there is no model of this name.
+        ModelError: there is no model of this name, or it takes no prompts.
         CheckpointError: the file does not fit the model.
     """
     spec = get_spec(name)
+    if spec.automatic:
+        raise ModelError(
+            f"{spec.title} takes no prompts; use the command `segment` without any, or choose another model."
+        )
+    model: PromptableModel = _build(spec, weights, device, base)
+    return model
+
+
+def load_automatic_model(name: str, *, weights: Path, device: str, base: Path | None = None) -> AutomaticModel:
+    """Build a model that needs no prompt, likewise.
+
+    Raises:
+        ModelError: there is no model of this name, or it needs prompts.
+        CheckpointError: the file does not fit the model.
+    """
+    spec = get_spec(name)
+    if not spec.automatic:
+        raise ModelError(f"{spec.title} finds nothing by itself; give it a prompt, or choose another model.")
+    model: AutomaticModel = _build(spec, weights, device, base)
+    return model
+
+
+def _build(spec: ModelSpec, weights: Path, device: str, base: Path | None) -> Any:
     module, function = spec.builder.split(":")
     build = getattr(import_module(module), function)
-    model: PromptableModel = build(spec, weights, device, base=base) if spec.base else build(spec, weights, device)
-    return model
+    return build(spec, weights, device, base=base) if spec.base else build(spec, weights, device)

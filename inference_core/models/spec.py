@@ -22,6 +22,9 @@ class IntensityRule(str, Enum):
     LOCAL_AND_GLOBAL = "robust z-score of the window and of its centre"
     FOREGROUND_ZSCORE = "z-score of the voxels above zero"
     EIGHT_BIT = "8-bit grey values: CT between -160 and 240 HU, else between the slice's 0.5th and 99.5th percentile"
+    STACK_ABDOMEN = "CT between -200 and 250 HU, then each stack of slices stretched to 0..1"
+    STACK_PANCREAS = "CT between -50 and 200 HU, then each stack of slices stretched to 0..1"
+    STACK_RANGE = "from the volume's minimum to its 0.99 quantile, then each stack of slices stretched to 0..1"
     HOUNSFIELD = "Hounsfield units, clipped and scaled by the training data's statistics"
 
 
@@ -124,6 +127,11 @@ class ModelSpec:
     hounsfield: HounsfieldScale | None = None
     clicks: ClickFrame = ClickFrame.X_Y
     cautions: tuple[str, ...] = ()
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the model finds its classes by itself (`interface.AutomaticModel`) instead of being prompted."""
+        return PromptKind.NONE in self.prompt_kinds
 
     @property
     def accepted_kinds(self) -> frozenset[PromptKind]:
