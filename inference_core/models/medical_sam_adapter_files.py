@@ -216,12 +216,12 @@ def _depth_cautions(state: State, name: str, *, deep: bool) -> list[str]:
     if deep and drawn:
         return [
             f"'{name}' seems to be of 2D training: the weights of its adapters through depth ('Depth_Adapter') lie in "
-            "the range they were drawn from; use the model 'medical_sam_adapter' for it."
+            "the range they were drawn from; choose a 2D model of this family for it."
         ]
     if not deep and not drawn:
         return [
             f"'{name}' seems to be of training through depth (`-thd`), for its 'Depth_Adapter' weights have been "
-            "trained; use the model 'medical_sam_adapter_3d' for it."
+            "trained; choose a 3D model of this family for it."
         ]
     return []
 

@@ -22,6 +22,10 @@ class IntensityRule(str, Enum):
     LOCAL_AND_GLOBAL = "robust z-score of the window and of its centre"
     FOREGROUND_ZSCORE = "z-score of the voxels above zero"
     EIGHT_BIT = "8-bit grey values: CT between -160 and 240 HU, else between the slice's 0.5th and 99.5th percentile"
+    EIGHT_BIT_UNIT = "the same 8-bit grey values divided by 255, and not normalised any further"
+    EIGHT_BIT_NORMALISED = "the same 8-bit grey values in the mean and deviation of SAM's training"
+    ABDOMEN_UNIT = "CT between -175 and 250 HU to 0..1, and not normalised any further"
+    ABDOMEN_NORMALISED = "CT between -175 and 250 HU to 0..255, in the mean and deviation of SAM's training"
     STACK_ABDOMEN = "CT between -200 and 250 HU, then each stack of slices stretched to 0..1"
     STACK_PANCREAS = "CT between -50 and 200 HU, then each stack of slices stretched to 0..1"
     STACK_RANGE = "from the volume's minimum to its 0.99 quantile, then each stack of slices stretched to 0..1"
@@ -71,7 +75,8 @@ class WindowSpec:
     authors' script has a window and a way of its own, the function "package.module:function" that reproduces them
     (`engine.official_run.predict_officially` calls it). With `Layout.SLICES`, shape is what the
     network sees after its own resizing, shape[2] the number of adjacent slices, and there are no spacings: a window is
-    shape[2] whole slices of the volume on the volume's own voxels, the slice axis last.
+    shape[2] whole slices of the volume on the volume's own voxels, the slice axis last. `overlapping` says whether a
+    slice is seen in every window that holds it, and the answers averaged, or in one of windows laid end to end.
     """
 
     shape: tuple[int, int, int]
@@ -80,6 +85,7 @@ class WindowSpec:
     any_spacing: bool = False
     official: str | None = None
     layout: Layout = Layout.CUBE
+    overlapping: bool = True
 
 
 @dataclass(frozen=True)
