@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.errors import ModelError
-from inference_core.models.spec import Checkpoint, IntensityRule, Layout, ModelSpec, Padding, PromptKind, WindowSpec
+from inference_core.models.spec import (
+    Checkpoint,
+    ClickFrame,
+    IntensityRule,
+    Layout,
+    ModelSpec,
+    Padding,
+    PromptKind,
+    WindowSpec,
+)
 
 if TYPE_CHECKING:
     from inference_core.models.interface import AutomaticModel, PromptableModel
@@ -32,6 +41,32 @@ def _sam(name: str, title: str, *, filename: str, size_bytes: int, sha256: str) 
         licence="Apache-2.0",
         paper="Kirillov et al., Segment Anything, ICCV 2023, arXiv:2304.02643",
         notes="A model of photographs: it segments each slice by itself, those with a click and those a box crosses.",
+    )
+
+
+def _medical_sam_adapter(
+    suffix: str, title: str, *, slices: int, rule: IntensityRule, clicks: ClickFrame, notes: str
+) -> ModelSpec:
+    name = f"medical_sam_adapter{suffix}"
+    deep = slices > 1
+    return ModelSpec(
+        name=name,
+        title=title,
+        builder="inference_core.models.medical_sam_adapter:build",
+        # The size of the input is read off the file where its tensors or its name tell it.
+        window=WindowSpec(
+            (256, 256, slices) if deep else (1024, 1024, 1), (), Padding.EDGE, layout=Layout.SLICES, overlapping=False
+        ),
+        intensity=rule,
+        prompt_kinds=_CLICKS | ({PromptKind.BOX} if deep else {PromptKind.BOX, PromptKind.MASK}),
+        checkpoint=Checkpoint(
+            url=None, filename=f"{name}.pth", page="https://huggingface.co/KidsWithTokens/Medical-Adapter-Zoo"
+        ),
+        licence="the authors' code is GPL-3.0 and none of it is used here; ask them about weights",
+        paper="Wu et al., Medical SAM Adapter, Medical Image Analysis 102, 2025, arXiv:2304.12620",
+        notes=f"{notes} Only single foreground clicks were trained.",
+        base="sam",
+        clicks=clicks,
     )
 
 
@@ -128,6 +163,38 @@ _SPECS = (
         filename="sam_vit_h_4b8939.pth",
         size_bytes=2_564_550_879,
         sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+    ),
+    _medical_sam_adapter(
+        "",
+        "Medical SAM Adapter",
+        slices=1,
+        rule=IntensityRule.EIGHT_BIT_UNIT,
+        clicks=ClickFrame.ROW_COLUMN,
+        notes="For 2D training before April 2025: grey values 0..1, clicks as row and column.",
+    ),
+    _medical_sam_adapter(
+        "_normalised",
+        "Medical SAM Adapter, SAM's input",
+        slices=1,
+        rule=IntensityRule.EIGHT_BIT_NORMALISED,
+        clicks=ClickFrame.X_Y,
+        notes="For 2D training since April 2025: grey values as for SAM, clicks as column and row.",
+    ),
+    _medical_sam_adapter(
+        "_3d",
+        "Medical SAM Adapter 3D",
+        slices=8,
+        rule=IntensityRule.ABDOMEN_UNIT,
+        clicks=ClickFrame.ROW_COLUMN_UNSCALED,
+        notes="For training through depth (`-thd`) on abdominal CT before April 2025, in chunks of eight slices.",
+    ),
+    _medical_sam_adapter(
+        "_3d_normalised",
+        "Medical SAM Adapter 3D, SAM's input",
+        slices=8,
+        rule=IntensityRule.ABDOMEN_NORMALISED,
+        clicks=ClickFrame.X_Y,
+        notes="For training through depth (`-thd`) on abdominal CT since April 2025, in chunks of eight slices.",
     ),
     _ma_sam(
         "ma_sam",
