@@ -16,14 +16,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from inference_core.errors import CheckpointError
 
 _WRAPPERS = ("model_state_dict", "state_dict", "model", "network")
-# What a training script may pickle beside the tensors without harm: a bag of command-line options.
-_HARMLESS: list[Any] = [argparse.Namespace]
+# What a training script may pickle beside the tensors without harm: a bag of command-line options, and single numbers
+# of numpy, whose maker has gone by two names.
+_HARMLESS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8")),
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
 _UNREADABLE = (
     pickle.UnpicklingError,
     struct.error,
@@ -49,19 +56,27 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is absent, damaged, carries code, or holds no weights.
     """
-    if not path.is_file():
-        raise CheckpointError(f"There is no weights file '{path}'; give the path of one.")
-    try:
-        content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    except OSError as error:
-        raise CheckpointError(
-            f"'{path.name}' cannot be read ({error.strerror or error}); check its permissions."
-        ) from error
-    state = _unwrapped(content)
+    state = _unwrapped(load_content(path))
     if not state:
         raise CheckpointError(f"'{path.name}' holds no weights; choose a model's checkpoint.")
     prefix = "module." if all(name.startswith("module.") for name in state) else ""
     return {name.removeprefix(prefix): _widened(value) for name, value in state.items()}
+
+
+def load_content(path: Path) -> Any:
+    """All that a safetensors or PyTorch file holds, as it was saved, on the CPU. The file may stay mapped.
+
+    Raises:
+        CheckpointError: the file is absent, damaged, or carries code.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no weights file '{path}'; give the path of one.")
+    try:
+        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"'{path.name}' cannot be read ({error.strerror or error}); check its permissions."
+        ) from error
 
 
 def load_strict(
