@@ -81,14 +81,14 @@ def cut(look: Look, prompts: PromptSet, volume: Volume, options: CutOptions) -> 
     region = volume.grid.cropped(start, stop)
     logits = np.full(region.shape, FAR_OUTSIDE, dtype=np.float32)
     for part in look:
-        np.maximum(logits, _laid(part, region), out=logits)
+        _lay(part, region, logits)
     if options.smoothing_mm > 0:
-        logits = _smoothed(logits, region, options.smoothing_mm)
+        logits = _smoothed(logits, region, _smoothing(options.smoothing_mm, look, region))
     logits -= options.threshold
     if options.obey_clicks:
         _obey(logits, look, prompts, region=region, voxels=_view(volume, start, stop))
     mask = logits > 0
-    if options.keep_clicked_pieces:
+    if options.keep_clicked_pieces and not any(part.keeps_pieces for part in look):
         mask = _clicked_pieces(mask, prompts, region)
     return trimmed(mask, start)
 
@@ -127,6 +127,15 @@ def _extent(look: Look, prompts: PromptSet, grid: Grid, threshold: float) -> tup
     return np.min(starts, axis=0), np.max(stops, axis=0)
 
 
+def _lay(part: Part, region: Grid, logits: Float32) -> None:
+    """Raise the logits of a region to those of a part, under its windows."""
+    extents = [extent_on(layer.window, region) for layer in part.layers]
+    start, stop = np.min([start for start, _ in extents], axis=0), np.max([stop for _, stop in extents], axis=0)
+    if (start < stop).all():
+        here = logits[_slices(start, stop)]
+        np.maximum(here, _laid(part, region.cropped(start, stop)), out=here)
+
+
 def _laid(part: Part, region: Grid) -> Float32:
     base = lay_onto(part.base.logits, part.base.window, region, outside=FAR_OUTSIDE)
     if not part.tiles:
@@ -137,14 +146,23 @@ def _laid(part: Part, region: Grid) -> Float32:
     return np.asarray(total / weight, dtype=np.float32)
 
 
-def _smoothed(logits: Float32, region: Grid, width_mm: float) -> Float32:
+def _smoothing(width_mm: float, look: Look, region: Grid) -> tuple[float, float, float]:
+    """The smoothing along each axis of a region; none across slices that were looked at each by itself."""
+    widths = np.full(3, width_mm)
+    for window in (part.base.window for part in look if 1 in part.base.window.shape):
+        across = region.inverse[:3, :3] @ window.affine[:3, window.shape.index(1)]
+        widths[np.abs(across).argmax()] = 0.0
+    return float(widths[0]), float(widths[1]), float(widths[2])
+
+
+def _smoothed(logits: Float32, region: Grid, widths_mm: tuple[float, float, float]) -> Float32:
     """Logits under a Gaussian; clipped before, since the value beyond all windows would outweigh everything near it."""
     import SimpleITK as sitk
 
     clipped = np.clip(logits, -_FIRM_LOGIT, _FIRM_LOGIT)
     image = sitk.GetImageFromArray(np.ascontiguousarray(clipped.T))
     image.SetSpacing(region.spacing)
-    smooth = sitk.DiscreteGaussian(image, [width_mm**2] * 3, 64, 0.01, True)
+    smooth = sitk.DiscreteGaussian(image, [width**2 for width in widths_mm], 64, 0.01, True)
     return np.asarray(sitk.GetArrayFromImage(smooth).T, dtype=np.float32)
 
 
@@ -176,9 +194,21 @@ def _obey(logits: Float32, look: Look, prompts: PromptSet, *, region: Grid, voxe
     held = [(click, tuple(np.floor(ijk + 0.5).astype(int))) for click, ijk in clicks if _inside(ijk, region.shape)]
     for click, voxel in held:
         part = min(look, key=lambda part: part.base.window.distance_outside(click.ras))
-        _bump(logits, click, voxel, radius=_bump_radius(part), spacing=region.spacing, voxels=voxels)
+        box = _around(voxel, part, region)
+        _bump(logits, click, voxel, box=box, radius=_bump_radius(part), spacing=region.spacing, voxels=voxels)
     for click, voxel in held:
         logits[voxel] = max(logits[voxel], _OBEY_MARGIN) if click.positive else min(logits[voxel], -_OBEY_MARGIN)
+
+
+def _around(voxel: tuple[int, ...], part: Part, region: Grid) -> tuple[slice, ...]:
+    """The voxels that a click may draw along; one on a slice that was looked at by itself, those of the slice only."""
+    reach = [max(1, int(np.ceil(3 * _bump_radius(part) / step))) for step in region.spacing]
+    low, high = np.maximum(0, np.subtract(voxel, reach)), np.add(voxel, reach)
+    window = part.base.window
+    if 1 in window.shape and window.contains(region.to_ras(voxel)):
+        ends = np.rint(region.to_ijk(window.to_ras(np.array([(0, 0, 0), window.shape]) - [[0], [1]]))).astype(np.int64)
+        low, high = np.maximum(low, ends.min(axis=0)), np.minimum(high, ends.max(axis=0))
+    return _slices(low, high + 1)
 
 
 def _bump(
@@ -186,6 +216,7 @@ def _bump(
     click: Click,
     voxel: tuple[int, ...],
     *,
+    box: tuple[slice, ...],
     radius: float,
     spacing: tuple[float, float, float],
     voxels: NDArray[np.generic],
@@ -193,8 +224,6 @@ def _bump(
     wanted = _FIRM_LOGIT if click.positive else -_FIRM_LOGIT
     if float(logits[voxel]) * wanted > 0:
         return
-    reach = [max(1, int(np.ceil(3 * radius / step))) for step in spacing]
-    box = tuple(slice(max(0, v - r), v + r + 1) for v, r in zip(voxel, reach, strict=True))
     offsets = [
         (np.arange(s.start, min(s.stop, n)) - v) * step
         for s, v, n, step in zip(box, voxel, logits.shape, spacing, strict=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from inference_core.errors import DeviceError
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
@@ -23,3 +26,31 @@ def choose_device(wanted: str = "auto") -> str:
     if not present[wanted]:
         raise DeviceError(f"This computer's PyTorch sees no {wanted} device; use --device cpu or install its driver.")
     return wanted
+
+
+@contextmanager
+def told_when_memory_runs_out(device: str) -> Iterator[None]:
+    """Have a lack of memory, of the computer's or of the device's, told in one sentence.
+
+    Raises:
+        DeviceError: the memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        elsewhere = "" if device == "cpu" else " or choose the device cpu"
+        raise DeviceError(
+            f"The memory ran out ({device}); close other programs, crop the image, take a smaller model{elsewhere}."
+        ) from error
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """PyTorch has a class of its own for CUDA alone; its CPU allocator and MPS raise plain runtime errors."""
+    said = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(words in said for words in ("out of memory", "can't allocate memory", "not enough memory"))
+    )

@@ -28,10 +28,10 @@ from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSe
 
 Notify = Callable[[str, float], None]
 FAR_OUTSIDE = -20.0
+INITIAL_LOGIT = 4.0
 _LEAST_AGREEMENT = 0.8
 _REFINE_BEYOND = 3.0
 _MOST_TILES = 27
-_INITIAL_LOGIT = 4.0
 _SAME_BELOW = 0.005
 
 
@@ -56,7 +56,8 @@ class Tile:
 class Part:
     """What one group of prompts led to: the chosen layer, the other scales, and finer tiles along the boundary.
 
-    `settled` is the window that widening was tried on and refused; it is not tried there again.
+    `settled` is the window that widening was tried on and refused; it is not tried there again. `keeps_pieces`: none of
+    its mask's pieces is dropped for holding no click.
     """
 
     prompts: PromptSet
@@ -64,6 +65,7 @@ class Part:
     scales: tuple[Layer, ...] = ()
     tiles: tuple[Tile, ...] = ()
     settled: Grid | None = None
+    keeps_pieces: bool = False
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -97,7 +99,7 @@ class Looker:
         prompts = PromptSet(initial_mask=mask)
         (window,) = candidate_windows(prompts, self.model.spec.window, self.volume.grid)
         inside = lay_onto((mask.array != 0).astype(np.float32), mask.grid, window, outside=0.0)
-        return (Part(prompts, Layer(window, _INITIAL_LOGIT * (2 * inside - 1))),)
+        return (Part(prompts, Layer(window, INITIAL_LOGIT * (2 * inside - 1))),)
 
     def next(self, look: Look, prompt: Prompt) -> Look:
         """Look again after one more prompt."""
@@ -224,7 +226,7 @@ class Looker:
         if window == layer.window:
             return layer.logits
         target = window if layer.logits.shape == layer.window.shape else rescaled(window, layer.logits.shape)
-        return lay_onto(layer.logits, layer.window, target, outside=-_INITIAL_LOGIT)
+        return lay_onto(layer.logits, layer.window, target, outside=-INITIAL_LOGIT)
 
     def _decode(
         self, prompts: PromptSet, window: Grid, prior: Float32 | None, *, step: tuple[int, int] = (0, 1)

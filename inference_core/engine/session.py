@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import cast
+
+import numpy as np
 
 from inference_core.engine.cache import EmbeddingCache
 from inference_core.engine.composing import EMPTY, CutOptions, MaskPatch, changed_extent, cut
+from inference_core.engine.device import told_when_memory_runs_out
 from inference_core.engine.looking import Clock, Look, Looker
+from inference_core.engine.slicing import SliceLooker
 from inference_core.errors import PromptError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
-from inference_core.models.interface import Float32, PromptableModel
-from inference_core.models.spec import PromptKind
+from inference_core.models.interface import Float32, PromptableModel, SliceModel
+from inference_core.models.spec import Layout, PromptKind
 from inference_core.prompts.prompt_set import Click, Prompt, PromptSet
 
 Extent = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -33,9 +38,9 @@ class Seconds:
 class Prediction:
     """One answer.
 
-    mask on the volume's voxels; the prompts it answers; low-res logits (d, h, w) and their window (of the first part,
-    where prompts lie far apart); the model's own estimate of the IoU, if it has one; the voxels that differ from the
-    answer before (start, stop), None if none do.
+    mask on the volume's voxels; the prompts it answers; logits (d, h, w) and their window (of the first part, where
+    prompts lie far apart or on several slices); the model's own estimate of the IoU, the mean over the parts, if it has
+    one; the voxels that differ from the answer before (start, stop), None if none do.
     """
 
     prompts: PromptSet
@@ -63,7 +68,8 @@ class Session:
     """Segments one target in one volume; every change of the prompts is a step that can be undone.
 
     `cache` may be shared by sessions on the same volume with the same model. `keep_steps` bounds the history for callers
-    that keep one of their own: older steps can no longer be undone.
+    that keep one of their own: older steps can no longer be undone. `quick` matters to models of stacks of slices only:
+    each slice is then seen in one stack, not in all that hold it.
 
     A call that raises, or is cancelled by `notify` raising `Cancelled`, leaves the session as it was.
     Not thread-safe: all calls come from one thread.
@@ -76,6 +82,7 @@ class Session:
         *,
         options: CutOptions | None = None,
         refine: bool = True,
+        quick: bool = False,
         cache: EmbeddingCache | None = None,
         keep_steps: int | None = None,
         notify: Callable[[str, float], None] = lambda stage, fraction: None,
@@ -84,7 +91,11 @@ class Session:
         self.options = options or CutOptions()
         self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)
         self._keep_steps = keep_steps
-        self._looker = Looker(volume, model, self.cache, refine=refine, notify=notify)
+        self._looker: Looker | SliceLooker
+        if model.spec.window.layout is Layout.SLICES:
+            self._looker = SliceLooker(volume, cast("SliceModel", model), self.cache, quick=quick, notify=notify)
+        else:
+            self._looker = Looker(volume, model, self.cache, refine=refine, notify=notify)
         self._history: list[Step] = [_NOTHING]
         self._undone: list[Step] = []
 
@@ -109,12 +120,14 @@ class Session:
         Raises:
             PromptError: the prompts cannot be used on this volume or with this model.
             VolumeError: the window meets voxels that are not finite.
+            DeviceError: the memory ran out.
         """
         started = perf_counter()
         self._looker.clock = Clock()
         self._check_kinds(prompts.checked_on(self.volume.grid, self.volume.name))
-        looks = self._looks(prompts)
-        mask = cut(looks[-1], prompts, self.volume, self.options)
+        with told_when_memory_runs_out(self.model.device):
+            looks = self._looks(prompts)
+            mask = cut(looks[-1], prompts, self.volume, self.options)
         before = self._history[-1].mask
         self._history.append(Step(prompts, looks, mask))
         self._undone.clear()
@@ -182,17 +195,20 @@ class Session:
         kinds = self.model.spec.prompt_kinds
         if PromptKind.NEGATIVE_CLICK not in kinds and any(not click.positive for click in prompts.clicks):
             raise PromptError(f"{self.model.spec.title} takes no background clicks; choose another model.")
+        if PromptKind.POSITIVE_CLICK not in kinds and any(click.positive for click in prompts.clicks):
+            raise PromptError(f"{self.model.spec.title} takes no clicks; draw a box around the target.")
 
     def _prediction(self, before: MaskPatch, started: float) -> Prediction:
         step = self._history[-1]
         base = step.looks[-1][0].base
+        qualities = [part.base.quality for part in step.looks[-1] if part.base.quality is not None]
         clock = self._looker.clock
         return Prediction(
             prompts=step.prompts,
             mask=step.mask,
             low_res_logits=base.logits,
             window=base.window,
-            quality=base.quality,
+            quality=float(np.mean(qualities)) if qualities else None,
             changed=changed_extent(before, step.mask),
             seconds=Seconds(clock.encode, clock.decode, perf_counter() - started),
         )
