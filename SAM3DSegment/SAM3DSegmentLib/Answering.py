@@ -65,7 +65,7 @@ class Answering:
             work.asked = None
             return
         volume = volumeFromNode(self.volumeNode)
-        volumeKey = (self.volumeNode.GetID(), self._generation, volume.grid)
+        volumeKey = self._volumeKey(volume.grid)
         segmentKey = (self.segmentationNode.GetID(), work.segmentId)
         settings = self.settings
         request = Request(
@@ -82,6 +82,10 @@ class Answering:
         )
         self.emit("state")
 
+    def _volumeKey(self, grid: "Grid") -> tuple[Any, ...]:
+        """What tells these voxels at this place from all others; changing them in place changes the time stamp."""
+        return self.volumeNode.GetID(), self.volumeNode.GetImageData().GetMTime(), grid
+
     def _answered(self, asked: _Asked, prediction: "Prediction") -> None:
         """An answer has come; one about a volume, a segment or voxels that are gone since is dropped."""
         from inference_core.errors import SAM3DError
@@ -89,11 +93,11 @@ class Answering:
         work = asked.work
         if work not in self._works.values() or work.segment is None:
             return
-        if self.volumeNode is None or asked.volumeKey[:2] != (self.volumeNode.GetID(), self._generation):
-            work.asked = None
-            self._dirty = self.volumeNode is not None
-            return
         try:
+            if self.volumeNode is None or asked.volumeKey != self._volumeKey(volumeFromNode(self.volumeNode).grid):
+                work.asked = None
+                self._dirty = self.volumeNode is not None
+                return
             work.noticeEdits()
             mask = onSegmentGrid(prediction.mask, asked.grid, work.where)
             window = {"shape": list(prediction.window.shape), "spacing_mm": list(prediction.window.spacing)}

@@ -50,7 +50,6 @@ class SAM3DSegmentLogic(SegmentCommands, PromptCommands, SettingsCommands, Answe
         self.engine, self.worker = Engine(), Worker()
         self._listeners: list[Listener] = []
         self._works: dict[tuple[str, str], SegmentWork] = {}
-        self._generation = 0
         self._dirty = False
         self._restoring = False
         self._raising = False
@@ -229,8 +228,7 @@ class SAM3DSegmentLogic(SegmentCommands, PromptCommands, SettingsCommands, Answe
         self._watcher.watchPrompts(work.nodes.nodes() if work is not None else [])
 
     def volumeChanged(self) -> None:
-        """The volume's voxels are others now: what was computed of them no longer holds."""
-        self._generation += 1
+        """The volume's voxels or place are others now; the next question sees that by its key."""
         self.emit("state")
 
     def segmentGone(self, segmentId: str) -> None:

@@ -108,20 +108,26 @@ def _others(segmentationNode: Any, segmentId: str) -> list[str]:
 
 
 def _writeInPlace(segmentationNode: Any, segmentId: str, after: "MaskPatch", changed: Any) -> bool:
-    """Write the changed voxels alone into the segment's labelmap; False where it is shared, or does not reach there.
+    """Write the changed voxels alone into the segment's labelmap, which other segments may share.
 
-    A surface shown in 3D would not follow; that, too, is left to Slicer's own logic.
+    False, and nothing is written, where the labelmap does not reach that far or another segment has a voxel that is to
+    be added. A surface shown in 3D would not follow; that, too, is left to Slicer's own logic.
     """
     segmentation = segmentationNode.GetSegmentation()
     view = labelView(segmentationNode, segmentId)
     surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    if view is None or segmentation.IsSharedBinaryLabelmap(segmentId) or segmentation.ContainsRepresentation(surface):
+    if view is None or segmentation.ContainsRepresentation(surface):
         return False
     array, first, value = view
     start, stop = (np.subtract(end, first) for end in changed)
     if (start < 0).any() or (stop > array.shape).any():
         return False
-    array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))] = value * part(after, *changed)
+    here = array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))]
+    new = part(after, *changed)
+    if (here[new & (here != value)] != 0).any():
+        return False
+    here[new] = value
+    here[(here == value) & ~new] = 0
     image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
     image.GetPointData().GetScalars().Modified()
     image.Modified()

@@ -1,0 +1,78 @@
+"""Scenes for tests of the Slicer module's logic: two bright balls in an oblique volume, and a model that finds them."""
+
+import numpy as np
+import pytest
+from support.scenes import BrightnessModel, oblique_grid, spheres
+
+FIRST, SECOND = np.array([10.0, -8.0, 5.0]), np.array([-14.0, 9.0, -6.0])
+RADII = (9.0, 7.0)
+
+
+@pytest.fixture
+def a_grid():
+    return oblique_grid(29, 1)
+
+
+@pytest.fixture
+def a_model(monkeypatch):
+    """A model that takes what is bright for the target, in place of whichever is asked for."""
+    model = BrightnessModel()
+    monkeypatch.setattr("inference_core.engine.loading.open_model", lambda name, *, device: model)
+    return model
+
+
+@pytest.fixture
+def a_volume(a_scene, a_grid):
+    """Two bright balls in the dark, as a volume node."""
+    balls = [(a_grid.centre_ras + at, radius) for at, radius in zip((FIRST, SECOND), RADII, strict=True)]
+    import slicer
+
+    array = np.ascontiguousarray(spheres(a_grid, balls).T, dtype=np.float32)
+    return slicer.util.addVolumeFromArray(array, ijkToRAS=a_grid.affine, name="Secret Name")
+
+
+@pytest.fixture
+def a_logic(a_scene, a_model):
+    from SAM3DSegmentLib.Logic import SAM3DSegmentLogic
+
+    logic = SAM3DSegmentLogic()
+    logic.told = []
+    logic.addListener(lambda event, info: logic.told.append((event, info)))
+    yield logic
+    logic.close()
+
+
+@pytest.fixture
+def a_started_logic(a_logic, a_volume):
+    """A logic with the volume chosen."""
+    a_logic.setVolume(a_volume)
+    return a_logic
+
+
+def click(logic, grid, at, positive=True):
+    logic.addClick(grid.centre_ras + at, positive)
+    assert logic.waitUntilIdle(20)
+
+
+def events(logic, name):
+    return [info for event, info in logic.told if event == name]
+
+
+def voxels(logic, segmentId=None):
+    """The segment as Slicer's own function gives it on the volume's voxels."""
+    import slicer
+
+    node, chosen = logic.segmentationNode, segmentId or logic.segmentId
+    return slicer.util.arrayFromSegmentBinaryLabelmap(node, chosen, logic.volumeNode).copy() > 0
+
+
+def ball_of(grid, at, radius):
+    return spheres(grid, [(grid.centre_ras + at, radius)]).T > 0.5
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+def prompts_of(logic):
+    return [(item.kind, item.local) for item in logic.promptItems()]
