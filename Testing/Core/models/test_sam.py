@@ -193,6 +193,11 @@ def test_a_file_of_another_family_is_refused_by_naming_both_sides(tmp_path):
         build(get_spec("sam"), tmp_path / "other.pth", "cpu")
 
 
+def test_a_3d_sam_is_refused(the_sam_med3d_references):
+    with pytest.raises(CheckpointError, match=r"is of another model: .*'image_encoder.blocks.0.attn.rel_pos_d'"):
+        build(get_spec("sam"), the_sam_med3d_references / "small.safetensors", "cpu")
+
+
 def test_an_adapted_sam_is_refused_for_what_it_has_more(the_small_state, tmp_path):
     adapter = {"image_encoder.blocks.0.MLP_Adapter.D_fc1.weight": torch.zeros(16, 64)}
     torch.save({**the_small_state, **adapter}, tmp_path / "adapted.pth")

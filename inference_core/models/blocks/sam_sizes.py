@@ -49,6 +49,8 @@ def read_sizes(state: Mapping[str, Tensor]) -> SamSizes:
         KeyError, IndexError, ValueError, ZeroDivisionError: the names or shapes are not those of a SAM.
     """
     positions, patches = state["image_encoder.pos_embed"].shape, state["image_encoder.patch_embed.proj.weight"].shape
+    if len(positions) != 4 or len(patches) != 4:
+        raise ValueError("these are not the weights of a 2D network")
     depth = _count(state, "image_encoder.blocks.{}.norm1.weight")
     tables = [state[f"image_encoder.blocks.{index}.attn.rel_pos_h"].shape for index in range(depth)]
     sides = [(rows + 1) // 2 for rows, _ in tables]
