@@ -126,17 +126,23 @@ class Answering:
         self.emit("state")
 
     def _failed(self, work: SegmentWork, error: Exception) -> None:
-        """Say what went wrong; a prompt that cannot be used is taken back, all others stay."""
-        from inference_core.errors import Cancelled, PromptError, SAM3DError
+        """A prompt that cannot be used is taken back, all others stay; then say what went wrong."""
+        from inference_core.errors import Cancelled, PromptError
+
+        if isinstance(error, PromptError) and work.segment is not None:
+            self._restore(work)
+        elif not isinstance(error, (PromptError, Cancelled)):
+            # Whatever is mended (a model chosen, a file repaired), the same prompts may be asked about again.
+            work.asked = None
+        self.tellFailure(error)
+
+    def tellFailure(self, error: Exception) -> None:
+        """Say what went wrong in a sentence and a report; being stopped by the user is no failure."""
+        from inference_core.errors import Cancelled, SAM3DError
 
         if isinstance(error, Cancelled):
             self.emit("state")
             return
-        if isinstance(error, PromptError) and work.segment is not None:
-            self._restore(work)
-        elif not isinstance(error, PromptError):
-            # Whatever is mended (a model chosen, a file repaired), the same prompts may be asked about again.
-            work.asked = None
         self.lastError = f"{type(error).__name__}: {error}"
         known = isinstance(error, SAM3DError)
         message = str(error) if known else f"Something unexpected went wrong ({type(error).__name__}); copy the report."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inference_core.engine.automatic import Labelled
     from inference_core.engine.composing import CutOptions
     from inference_core.engine.session import Prediction, Session
     from inference_core.geometry.volume import Volume
@@ -66,16 +67,16 @@ class Engine:
             self._loaded = None
             return self._answer(request, "cpu", notify)
 
-    def labels(self, request: Request, notify: Notify) -> "Volume":
-        """All classes of an automatic model, as a label map on the volume's grid (0 is background).
+    def classes(self, request: Request, notify: Notify, *, quick: bool) -> "Labelled":
+        """All classes that an automatic model finds in a volume; the request's prompts do not matter.
 
         Raises:
             SAM3DError: the model cannot be used so, with what to do; `Cancelled` when notify raises it.
         """
-        from inference_core.engine.automatic import label_volume
+        from inference_core.engine.automatic import segment_automatically
 
         model: Any = self._open(request.model, request.device, notify)
-        return label_volume(request.volume, model, notify=notify)
+        return segment_automatically(request.volume, model, quick=quick, notify=notify)
 
     def forget(self) -> None:
         """Let go of all sessions and their embeddings."""

@@ -18,6 +18,7 @@ from typing import Any
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SAM3DSegmentLib.Answering import Answering
+from SAM3DSegmentLib.AutomaticCommand import AutomaticCommand
 from SAM3DSegmentLib.Conversion import volumeFromNode
 from SAM3DSegmentLib.Engine import Engine
 from SAM3DSegmentLib.Paths import makeCoreImportable
@@ -33,7 +34,9 @@ from SAM3DSegmentLib.Worker import Worker
 Listener = Callable[[str, dict[str, Any]], None]
 
 
-class SAM3DSegmentLogic(SegmentCommands, PromptCommands, SettingsCommands, Answering, ScriptedLoadableModuleLogic):
+class SAM3DSegmentLogic(
+    SegmentCommands, PromptCommands, SettingsCommands, AutomaticCommand, Answering, ScriptedLoadableModuleLogic
+):
     """The module's logic; see the file's docstring. All calls come from the main thread."""
 
     def __init__(self) -> None:
