@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inference_core.engine.device import choose_device
+from inference_core.engine.device import choose_device, told_when_memory_runs_out
 from inference_core.models.interface import AutomaticModel, PromptableModel
 from inference_core.models.registry import get_spec, load_automatic_model, load_model
 from inference_core.models.store import installed_path, require_installed
@@ -23,10 +23,12 @@ def open_model(
     Raises:
         ModelError: there is no such model, or its weights are not installed.
         CheckpointError: the file is damaged or belongs to another model.
-        DeviceError: the device is absent.
+        DeviceError: the device is absent, or has too little memory.
     """
     path, base = _files(name, weights, base)
-    return load_model(name, weights=path, device=choose_device(device), base=base)
+    chosen = choose_device(device)
+    with told_when_memory_runs_out(chosen):
+        return load_model(name, weights=path, device=chosen, base=base)
 
 
 def open_automatic_model(
@@ -37,10 +39,12 @@ def open_automatic_model(
     Raises:
         ModelError: there is no such model, its weights are not installed, or it needs prompts.
         CheckpointError: the file is damaged or belongs to another model.
-        DeviceError: the device is absent.
+        DeviceError: the device is absent, or has too little memory.
     """
     path, base = _files(name, weights, base)
-    return load_automatic_model(name, weights=path, device=choose_device(device), base=base)
+    chosen = choose_device(device)
+    with told_when_memory_runs_out(chosen):
+        return load_automatic_model(name, weights=path, device=chosen, base=base)
 
 
 def _files(name: str, weights: Path | None, base: Path | None) -> tuple[Path, Path | None]:
