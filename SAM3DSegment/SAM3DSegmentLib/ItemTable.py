@@ -1,0 +1,138 @@
+"""A table whose rows have keys and whose cells are told apart by column; both lists of the panel are one.
+
+Rows are changed in place, and only where something differs: a name being edited, the scroll position and the current
+row outlast a refresh, and hundreds of mouse moves cost nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import qt
+
+_ICON_WIDTH = 26
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows; `icon` is a QIcon. `spoken` is read by screen readers where there is no text."""
+
+    text: str = ""
+    icon: Any = None
+    toolTip: str = ""
+    editable: bool = False
+    alignRight: bool = False
+    spoken: str = ""
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row; `key` says whose it is."""
+
+    key: str
+    cells: tuple[Cell, ...]
+
+
+class ItemTable:
+    """Shows rows in a QTableWidget; a click, or Enter or space on a cell, calls onCell(key, column)."""
+
+    def __init__(self, table: Any, *, stretched: int, onCell: Callable[[str, int], None], mostRows: int) -> None:
+        self._table, self._onCell, self._mostRows = table, onCell, mostRows
+        self._rows: list[Row] = []
+        self.onCurrent: Callable[[str], None] = lambda key: None
+        self.onEdited: Callable[[str, str], None] = lambda key, text: None
+        header = table.horizontalHeader()
+        header.setMinimumSectionSize(_ICON_WIDTH)
+        for column in range(table.columnCount):
+            header.setSectionResizeMode(column, qt.QHeaderView.Stretch if column == stretched else qt.QHeaderView.Fixed)
+            table.setColumnWidth(column, _ICON_WIDTH)
+        self.rowHeight = max(_ICON_WIDTH - 2, qt.QFontMetrics(table.font).height() + 6)
+        table.verticalHeader().setDefaultSectionSize(self.rowHeight)
+        table.connect("cellClicked(int,int)", self._onClicked)
+        table.connect("currentCellChanged(int,int,int,int)", self._onCurrentChanged)
+        table.connect("cellChanged(int,int)", self._onChanged)
+        for key in ("Return", "Enter", "Space"):
+            self.addKey(key, lambda: self._onClicked(table.currentRow(), table.currentColumn()))
+        self._fit()
+
+    def addKey(self, key: str, call: Callable[[], None]) -> None:
+        """Call something when a key is pressed while the table, and no editor in it, has the keyboard."""
+        shortcut = qt.QShortcut(qt.QKeySequence(key), self._table)
+        shortcut.setContext(qt.Qt.WidgetShortcut)
+        shortcut.connect("activated()", call)
+
+    def fitColumn(self, column: int, widest: str) -> None:
+        """Make a column as wide as a text needs."""
+        self._table.setColumnWidth(column, qt.QFontMetrics(self._table.font).boundingRect(widest).width() + 12)
+
+    @property
+    def currentKey(self) -> str | None:
+        """The key of the row with the keyboard, if any."""
+        row = self._table.currentRow()
+        return self._rows[row].key if 0 <= row < len(self._rows) else None
+
+    def show(self, rows: Sequence[Row], *, current: str | None = None) -> None:
+        """Show these rows; `current`, where given, becomes the current one. Calls nothing back."""
+        blocked = self._table.blockSignals(True)
+        before, self._rows = self._rows, list(rows)
+        if len(before) != len(rows):
+            self._table.setRowCount(len(rows))
+            self._fit()
+        for index, row in enumerate(rows):
+            old = before[index].cells if index < len(before) else ()
+            for column, cell in enumerate(row.cells):
+                if column >= len(old) or old[column] != cell:
+                    self._showCell(index, column, cell)
+        self._makeCurrent(current)
+        self._table.blockSignals(blocked)
+
+    def scrollToEnd(self) -> None:
+        """Bring the last row into view."""
+        self._table.scrollToBottom()
+
+    def _makeCurrent(self, key: str | None) -> None:
+        index = next((index for index, row in enumerate(self._rows) if row.key == key), None)
+        if index is not None and index != self._table.currentRow():
+            self._table.setCurrentCell(index, max(self._table.currentColumn(), 0))
+
+    def _showCell(self, row: int, column: int, cell: Cell) -> None:
+        item = self._table.item(row, column)
+        if item is None:
+            item = qt.QTableWidgetItem()
+            self._table.setItem(row, column, item)
+        item.setText(cell.text)
+        item.setIcon(cell.icon if cell.icon is not None else qt.QIcon())
+        item.setToolTip(cell.toolTip)
+        font = qt.QFont(self._table.font)
+        font.setBold(cell.bold)
+        item.setFont(font)
+        item.setData(qt.Qt.AccessibleTextRole, cell.spoken or cell.text)
+        side = qt.Qt.AlignRight if cell.alignRight else qt.Qt.AlignLeft
+        item.setTextAlignment(side | qt.Qt.AlignVCenter)
+        flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
+        item.setFlags(flags | qt.Qt.ItemIsEditable if cell.editable else flags)
+
+    def _fit(self) -> None:
+        """As high as its rows, up to a few; further ones are scrolled to."""
+        rows = max(1, min(len(self._rows), self._mostRows))
+        self._table.setFixedHeight(rows * self.rowHeight + 2 * self._table.frameWidth)
+
+    def _onClicked(self, row: int, column: int) -> None:
+        if 0 <= row < len(self._rows) and column >= 0:
+            self._onCell(self._rows[row].key, column)
+
+    def _onCurrentChanged(self, row: int, _column: int, rowBefore: int, _columnBefore: int) -> None:
+        if row != rowBefore and 0 <= row < len(self._rows):
+            self.onCurrent(self._rows[row].key)
+
+    def _onChanged(self, row: int, column: int) -> None:
+        """The user has edited a cell; what is shown until the next refresh is what they typed."""
+        if row >= len(self._rows):
+            return
+        text, edited = self._table.item(row, column).text(), self._rows[row]
+        if text != edited.cells[column].text:
+            cells = list(edited.cells)
+            cells[column] = replace(cells[column], text=text)
+            self._rows[row] = Row(edited.key, tuple(cells))
+            self.onEdited(edited.key, text)

@@ -1,0 +1,101 @@
+"""Gets a model's weights, from their authors' server or from a file, while Slicer stays usable."""
+
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib import Words
+
+if TYPE_CHECKING:
+    from inference_core.models.spec import ModelSpec
+
+
+class ModelInstaller:
+    """One installation at a time, in a thread of its own that touches neither MRML nor Qt; poll() brings its news.
+
+    onProgress(text, fraction), onDone(text) and onError(error) are called from poll(), on the main thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        onProgress: Callable[[str, float], None],
+        onDone: Callable[[str], None],
+        onError: Callable[[Exception], None],
+    ) -> None:
+        self._onProgress, self._onDone, self._onError = onProgress, onDone, onError
+        self._news: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being fetched."""
+        return self._thread is not None
+
+    def askAndStart(self, spec: "ModelSpec") -> None:
+        """Download a model's weights, if the user agrees to license, size and server."""
+        question = _(
+            "Download the weights of {title} ({size}) from\n{url}\n\n"
+            "Their license: {license}\n\nNo image is sent anywhere."
+        ).format(
+            title=spec.title,
+            size=Words.fileSize(spec.checkpoint.size_bytes) or _("size unknown"),
+            url=spec.checkpoint.url,
+            license=spec.licence,
+        )
+        if slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Download a model")):
+            self.start(spec)
+
+    def start(self, spec: "ModelSpec", source: Path | None = None) -> None:
+        """Install from the server, or from a file where `source` is given."""
+        if self.busy:
+            return
+        self._stopped.clear()
+        self._thread = threading.Thread(target=self._run, args=(spec, source), name="SAM3DSegment model", daemon=True)
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop; what has arrived is kept, and the next try goes on from there."""
+        self._stopped.set()
+
+    def poll(self, waitSeconds: float = 0.0) -> None:
+        """Deliver what there is to tell; a wait lets the thread run, since Qt's loop does not."""
+        if self._thread is None:
+            return
+        self._thread.join(waitSeconds)
+        while not self._news.empty():
+            self._news.get()()
+
+    def _run(self, spec: "ModelSpec", source: Path | None) -> None:
+        from inference_core.errors import Cancelled, SAM3DError
+        from inference_core.models.download import download
+
+        def progress(received: int, total: int | None) -> None:
+            if self._stopped.is_set():
+                raise Cancelled
+            text = _("Getting {title}: {received}").format(
+                title=spec.title, received=Words.fileSize(received) or "0 MB"
+            )
+            self._news.put(lambda: self._onProgress(text, received / total if total else 0.0))
+
+        try:
+            download(spec, source=source, progress=progress)
+        except Cancelled:
+            self._finish(lambda: self._onDone(_("Stopped; the next download goes on from here.")))
+        except (SAM3DError, OSError) as error:
+            self._finish(lambda error=error: self._onError(error))
+        else:
+            self._finish(lambda: self._onDone(_("{title} is installed.").format(title=spec.title)))
+
+    def _finish(self, tell: Callable[[], Any]) -> None:
+        def finished() -> None:
+            self._thread = None
+            tell()
+
+        self._news.put(finished)

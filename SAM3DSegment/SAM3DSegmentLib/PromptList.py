@@ -1,0 +1,82 @@
+"""The list of the current segment's prompts: where each is, and what can be done with it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib import Words
+from SAM3DSegmentLib.Icons import icon
+from SAM3DSegmentLib.ItemTable import Cell, ItemTable, Row
+
+SIGN, TEXT, VISIBLE, JUMP, FLIP, DELETE = range(6)
+
+
+class PromptList:
+    """Shows the prompts of the current segment, the newest last."""
+
+    def __init__(self, table: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any]) -> None:
+        self._logic, self._guarded = logic, guarded
+        self._count = 0
+        self._items = ItemTable(table, stretched=TEXT, onCell=self._onCell, mostRows=4)
+        self._items.addKey("Delete", self._deleteCurrent)
+
+    def refresh(self) -> None:
+        """Show what the logic holds now; a prompt that has just been placed is scrolled to."""
+        prompts = self._logic.promptItems()
+        self._items.show([_row(item) for item in prompts])
+        if len(prompts) > self._count:
+            self._items.scrollToEnd()
+        self._count = len(prompts)
+
+    def _onCell(self, promptId: str, column: int) -> None:
+        if column in (SIGN, TEXT):
+            return
+        change = {VISIBLE: self._toggle, JUMP: self._jump, FLIP: self._flip, DELETE: self._logic.deletePrompt}[column]
+        self._guarded(lambda: change(promptId))
+
+    def _item(self, promptId: str) -> Any:
+        return next(item for item in self._logic.promptItems() if item.id == promptId)
+
+    def _toggle(self, promptId: str) -> None:
+        self._logic.setPromptVisible(promptId, not self._item(promptId).visible)
+
+    def _flip(self, promptId: str) -> None:
+        if self._item(promptId).kind != "box":
+            self._logic.flipPrompt(promptId)
+
+    def _jump(self, promptId: str) -> None:
+        """Show the prompt in the middle of all slice views."""
+        node = slicer.vtkMRMLSliceNode
+        node.JumpAllSlices(slicer.mrmlScene, *self._logic.promptPosition(promptId), node.CenteredJumpSlice)
+
+    def _deleteCurrent(self) -> None:
+        key = self._items.currentKey
+        if key is not None:
+            self._guarded(lambda: self._logic.deletePrompt(key))
+
+
+def _row(item: Any) -> Row:
+    words, picture = {
+        "foreground": (_("foreground click"), "Foreground"),
+        "background": (_("background click"), "Background"),
+        "box": (_("3D box"), "Box"),
+    }[item.kind]
+    isBox = item.kind == "box"
+    text = Words.boxSize(item.size) if isBox else Words.position(item.ras)
+    where = _("{kind} at {position}").format(kind=words, position=Words.position(item.ras))
+    eye = ("Visible", _("Hide in the views")) if item.visible else ("Hidden", _("Hidden, but it counts; show it"))
+    cells = (
+        Cell(icon=icon(picture), toolTip=words, spoken=words),
+        Cell(text, toolTip=where, spoken=where),
+        _button(*eye),
+        _button("Jump", _("Show it in the middle of the slice views")),
+        Cell() if isBox else _button("Flip", _("Turn foreground into background, or back")),
+        _button("Delete", _("Delete")),
+    )
+    return Row(item.id, cells)
+
+
+def _button(picture: str, tip: str) -> Cell:
+    return Cell(icon=icon(picture), toolTip=tip, spoken=tip)

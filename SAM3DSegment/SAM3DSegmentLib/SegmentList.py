@@ -1,0 +1,110 @@
+"""The list of segments: which one is worked on, its name, color, volume, visibility and lock."""
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib import Words
+from SAM3DSegmentLib.Icons import icon, swatch
+from SAM3DSegmentLib.ItemTable import Cell, ItemTable, Row
+
+CURRENT, COLOR, NAME, VOLUME, VISIBLE, LOCKED, REMOVE = range(7)
+
+
+class SegmentList:
+    """Shows the segments of the logic's segmentation; choosing a row makes its segment the current one.
+
+    guarded(call) runs a change and shows what the user has to be told when it is refused.
+    """
+
+    def __init__(self, table: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any]) -> None:
+        self._logic, self._guarded = logic, guarded
+        self._volumes: dict[str, tuple[int, float]] = {}
+        self._items = ItemTable(table, stretched=NAME, onCell=self._onCell, mostRows=4)
+        self._items.fitColumn(VOLUME, Words.volume(1234.5) + "0")
+        self._items.onCurrent = lambda key: guarded(lambda: logic.setSegment(key))
+        self._items.onEdited = lambda key, name: guarded(lambda: self._rename(key, name))
+        self._items.addKey("Delete", lambda: self._items.currentKey and self._remove(self._items.currentKey))
+
+    def refresh(self) -> None:
+        """Show what the logic holds now."""
+        node = self._logic.segmentationNode
+        rows = [self._row(node, segmentId) for segmentId in node.GetSegmentation().GetSegmentIDs()] if node else []
+        self._items.show(rows, current=self._logic.segmentId)
+
+    def _row(self, node: Any, segmentId: str) -> Row:
+        segment, display = node.GetSegmentation().GetSegment(segmentId), node.GetDisplayNode()
+        name = segment.GetName()
+        visible = display is None or display.GetSegmentVisibility(segmentId)
+        locked = self._logic.isSegmentLocked(segmentId)
+        current = segmentId == self._logic.segmentId
+        currentTip = _("Clicks and boxes go to this segment") if current else _("Work on this segment")
+        return Row(
+            segmentId,
+            (
+                Cell(icon=icon("Current" if current else "Other"), toolTip=currentTip, spoken=currentTip),
+                Cell(icon=swatch(segment.GetColor()), toolTip=_("Change the color"), spoken=_("Change the color")),
+                Cell(name, toolTip=f"{currentTip}. " + _("Double-click to rename it."), editable=True, bold=current),
+                Cell(Words.volume(self._milliliters(segment, segmentId)), toolTip=_("Volume"), alignRight=True),
+                _switch(visible, on=("Visible", _("Hide in the views")), off=("Hidden", _("Show in the views"))),
+                _switch(
+                    locked,
+                    on=("Locked", _("Locked: nothing here changes it. Click to unlock.")),
+                    off=("Unlocked", _("Lock, so that nothing here changes it")),
+                ),
+                Cell(icon=icon("Delete"), toolTip=_("Remove the segment"), spoken=_("Remove the segment")),
+            ),
+        )
+
+    def _milliliters(self, segment: Any, segmentId: str) -> float:
+        """Counting voxels takes a while in a large image: only after they have changed."""
+        labels = segment.GetRepresentation(
+            slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+        )
+        stamp = labels.GetMTime() if labels is not None else 0
+        known = self._volumes.get(segmentId)
+        if known is None or known[0] != stamp:
+            known = self._volumes[segmentId] = (stamp, self._logic.segmentVolumeMl(segmentId))
+        return known[1]
+
+    def _onCell(self, segmentId: str, column: int) -> None:
+        if column == COLOR:
+            self._chooseColor(segmentId)
+        elif column == VISIBLE:
+            display = self._logic.segmentationNode.GetDisplayNode()
+            display.SetSegmentVisibility(segmentId, not display.GetSegmentVisibility(segmentId))
+            self.refresh()
+        elif column == LOCKED:
+            locked = self._logic.isSegmentLocked(segmentId)
+            self._guarded(lambda: self._logic.setSegmentLocked(segmentId, not locked))
+        elif column == REMOVE:
+            self._remove(segmentId)
+
+    def _rename(self, segmentId: str, name: str) -> None:
+        self._logic.renameSegment(segmentId, name)
+        self.refresh()
+
+    def _remove(self, segmentId: str) -> None:
+        """Asks first where there is something to lose: undo does not reach over a segment's end."""
+        segment = self._logic.segmentationNode.GetSegmentation().GetSegment(segmentId)
+        if self._milliliters(segment, segmentId) > 0:
+            question = _("Remove the segment '{name}' and its prompts? This cannot be undone.")
+            if not slicer.util.confirmOkCancelDisplay(question.format(name=segment.GetName())):
+                return
+        self._guarded(lambda: self._logic.removeSegment(segmentId))
+
+    def _chooseColor(self, segmentId: str) -> None:
+        segment = self._logic.segmentationNode.GetSegmentation().GetSegment(segmentId)
+        title = _("Color of {name}").format(name=segment.GetName())
+        color = qt.QColorDialog.getColor(qt.QColor.fromRgbF(*segment.GetColor()), slicer.util.mainWindow(), title)
+        if color.isValid():
+            segment.SetColor(color.redF(), color.greenF(), color.blueF())
+            self.refresh()
+
+
+def _switch(on_: bool, *, on: tuple[str, str], off: tuple[str, str]) -> Cell:
+    name, tip = on if on_ else off
+    return Cell(icon=icon(name), toolTip=tip, spoken=tip)

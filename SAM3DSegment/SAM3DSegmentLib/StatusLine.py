@@ -1,0 +1,58 @@
+"""One line that says what runs, where, and how long the last click took."""
+
+from collections.abc import Callable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib import Words
+
+
+class StatusLine:
+    """The status label, its progress bar and the stop button, which are seen only while something runs."""
+
+    def __init__(self, ui: Any, logic: Any, *, onStop: Callable[[], None]) -> None:
+        self._ui, self._logic = ui, logic
+        self._stage = ""
+        self._seconds: float | None = None
+        ui.stopButton.connect("clicked(bool)", onStop)
+        self._showRunning(False)
+
+    def showProgress(self, stage: str, fraction: float) -> None:
+        """A stage has come this far (0..1)."""
+        self._stage = {
+            "loading": _("Loading the model..."),
+            "encoding": _("Looking at the image..."),
+            "decoding": _("Drawing the mask..."),
+            "writing": _("Writing the mask..."),
+        }.get(stage, stage)
+        self.showFetching(self._stage, fraction)
+
+    def showFetching(self, text: str, fraction: float) -> None:
+        """Something in words has come this far (0..1)."""
+        self._ui.statusLabel.setText(text)
+        self._ui.progressBar.setValue(round(100 * fraction))
+        self._showRunning(True)
+
+    def showWork(self, text: str) -> None:
+        """Something runs that cannot say how far it has come."""
+        self._ui.statusLabel.setText(text)
+
+    def showAnswer(self, seconds: float) -> None:
+        """An answer has come after so long."""
+        self._stage, self._seconds = "", seconds
+
+    def refresh(self, hint: str) -> None:
+        """Say what can be done next, unless something runs."""
+        if self._logic.busy and self._stage:
+            return
+        self._stage = ""
+        self._showRunning(False)
+        parts = [hint, self._logic.deviceDescription()]
+        if self._seconds is not None:
+            parts.append(_("last click {seconds}").format(seconds=Words.seconds(self._seconds)))
+        self._ui.statusLabel.setText(" · ".join(part for part in parts if part))
+
+    def _showRunning(self, running: bool) -> None:
+        self._ui.progressBar.setVisible(running)
+        self._ui.stopButton.setVisible(running)

@@ -1,0 +1,254 @@
+"""The panel: puts the parts together, and passes on what they and the logic have to say."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from SAM3DSegmentLib import Dependencies, SharedLogic
+from SAM3DSegmentLib.AdvancedSection import AdvancedSection
+from SAM3DSegmentLib.Boundary import Boundary
+from SAM3DSegmentLib.Icons import icon
+from SAM3DSegmentLib.MessageArea import MessageArea
+from SAM3DSegmentLib.ModelInstaller import ModelInstaller
+from SAM3DSegmentLib.ModelPicker import ModelPicker
+from SAM3DSegmentLib.Paths import resourcePath
+from SAM3DSegmentLib.PlaceTools import PlaceTools
+from SAM3DSegmentLib.PromptList import PromptList
+from SAM3DSegmentLib.Pulse import Pulse
+from SAM3DSegmentLib.SampleVolume import loadSample
+from SAM3DSegmentLib.SegmentList import SegmentList
+from SAM3DSegmentLib.Selections import Selections
+from SAM3DSegmentLib.Shortcuts import Shortcut, Shortcuts
+from SAM3DSegmentLib.StatusLine import StatusLine
+
+_ICONS = {
+    "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",
+    "boxFromMaskButton": "BoxFromMask", "undoButton": "Undo", "redoButton": "Redo", "clearButton": "Clear",
+}  # fmt: skip
+
+
+class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Slicer makes one of it when the module is first shown, and calls the methods without an underscore."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Any = None
+        self._entered = False
+
+    def setup(self) -> None:
+        """Build the panel from its .ui file."""
+        ScriptedLoadableModuleWidget.setup(self)
+        widget = slicer.util.loadUI(str(resourcePath("UI/SAM3DSegment.ui")))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self.logic = SharedLogic.acquire()
+        self.logic.ensureDependencies = lambda: self._guarded(self._ensureDependencies)
+        self._makeParts()
+        self._connectButtons()
+        self.logic.addListener(self._onLogicEvent)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneGoes)
+        self.addObserver(scene, scene.StartImportEvent, self._onSceneGoes)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneIsThere)
+        self.addObserver(scene, scene.EndImportEvent, self._onSceneIsThere)
+        self._refresh()
+
+    def enter(self) -> None:
+        """The module is shown."""
+        self._entered = True
+        self.selections.connect()
+        self.shortcuts.enable()
+        self.pulse.start()
+        self._refresh()
+
+    def exit(self) -> None:
+        """Another module is shown: keys and mouse are its own, what runs goes on."""
+        self._entered = False
+        self.shortcuts.disable()
+        self.tools.activate(None)
+        self.selections.disconnect()
+
+    def cleanup(self) -> None:
+        """The panel is about to be destroyed."""
+        if self.logic is None:
+            return
+        self.exit()
+        self.pulse.close()
+        self.tools.close()
+        self.removeObservers()
+        self.logic.removeListener(self._onLogicEvent)
+        self.logic = None
+        SharedLogic.release()
+
+    def _makeParts(self) -> None:
+        ui, logic, guarded = self.ui, self.logic, self._guarded
+        self.message = MessageArea(ui, logic)
+        self.status = StatusLine(ui, logic, onStop=self._stop)
+        self.selections = Selections(ui, logic, guarded)
+        self.models = ModelPicker(ui, logic, lambda name: self.selections.choose(model=name))
+        self.segments = SegmentList(ui.segmentsTable, logic, guarded)
+        self.prompts = PromptList(ui.promptsTable, logic, guarded)
+        buttons = {"foreground": ui.foregroundButton, "background": ui.backgroundButton, "box": ui.boxButton}
+        self.pulse = Pulse(self._poll, self._refresh, needed=lambda: self._entered or self._busy)
+        self.tools = PlaceTools(
+            buttons, logic, guarded, prepare=self._ensureDependencies, onDisturbed=self.pulse.refreshSoon
+        )
+        self.boundary = Boundary(ui.boundarySlider, reset=ui.boundaryResetButton, logic=logic, guarded=guarded)
+        self.advanced = AdvancedSection(
+            ui, logic, guarded=guarded, onOverwrite=lambda mode: self.selections.choose(overwriteMode=mode)
+        )
+        self.installer = ModelInstaller(
+            onProgress=self.status.showFetching, onDone=self._onModelInstalled, onError=self._onModelFailed
+        )
+        self.shortcuts = Shortcuts(self._shortcutTable())
+        ui.shortcutsLabel.setText(self.shortcuts.asHtml())
+
+    def _connectButtons(self) -> None:
+        ui, logic = self.ui, self.logic
+        for name, picture in _ICONS.items():
+            getattr(ui, name).setIcon(icon(picture))
+        ui.sampleButton.connect("clicked(bool)", lambda: self._guarded(self._trySample))
+        ui.nextButton.connect("clicked(bool)", lambda: self._guarded(self._nextSegment))
+        ui.automaticButton.connect("clicked(bool)", lambda: self._guarded(self._runAutomatic))
+        ui.boxFromMaskButton.connect("clicked(bool)", lambda: self._guarded(logic.addBoxFromMask))
+        ui.undoButton.connect("clicked(bool)", lambda: self._guarded(logic.undo))
+        ui.redoButton.connect("clicked(bool)", lambda: self._guarded(logic.redo))
+        ui.clearButton.connect("clicked(bool)", lambda: self._guarded(logic.clearPrompts))
+        ui.downloadModelButton.connect("clicked(bool)", lambda: self.installer.askAndStart(self.models.spec))
+        ui.installModelButton.connect("clicked(bool)", self._installModelFromFile)
+
+    def _shortcutTable(self) -> list[Shortcut]:
+        tools, ui = self.tools, self.ui
+        return [
+            Shortcut(("F",), _("Foreground click"), lambda: tools.toggle("foreground")),
+            Shortcut(("B",), _("Background click"), lambda: tools.toggle("background")),
+            Shortcut(("X",), _("3D box"), lambda: tools.toggle("box")),
+            Shortcut(("Ctrl+click",), _("While clicking: a click of the other sign")),
+            Shortcut(("N",), _("Next segment"), ui.nextButton.click),
+            Shortcut(("Ctrl+Z",), _("Undo"), ui.undoButton.click),
+            Shortcut(("Ctrl+Y", "Ctrl+Shift+Z"), _("Redo"), ui.redoButton.click),
+            Shortcut(("Esc",), _("Stop what runs; else put the tool down"), self._escape),
+            Shortcut(("Delete",), _("In a list: remove its current row")),
+        ]
+
+    # What the logic says
+
+    def _onLogicEvent(self, event: str, info: dict[str, Any]) -> None:
+        if event == "progress":
+            self.status.showProgress(info["stage"], info["fraction"])
+        elif event == "answered":
+            self.message.hide()
+            self.status.showAnswer(info["seconds"])
+        elif event == "failed":
+            self.message.show(info["message"], info["report"])
+        self.pulse.refreshSoon()
+
+    def _refresh(self) -> None:
+        """Show what is so now; called a few times a second at most, however much happens."""
+        if self.logic is None:
+            return
+        ui, logic = self.ui, self.logic
+        self.selections.pull()
+        hasVolume = logic.volumeNode is not None
+        ui.welcomeFrame.setVisible(not hasVolume)
+        ui.workArea.setVisible(hasVolume)
+        for part in (self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced):
+            part.refresh()
+        hasPrompts = bool(logic.promptItems())
+        ui.clearButton.setEnabled(hasPrompts)
+        ui.undoButton.setEnabled(logic.canUndo)
+        ui.redoButton.setEnabled(logic.canRedo)
+        ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and logic.acceptsPrompt("box")[0])
+        ui.automaticButton.setVisible(logic.acceptsPrompt("automatic")[0])
+        self.status.refresh(self._hint(hasPrompts=hasPrompts))
+
+    def _hint(self, *, hasPrompts: bool) -> str:
+        if self.logic.volumeNode is None:
+            return _("No image yet")
+        hints = {
+            "foreground": _("Click on the target"),
+            "background": _("Click where the mask is too large"),
+            "box": _("Click two opposite corners of the box"),
+        }
+        return hints.get(self.tools.active or "") or (_("Ready") if hasPrompts else _("Ready: press Foreground (F)"))
+
+    # What the user does
+
+    def _guarded(self, call: Callable[[], Any]) -> bool:
+        """Do something; where it is refused, say so in the panel. Whether it was done."""
+        from inference_core.errors import SAM3DError
+
+        try:
+            call()
+        except (SAM3DError, Dependencies.DependencyError) as error:
+            self.message.show(str(error))
+            return False
+        return True
+
+    def _ensureDependencies(self) -> None:
+        if not Dependencies.ready():
+            Dependencies.ensureInstalled(self.status.showWork)
+
+    def _trySample(self) -> None:
+        self.status.showWork(_("Making the sample..."))
+        slicer.app.processEvents()
+        self.selections.choose(volume=loadSample())
+
+    def _nextSegment(self) -> None:
+        self.logic.nextSegment()
+
+    def _runAutomatic(self) -> None:
+        self._ensureDependencies()
+        self.logic.runAutomatic()
+
+    def _installModelFromFile(self) -> None:
+        name = self.models.spec.checkpoint.filename
+        answer = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Weights: {name}").format(name=name))
+        path = answer[0] if isinstance(answer, tuple) else answer
+        if path:
+            self.installer.start(self.models.spec, Path(path))
+
+    def _escape(self) -> None:
+        if self._busy:
+            self._stop()
+        else:
+            self.tools.activate(None)
+
+    def _stop(self) -> None:
+        self.installer.cancel()
+        self.logic.cancel()
+
+    # Time and scene
+
+    @property
+    def _busy(self) -> bool:
+        return self.logic.worker.busy or self.installer.busy
+
+    def _poll(self, waitSeconds: float) -> None:
+        self.logic.poll(waitSeconds)
+        self.installer.poll(waitSeconds)
+
+    def _onModelInstalled(self, text: str) -> None:
+        self._refresh()
+        self.status.showWork(text)
+
+    def _onModelFailed(self, error: Exception) -> None:
+        self.message.show(str(error))
+        self._refresh()
+
+    def _onSceneGoes(self, *_: Any) -> None:
+        self.tools.activate(None)
+        self.selections.disconnect()
+
+    def _onSceneIsThere(self, *_: Any) -> None:
+        if self._entered:
+            self.selections.connect()
+        self.pulse.refreshSoon()

@@ -1,0 +1,70 @@
+"""How the panel says numbers, models and prompts; no Qt and no MRML here."""
+
+from typing import TYPE_CHECKING, Any
+
+from slicer.i18n import tr as _
+
+if TYPE_CHECKING:
+    from inference_core.models.spec import ModelSpec
+
+# The directions of the first and the second half of each axis of RAS.
+_DIRECTIONS = (("R", "L"), ("A", "P"), ("S", "I"))
+
+
+def position(ras: Any) -> str:
+    """A point in RAS mm as "12.3 R  40.1 P  55.0 S"."""
+    return "  ".join(f"{abs(value):.1f} {names[value < 0]}" for value, names in zip(ras, _DIRECTIONS, strict=True))
+
+
+def boxSize(size: Any) -> str:
+    """Edges in mm as "box 42 × 38 × 30 mm"."""
+    return _("box {edges} mm").format(edges=" × ".join(f"{edge:.0f}" for edge in size))
+
+
+def volume(milliliters: float) -> str:
+    """A volume with about three digits: "0.62 ml", "8.3 ml", "142 ml"."""
+    if milliliters <= 0:
+        return _("empty")
+    digits = 2 if milliliters < 1 else 1 if milliliters < 100 else 0
+    return _("{number} ml").format(number=f"{milliliters:.{digits}f}")
+
+
+def seconds(duration: float) -> str:
+    """A duration as "0.18 s" or "12 s"."""
+    return _("{number} s").format(number=f"{duration:.2f}" if duration < 10 else f"{duration:.0f}")
+
+
+def fileSize(count: int | None) -> str:
+    """Bytes as "5.2 MB"; empty where unknown."""
+    if not count:
+        return ""
+    return (
+        f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB" if count < 1e7 else f"{count / 1e6:.0f} MB"
+    )
+
+
+def promptKinds(spec: "ModelSpec") -> str:
+    """What a model takes: "clicks, 3D box, mask"."""
+    from inference_core.models.spec import PromptKind
+
+    words = {
+        PromptKind.POSITIVE_CLICK: _("clicks")
+        if PromptKind.NEGATIVE_CLICK in spec.prompt_kinds
+        else _("foreground clicks"),
+        PromptKind.BOX: _("3D box"),
+        PromptKind.MASK: _("mask"),
+        PromptKind.NONE: _("no prompts (automatic)"),
+    }
+    return ", ".join(word for kind, word in words.items() if kind in spec.prompt_kinds)
+
+
+def shortLicense(spec: "ModelSpec") -> str:
+    """The license's name without what is said about the training data."""
+    return spec.licence.split(";")[0].strip()
+
+
+def whereFrom(spec: "ModelSpec", *, installed: bool) -> str:
+    """Whether a model is there: "built in", "installed" or "not installed"."""
+    if spec.checkpoint.bundled and installed:
+        return _("built in")
+    return _("installed") if installed else _("not installed")
