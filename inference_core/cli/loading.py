@@ -12,7 +12,7 @@ from inference_core.models.spec import ModelSpec
 from inference_core.models.store import installed_path, require_installed
 
 if TYPE_CHECKING:
-    from inference_core.models.interface import PromptableModel
+    from inference_core.models.interface import AutomaticModel, PromptableModel
 
 
 def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
@@ -40,12 +40,37 @@ def load(spec: ModelSpec, weights: Path, device: str, *, base: Path | None = Non
         DeviceError: the device is absent.
         CheckpointError: the file does not fit the model, or there is no base file of this name.
     """
-    if base is not None and not base.is_file():
-        raise CheckpointError(f"There is no weights file '{base}'; give the path of one.")
+    _check_base(base)
     from inference_core.engine.loading import open_model
 
-    own = None if weights == installed_path(spec) else weights
-    model = open_model(spec.name, device=device, weights=own, base=base)
-    for caution in model.spec.cautions:
-        say(f"Caution: {caution}")
+    model = open_model(spec.name, device=device, weights=_own(spec, weights), base=base)
+    _caution(model.spec)
     return model
+
+
+def load_automatic(spec: ModelSpec, weights: Path, device: str, *, base: Path | None = None) -> AutomaticModel:
+    """Load a model that needs no prompt, likewise.
+
+    Raises:
+        DeviceError, CheckpointError: as `load`.
+    """
+    _check_base(base)
+    from inference_core.engine.loading import open_automatic_model
+
+    model = open_automatic_model(spec.name, device=device, weights=_own(spec, weights), base=base)
+    _caution(model.spec)
+    return model
+
+
+def _check_base(base: Path | None) -> None:
+    if base is not None and not base.is_file():
+        raise CheckpointError(f"There is no weights file '{base}'; give the path of one.")
+
+
+def _own(spec: ModelSpec, weights: Path) -> Path | None:
+    return None if weights == installed_path(spec) else weights
+
+
+def _caution(spec: ModelSpec) -> None:
+    for caution in spec.cautions:
+        say(f"Caution: {caution}")

@@ -98,9 +98,9 @@ class Progress:
         self._held = None
 
     def notify(self, stage: str, fraction: float) -> None:
-        """Show what a session does; its first decoding shows that the input is sound."""
+        """Show what a session or an automatic run does; its first decoding shows that the input is sound."""
         self.show(f"{stage} {fraction:.0%}" if fraction and self._terminal else stage, stage=stage)
-        if stage == "decoding":
+        if stage in ("decoding", "classifying"):
             self.release()
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from inference_core.cli.automatic import add_stack_options, check_stack_options, segment_unprompted
 from inference_core.cli.given import add_prompt_options, check_given, in_ras
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, finite
 from inference_core.cli.reporting import Progress, check_outputs, say, write_json
-from inference_core.models.registry import DEFAULT_MODEL
+from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from inference_core.prompts.prompt_set import PromptSet
 
 NAME = "segment"
-SUMMARY = "segment one target in an image"
-DESCRIPTION = "Segment one target in a DICOM folder, NIfTI, NRRD or MetaImage file; prompts act in the order given."
+SUMMARY = "segment one target in an image, or all that a model knows"
+DESCRIPTION = """Segment one target in a DICOM folder, NIfTI, NRRD or MetaImage file; prompts act in the order given.
+A model that needs no prompt (ma_sam) finds all of its classes: labels 1, 2, ... or named segments."""
 EXAMPLES = """examples:
   sam3dsegment segment ct_series/ --output tumour.seg.nrrd --click -81.5 12 -243
   sam3dsegment segment mr.nii.gz --output tumour.nii.gz --frame ijk --box 60 71 20 30 28 9 --negative-click 80 71 20
   sam3dsegment segment ct_series/ --output again.nii.gz --prompts prompts.json
+  sam3dsegment segment ct_series/ --output organs.seg.nrrd --model ma_sam --weights MA_SAM.pth --base sam_vit_h.pth
 """
 
 
@@ -62,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window", choices=("adaptive", "official"), default="adaptive",
         help="official: exactly as the model's own authors' script, for comparison with published numbers",
     )  # fmt: skip
+    add_stack_options(parser)
     add_json_option(parser)
 
 
@@ -76,29 +80,39 @@ def run(options: argparse.Namespace) -> None:
     with Progress(held=True) as progress:
         progress.show(f"reading {options.input}")
         volume = _read(options)
-        prompts = plan.saved.prompts.with_(*in_ras(options.given, options.frame, volume.grid))
-        prompts.checked_on(volume.grid, volume.name)
-        progress.show(f"loading {plan.spec.title}")
-        model = load(plan.spec, plan.weights, options.device, base=options.base)
-        loaded = perf_counter() - started
-        if options.window == "official":
-            prediction = _predict_officially(volume, model, prompts)
+        if plan.spec.automatic:
+            report, summary = segment_unprompted(options, plan.spec, plan.weights, volume=volume, progress=progress)
         else:
-            prediction = _predict(volume, model, prompts, threshold=plan.threshold, progress=progress)
-        progress.show(f"writing {options.output}")
-        _write(options, plan, volume, prediction)
-    seconds = {
-        "load": loaded,
-        "encode": prediction.seconds.encode,
-        "decode": prediction.seconds.decode,
-        "total": perf_counter() - started,
-    }
-    report = _report(volume, model, prediction, seconds=seconds)
+            report, summary = _segment_prompted(options, plan, volume, progress)
+    seconds = report["seconds"] | {"total": perf_counter() - started}
     if options.json is not None:
-        write_json(options.json, {"input": str(options.input), "output": str(options.output), **report})
+        files = {"input": str(options.input), "output": str(options.output)}
+        write_json(options.json, files | report | {"seconds": seconds})
+    spent = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
+    print(f"{summary}\nseconds  {spent}\nwritten  {options.output}")
+
+
+def _segment_prompted(
+    options: argparse.Namespace, plan: _Plan, volume: Volume, progress: Progress
+) -> tuple[dict[str, Any], str]:
+    """Write the mask; what there is to report of it, and to print."""
+    started = perf_counter()
+    prompts = plan.saved.prompts.with_(*in_ras(options.given, options.frame, volume.grid))
+    prompts.checked_on(volume.grid, volume.name)
+    progress.show(f"loading {plan.spec.title}")
+    model = load(plan.spec, plan.weights, options.device, base=options.base)
+    loaded = perf_counter() - started
+    if options.window == "official":
+        prediction = _predict_officially(volume, model, prompts)
+    else:
+        prediction = _predict(options, plan, volume, model=model, prompts=prompts, progress=progress)
+    progress.show(f"writing {options.output}")
+    _write(options, plan, volume, prediction)
+    seconds = {"load": loaded, "encode": prediction.seconds.encode, "decode": prediction.seconds.decode}
+    report = _report(volume, model, prediction, seconds=seconds)
     if not report["voxels"]:
         say("The mask is empty: the model found nothing at these prompts; add a click on the target.")
-    print(_summary(options, plan, volume, report))
+    return report, _summary(plan, volume, report)
 
 
 def _checked(options: argparse.Namespace) -> _Plan:
@@ -111,9 +125,11 @@ def _checked(options: argparse.Namespace) -> _Plan:
     _check_inputs_are_kept(options)
     saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
     check_given(options.given)
-    if not options.given and not saved.prompts.prompts:
+    name = options.model or saved.model or DEFAULT_MODEL
+    if not options.given and not saved.prompts.prompts and not get_spec(name).automatic:
         raise UsageError("There is nothing to go by; give --click R A S, --box R A S SR SA SS or --prompts FILE.")
-    spec, weights = find_model(options.model or saved.model or DEFAULT_MODEL, options.weights)
+    check_stack_options(options, get_spec(name))
+    spec, weights = find_model(name, options.weights)
     if options.window == "official" and not spec.window.official:
         raise UsageError(f"'{spec.name}' has no official window; leave out --window official.")
     threshold = options.threshold if options.threshold is not None else saved.threshold
@@ -128,7 +144,8 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
     """
     from inference_core.geometry.dicom_header import is_dicom
 
-    sources = [path.resolve() for path in (options.input, options.prompts, options.weights) if path is not None]
+    given = (options.input, options.prompts, options.weights, options.base)
+    sources = [path.resolve() for path in given if path is not None]
     for output in (options.output, options.json, options.save_prompts):
         if output is not None and (output.resolve() in sources or (output.is_file() and is_dicom(output))):
             raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
@@ -141,12 +158,19 @@ def _read(options: argparse.Namespace) -> Volume:
 
 
 def _predict(
-    volume: Volume, model: PromptableModel, prompts: PromptSet, *, threshold: float, progress: Progress
+    options: argparse.Namespace,
+    plan: _Plan,
+    volume: Volume,
+    *,
+    model: PromptableModel,
+    prompts: PromptSet,
+    progress: Progress,
 ) -> Prediction:
     from inference_core.engine.composing import CutOptions
     from inference_core.engine.session import Session
 
-    session = Session(volume, model, options=CutOptions(threshold=threshold), notify=progress.notify)
+    cutting = CutOptions(threshold=plan.threshold)
+    session = Session(volume, model, options=cutting, quick=options.quick, notify=progress.notify)
     return session.predict(prompts)
 
 
@@ -186,15 +210,13 @@ def _report(
     }
 
 
-def _summary(options: argparse.Namespace, plan: _Plan, volume: Volume, report: dict[str, Any]) -> str:
+def _summary(plan: _Plan, volume: Volume, report: dict[str, Any]) -> str:
     window, quality = report["window"], report["quality"]
     estimate = "" if quality is None else f"; estimated overlap with the target {quality:.2f}"
     lines = [
         f"{volume.name}: {plan.spec.title} on {report['device']}",
         f"mask     {report['voxels']} voxels, {report['volume_ml']:.2f} ml, {_by(report['extent_mm'], '.0f')} mm",
         f"window   {_by(window['shape'], 'd')} voxels of {window['spacing_mm'][0]:.2f} mm{estimate}",
-        "seconds  " + ", ".join(f"{name} {value:.2f}" for name, value in report["seconds"].items()),
-        f"written  {options.output}",
     ]
     return "\n".join(lines)
 

@@ -13,6 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
+from inference_core.engine.device import told_when_memory_runs_out
 from inference_core.errors import PromptError
 from inference_core.geometry.slices import slices_last
 from inference_core.geometry.volume import Volume
@@ -56,6 +57,7 @@ def segment_automatically(
     Raises:
         PromptError: there are no such slices.
         VolumeError: the volume's grey values cannot be used.
+        DeviceError: the memory ran out.
     """
     started = perf_counter()
     sliced = slices_last(volume)
@@ -64,9 +66,10 @@ def segment_automatically(
     stacks = stacks_over(count, (first, last), size=model.spec.window.shape[2], quick=quick)
     labels = Volume(np.zeros(volume.array.shape, dtype=np.uint8, order="F"), volume.grid, volume.name)
     found = slices_last(labels).array
-    classifier = model.on(sliced)
-    for number, mean in mean_probabilities(classifier, stacks, count=count, wanted=(first, last), notify=notify):
-        found[:, :, number] = mean.argmax(axis=0)
+    with told_when_memory_runs_out(model.device):
+        classifier = model.on(sliced)
+        for number, mean in mean_probabilities(classifier, stacks, count=count, wanted=(first, last), notify=notify):
+            found[:, :, number] = mean.argmax(axis=0)
     return Labelled(labels, model.spec.classes, (first, last), len(stacks), perf_counter() - started)
 
 

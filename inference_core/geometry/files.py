@@ -6,6 +6,7 @@ Read: DICOM (a folder or any file of a series), NIfTI, NRRD, MetaImage. Written:
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from inference_core.geometry.dicom_header import is_dicom
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.itk import grid_from_sitk, quiet_itk, simpleitk, volume_from_sitk
 from inference_core.geometry.nifti import read_nifti, write_nifti
-from inference_core.geometry.nrrd import Colour, segmentation_keys, segments_in, write_nrrd
+from inference_core.geometry.nrrd import Colour, named_segments, segmentation_keys, segments_in, write_nrrd
 from inference_core.geometry.volume import Volume
 
 AnyPath = str | os.PathLike[str]
@@ -69,11 +70,18 @@ def read_labels(path: AnyPath) -> Volume:
 
 
 def write_labels(
-    path: AnyPath, mask: NDArray[Any], grid: Grid, *, name: str = "segment", colour: Colour = (0.9, 0.3, 0.2)
+    path: AnyPath,
+    mask: NDArray[Any],
+    grid: Grid,
+    *,
+    name: str = "segment",
+    names: Sequence[str] = (),
+    colour: Colour = (0.9, 0.3, 0.2),
 ) -> None:
     """Write a mask or label map (i, j, k) on its grid as uint8, whole or not at all; the suffix chooses the format.
 
     `name` and `colour` (red, green, blue in 0..1) are shown by Slicer for a .seg.nrrd; other formats hold neither.
+    `names` are those of the labels 1, 2 and so on, where they have names: each becomes a segment, empty or not.
 
     Raises:
         OutputError: the suffix is not one of `LABEL_SUFFIXES`, the place cannot be written, or a label is beyond 255.
@@ -84,7 +92,10 @@ def write_labels(
         if suffix in _NIFTI_SUFFIXES:
             write_nifti(temporary, labels, grid)
         elif suffix == ".seg.nrrd":
-            segments = segments_in(labels, name=name, colour=colour)
+            if names:
+                segments = named_segments(names, colour=colour)
+            else:
+                segments = segments_in(labels, name=name, colour=colour)
             write_nrrd(temporary, labels, grid, keys=segmentation_keys(segments, grid))
         else:
             write_nrrd(temporary, labels, grid)

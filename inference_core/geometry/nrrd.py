@@ -90,10 +90,23 @@ def segments_in(mask: NDArray[np.uint8], *, name: str, colour: Colour) -> list[S
     values = [int(value) for value in np.flatnonzero(present[1:]) + 1] or [1]
     if len(values) == 1:
         return [Segment(values[0], name, colour)]
+    return [
+        Segment(value, f"{name} {value}", other)
+        for value, other in zip(values, _hues(colour, len(values)), strict=True)
+    ]
+
+
+def named_segments(names: Sequence[str], *, colour: Colour) -> list[Segment]:
+    """One segment for each name, of the values 1, 2 and so on, in the mask or not; each takes a hue of its own."""
+    hues = _hues(colour, len(names))
+    return [Segment(n + 1, name, other) for n, (name, other) in enumerate(zip(names, hues, strict=True))]
+
+
+def _hues(colour: Colour, count: int) -> list[Colour]:
+    """Colours that differ from the first one, and from their neighbours in turn, in nothing but the hue."""
     hue, saturation, brightness = colorsys.rgb_to_hsv(*colour)
-    hues = [(hue + 0.618 * n) % 1.0 for n in range(len(values))]  # golden-section steps keep neighbours apart
-    colours = [colorsys.hsv_to_rgb(h, saturation, brightness) for h in hues]
-    return [Segment(value, f"{name} {value}", other) for value, other in zip(values, colours, strict=True)]
+    # Golden-section steps keep neighbours apart.
+    return [colorsys.hsv_to_rgb((hue + 0.618 * n) % 1.0, saturation, brightness) for n in range(count)]
 
 
 def _reference_geometry(grid: Grid) -> str:

@@ -51,16 +51,13 @@ class MaSamReader:
 
     def __init__(self, model: MaSam, slices: Volume) -> None:
         self.model, self.slices = model, slices
+        check_finite(slices.array, slices.name)
         self.rule = _RULES[model.spec.intensity](slices)
         self._kept: OrderedDict[int, SlicePatches] = OrderedDict()
 
     @torch.inference_mode()
     def classify(self, numbers: Sequence[int]) -> Float32:
-        """Class probabilities (T, nx, ny, n) of the slices with these numbers.
-
-        Raises:
-            VolumeError: a voxel is not finite.
-        """
+        """Class probabilities (T, nx, ny, n) of the slices with these numbers."""
         tokens = self.tokens(numbers).to(self.model.device)
         network = self.model.network
         logits = network.decode(network.image_encoder.from_tokens(tokens))
@@ -73,9 +70,7 @@ class MaSamReader:
 
     def _patches(self, number: int) -> SlicePatches:
         if number not in self._kept:
-            voxels = self.slices.array[:, :, number]
-            check_finite(voxels, self.slices.name)
-            self._kept[number] = self.model.embedder.of_slice(self.rule.windowed(voxels))
+            self._kept[number] = self.model.embedder.of_slice(self.rule.windowed(self.slices.array[:, :, number]))
             if len(self._kept) > self.model.spec.window.shape[2]:
                 self._kept.popitem(last=False)
         return self._kept[number]
@@ -98,7 +93,7 @@ class MaSam(_Loaded):
         """Begin with a volume whose last axis is across its slices.
 
         Raises:
-            VolumeError: its grey values cannot be scaled.
+            VolumeError: it has voxels that are not finite, or grey values that cannot be scaled.
         """
         return MaSamReader(self, slices)
 

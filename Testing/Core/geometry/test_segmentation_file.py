@@ -60,3 +60,13 @@ def test_the_same_mask_makes_the_same_bytes(tmp_path, an_oblique_grid, a_mask_of
         for name in ("first", "second"):
             write_labels(tmp_path / f"{name}{suffix}", a_mask_of(an_oblique_grid), an_oblique_grid)
         assert (tmp_path / f"first{suffix}").read_bytes() == (tmp_path / f"second{suffix}").read_bytes()
+
+
+def test_named_labels_become_segments_whether_they_are_there_or_not(tmp_path, an_oblique_grid, a_mask_of, header_of):
+    path = tmp_path / "organs.seg.nrrd"
+    write_labels(path, 2 * a_mask_of(an_oblique_grid), an_oblique_grid, names=("spleen", "liver", "aorta"))
+    _, keys = header_of(path)
+    assert [keys[f"Segment{n}_Name"] for n in range(3)] == ["spleen", "liver", "aorta"]
+    assert [keys[f"Segment{n}_LabelValue"] for n in range(3)] == ["1", "2", "3"]
+    assert len({keys[f"Segment{n}_Color"] for n in range(3)}) == 3
+    assert "Segment3_ID" not in keys

@@ -1,0 +1,100 @@
+"""`segment` without prompts: a model that finds its classes by itself, each of which becomes a segment."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from inference_core.cli.loading import load_automatic
+from inference_core.cli.parsing import UsageError
+from inference_core.cli.reporting import Progress, say, table
+from inference_core.models.spec import Layout, ModelSpec
+
+if TYPE_CHECKING:
+    from inference_core.engine.automatic import Labelled
+    from inference_core.geometry.volume import Volume
+    from inference_core.models.interface import AutomaticModel
+
+_FOR_PROMPTS = ("given", "prompts", "save_prompts", "threshold")
+
+
+def add_stack_options(parser: argparse.ArgumentParser) -> None:
+    """Add --quick and --slices, for models that see stacks of slices."""
+    parser.add_argument(
+        "--quick", action="store_true", help="see each slice in one stack of slices, not in all that hold it (MA-SAM)"
+    )
+    parser.add_argument(
+        "--slices", nargs=2, type=int, metavar=("FIRST", "LAST"),
+        help="look for the classes in these slices only, counted from 0 (models that need no prompt)",
+    )  # fmt: skip
+
+
+def check_stack_options(options: argparse.Namespace, spec: ModelSpec) -> None:
+    """Refuse options that mean nothing to a model.
+
+    Raises:
+        UsageError: prompts, or a way of cutting a mask, for a model that finds its classes by itself; or slices or the
+            quick mode for one that they mean nothing to.
+    """
+    if spec.automatic:
+        if any(getattr(options, name) not in (None, []) for name in _FOR_PROMPTS):
+            raise UsageError(f"{spec.title} finds its classes by itself; leave out prompts and the threshold.")
+    elif options.slices is not None:
+        raise UsageError(f"{spec.title} looks where its prompts are; leave out --slices.")
+    if options.quick and not (spec.window.layout is Layout.SLICES and spec.window.shape[2] > 1):
+        raise UsageError(f"{spec.title} sees no stacks of slices, of which it could leave some out; leave out --quick.")
+
+
+def segment_unprompted(
+    options: argparse.Namespace, spec: ModelSpec, weights: Path, *, volume: Volume, progress: Progress
+) -> tuple[dict[str, Any], str]:
+    """Find a model's classes in a volume and write them; what there is to report of them, and to print.
+
+    Raises:
+        SAM3DError: something given cannot be used; nothing has been written then.
+    """
+    from inference_core.engine.automatic import segment_automatically
+    from inference_core.geometry.files import write_labels
+
+    started = perf_counter()
+    progress.show(f"loading {spec.title}")
+    model = load_automatic(spec, weights, options.device, base=options.base)
+    loaded = perf_counter() - started
+    slices = None if options.slices is None else (options.slices[0], options.slices[1])
+    found = segment_automatically(volume, model, quick=options.quick, slices=slices, notify=progress.notify)
+    progress.show(f"writing {options.output}")
+    write_labels(options.output, found.labels.array, volume.grid, names=found.classes)
+    report = _report(found, volume, model, seconds={"load": loaded, "classify": found.seconds})
+    if not any(part["voxels"] for part in report["classes"]):
+        say("Nothing was found; the model may be meant for other images.")
+    return report, _summary(spec, report)
+
+
+def _report(found: Labelled, volume: Volume, model: AutomaticModel, *, seconds: dict[str, float]) -> dict[str, Any]:
+    ml = volume.grid.voxel_volume_mm3 / 1000
+    return {
+        "series": volume.name,
+        "model": model.spec.name,
+        "device": model.device,
+        "seconds": seconds,
+        "slices": list(found.slices),
+        "stacks": found.stacks,
+        "classes": [
+            {"label": n + 1, "name": name, "voxels": voxels, "volume_ml": voxels * ml}
+            for n, (name, voxels) in enumerate(found.voxels_of().items())
+        ],
+    }
+
+
+def _summary(spec: ModelSpec, report: dict[str, Any]) -> str:
+    rows = [("label", "class", "volume ml")]
+    rows += [(str(part["label"]), part["name"], f"{part['volume_ml']:.2f}") for part in report["classes"]]
+    first, last = report["slices"]
+    lines = [
+        f"{report['series']}: {spec.title} on {report['device']}",
+        table(rows),
+        f"slices   {first} to {last}, seen in {report['stacks']} stacks",
+    ]
+    return "\n".join(lines)
