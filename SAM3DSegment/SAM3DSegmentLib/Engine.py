@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Notify = Callable[[str, float], None]
 _MOST_SESSIONS = 8
 _STEPS_KEPT = 4
+# Some forty windows of the built-in model, two of SAM-Med3D: encoding one again costs less than a full memory.
+_CACHE_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -107,13 +109,14 @@ class Engine:
 
     def _session(self, request: Request) -> "Session":
         """The session of this segment on this volume; segments of one volume share their embeddings."""
+        from inference_core.engine.cache import EmbeddingCache
         from inference_core.engine.session import Session
 
         key = (request.volumeKey, request.segmentKey)
         if key not in self._sessions:
             for other in [other for other in self._sessions if other[0] != request.volumeKey]:
                 del self._sessions[other]
-            shared = next((session.cache for session in self._sessions.values()), None)
+            shared = next((session.cache for session in self._sessions.values()), EmbeddingCache(_CACHE_BYTES))
             assert self._model is not None
             self._sessions[key] = Session(
                 request.volume, self._model, cache=shared, keep_steps=_STEPS_KEPT, notify=self._tell
