@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import types
@@ -17,6 +18,7 @@ import vtk
 
 from Host.hierarchy import keepHierarchy
 
+OWN_PYTHON = Path(__file__).with_name("python")
 TERMINOLOGIES = Path(__file__).with_name("terminologies")
 
 
@@ -51,6 +53,7 @@ def bootScene():
     """Make the scene once a process; later calls return the same `vtkMRMLScene`."""
     if getattr(slicer, "mrmlScene", None) is not None:
         return slicer.mrmlScene
+    addSlicersPython()
     scene = slicer.vtkMRMLScene()
     _addCrosshair(scene)
     applicationLogic = _applicationLogicOf(scene)
@@ -61,6 +64,17 @@ def bootScene():
     keepHierarchy(scene)
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
     return scene
+
+
+def addSlicersPython():
+    """What `slicer-core` lacks: the files that SLICER_PYTHON=.../Base/Python/slicer names, else the host's.
+
+    Slicer's own ones import Qt.
+    """
+    folder = os.environ.get("SLICER_PYTHON") or str(OWN_PYTHON / "slicer")
+    if folder not in slicer.__path__:
+        slicer.__path__.append(folder)
+        sys.path.append(str(OWN_PYTHON))  # SampleData
 
 
 def clearScene():

@@ -20,6 +20,9 @@ os.environ.pop("DISPLAY", None)  # VTK then draws offscreen through EGL
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
+from support.module_scenes import a_grid, a_logic, a_model, a_started_logic, a_volume  # noqa: E402, F401
+
+
 def _skip_without(*packages):
     for package in packages:
         if find_spec(package) is None:
@@ -42,3 +45,30 @@ def a_scene(_the_scene):
     clearScene()
     yield _the_scene
     clearScene()
+
+
+@pytest.fixture(scope="session")
+def _the_user():
+    _skip_without("slicer_core", "PySide6")
+    from Host.user import User
+
+    return User()
+
+
+@pytest.fixture
+def a_host(_the_user):
+    """The Qt host without a module, as a `Host.user.User`; a scene that is empty before and after.
+
+    An exception in a slot, a timer or an observer fails the test; one that is expected: `a_host.errors.clear()`.
+    """
+    _the_user.sitDown()
+    yield _the_user
+    _the_user.leave()
+    assert not _the_user.errors, f"raised in a slot, a timer or an observer: {_the_user.errors}"
+
+
+@pytest.fixture
+def an_app(a_host):
+    """The Qt host with the module open: `an_app.panel` is the module's widget object, made anew for every test."""
+    a_host.openModule()
+    return a_host

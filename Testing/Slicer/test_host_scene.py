@@ -78,7 +78,7 @@ def test_a_closed_scene_holds_no_data(a_scene):
 
     clearScene()
 
-    assert slicer.util.getNodesByClass("vtkMRMLDisplayableNode") == []
+    assert slicer.util.getNodesByClass("vtkMRMLVolumeNode") == []
 
 
 @pytest.mark.parametrize("name", ["segmentations", "markups", "volumes", "terminologies", "subjecthierarchy"])
