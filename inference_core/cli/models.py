@@ -9,7 +9,7 @@ from typing import Any
 
 from inference_core.cli.reporting import check_outputs, table, write_json
 from inference_core.models.registry import DEFAULT_MODEL, all_specs
-from inference_core.models.spec import ModelSpec
+from inference_core.models.spec import Layout, ModelSpec
 from inference_core.models.store import installed_path
 
 NAME = "models"
@@ -48,6 +48,9 @@ def _entry(spec: ModelSpec) -> dict[str, Any]:
         "title": spec.title,
         "default": spec.name == DEFAULT_MODEL,
         "prompts": sorted(kind.value for kind in spec.prompt_kinds),
+        "intensity": spec.intensity.value,
+        "clicks": spec.clicks.value if spec.window.layout is Layout.SLICES else None,
+        "notes": spec.notes,
         "licence": spec.licence,
         "size_bytes": path.stat().st_size if path else checkpoint.size_bytes,
         "source": checkpoint.url or checkpoint.page or "bundled",

@@ -114,11 +114,16 @@ def generation_of(own: Mapping[str, Tensor], name: str = "The file") -> Generati
     """The generation of a file, by the names its tensors have in it.
 
     Raises:
-        CheckpointError: no official code writes these names together.
+        CheckpointError: no official code writes these names together, or the decoder is in pieces.
     """
     decoder = [key for key in own if key.startswith(DECODER)]
     if not decoder:
         return Generation.ADAPTERS
+    if not any(".mlp." in key for key in decoder):
+        raise CheckpointError(
+            f"'{name}' lacks the MLPs of the mask decoder ('mask_decoder.transformer.layers.0.mlp'), and SAM's do not "
+            "fit a decoder that was trained on; choose a whole checkpoint."
+        )
     residual = any(".mlp.layers.0.0." in key for key in decoder)
     loaded, zero = (any(key.endswith(end) for key in own) for end in (".attn.rel_pos_h", ".attn.rel_h"))
     known = {

@@ -17,13 +17,18 @@ NO_BOXES = np.zeros((0, 8, 3))
 
 
 @pytest.fixture(scope="module", params=all_specs(), ids=lambda spec: spec.name)
-def a_model(request, the_sam_med3d_references, the_sam_references) -> PromptableModel:
+def a_model(request, the_sam_med3d_references, the_sam_references, the_adapter_references) -> PromptableModel:
     stand_ins = {"sam_med3d": the_sam_med3d_references / "small.safetensors"}
+    adapted = [spec.name for spec in all_specs() if spec.name.startswith("medical_sam_adapter")]
+    stand_ins |= dict.fromkeys(adapted, the_adapter_references / "adapters_128.safetensors")
     stand_ins |= dict.fromkeys(("sam", "sam_vit_l", "sam_vit_h"), the_sam_references / "small.safetensors")
+    tumours = [spec.name for spec in all_specs() if spec.name.startswith("sam3d_adapter")]
+    stand_ins |= dict.fromkeys(tumours, the_sam_references.parent / "sam3d_adapter" / "small.safetensors")
     weights = stand_ins.get(request.param.name) or installed_path(request.param)
     if weights is None:
         pytest.skip(f"the weights of {request.param.name} are not installed")
-    return load_model(request.param.name, weights=weights, device="cpu")
+    base = the_sam_references / "small.safetensors" if request.param.name in adapted else None
+    return load_model(request.param.name, weights=weights, device="cpu", base=base)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +99,9 @@ def test_every_prompt_moves_the_logits(a_model, an_embedding, a_click):
     more = WindowPrompts(
         np.vstack([a_click.points, [[6.0, 7.0, min(8.0, an_embedding.grid.shape[2] // 2)]]]), np.array([1, 0]), NO_BOXES
     )
-    changed = {"prior": a_model.decode(an_embedding, a_click, first).low_res_logits}
+    changed = {"place": a_model.decode(an_embedding, replace(a_click, points=a_click.points + 5), None).low_res_logits}
+    if PromptKind.MASK in a_model.spec.prompt_kinds:
+        changed["prior"] = a_model.decode(an_embedding, a_click, first).low_res_logits
     if PromptKind.NEGATIVE_CLICK in a_model.spec.prompt_kinds:
         changed["negative click"] = a_model.decode(an_embedding, more, None).low_res_logits
         changed["its sign"] = a_model.decode(an_embedding, replace(more, labels=np.array([1, 1])), None).low_res_logits
