@@ -26,16 +26,17 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         cls.phantom = makePhantom()
         cls.tumour = cls.phantom.tumours[0]
         cls.truth = tumourOf(cls.phantom, cls.tumour)
-        # One logic for all tests: the model is loaded once and the volume's embeddings are kept.
+        # One logic and one volume for all tests: the model is loaded once and its embeddings are kept.
+        cls.volumeNode = addPhantom(cls.phantom)
         cls.logic = SAM3DSegmentLogic()
         cls.addClassCleanup(cls.logic.close)
 
-    def setUp(self):
-        slicer.mrmlScene.Clear(0)
-        self.volumeNode = addPhantom(self.phantom)
-
     def tearDown(self):
-        slicer.mrmlScene.Clear(0)
+        self.volumeNode.SetAndObserveTransformNodeID(None)
+        for kind in ("vtkMRMLSegmentationNode", "vtkMRMLMarkupsNode", "vtkMRMLLinearTransformNode"):
+            for node in slicer.util.getNodesByClass(kind):
+                slicer.mrmlScene.RemoveNode(node)
+        self.assertIsNone(self.logic.segmentationNode)
 
     def click(self, ras, positive=True):
         self.logic.addClick(ras, positive=positive)
@@ -122,7 +123,8 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
             self.assertTrue(slicer.mrmlScene.WriteToMRB(path))
             slicer.mrmlScene.Clear(0)
             self.assertTrue(slicer.mrmlScene.ReadFromMRB(path))
-        self.logic.setVolume(slicer.util.getFirstNodeByClassByName("vtkMRMLScalarVolumeNode", "Phantom CT"))
+        type(self).volumeNode = slicer.util.getFirstNodeByClassByName("vtkMRMLScalarVolumeNode", "Phantom CT")
+        self.logic.setVolume(self.volumeNode)
         self.logic.setSegmentation(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode"))
         self.assertBack(mask, prompts)
 
