@@ -22,7 +22,7 @@ from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.sampling import lay_onto, rescaled, sample_window
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Decoded, Embedding, Float32, PromptableModel, WindowImage
-from inference_core.models.spec import Padding
+from inference_core.models.spec import Padding, PromptKind
 from inference_core.prompts.encoding import encode_prompts
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
 
@@ -132,6 +132,8 @@ class Looker:
 
     def _again(self, part: Part, prompt: Prompt) -> Part:
         prompts = part.prompts.with_(prompt)
+        if not self._is_read(prompt):
+            return replace(part, prompts=prompts)
         window = self._window_for(part, prompts)
         if isinstance(prompt, BoxPrompt) or window is None:
             (window,) = candidate_windows(prompts, self.model.spec.window, self.volume.grid)[-1:]
@@ -187,8 +189,13 @@ class Looker:
         return touched_faces(part.base.logits > 0, part.base.window, self.volume.grid)
 
     def _tiles(self, part: Part) -> tuple[Tile, ...]:
-        """The boundary looked at again at the fine spacing, where the base window is much coarser than the voxels."""
+        """The boundary looked at again at the fine spacing, where the base window is much coarser than the voxels.
+
+        Without a click in it, a tile is told what to segment by the base's answer alone: only to a model that reads it.
+        """
         base = part.base
+        if PromptKind.MASK not in self.model.spec.prompt_kinds:
+            return ()
         fine = max(self.model.spec.window.spacings[0], self.volume.grid.voxel_volume_mm3 ** (1 / 3))
         if base.window.spacing[0] < _REFINE_BEYOND * fine or not (base.logits > 0).any():
             return ()
@@ -242,13 +249,21 @@ class Looker:
         if embedding is None:
             self.notify("encoding", step[0] / step[1])
             started = perf_counter()
-            reflect = self.model.spec.window.padding is Padding.REFLECT
-            image = sample_window(self.volume, window, reflect=reflect)
-            embedding = self.model.encode(WindowImage(image, window))
+            embedding = self.model.encode(WindowImage(self._sampled(window), window))
             self.cache.put(embedding)
             self.clock.encode += perf_counter() - started
         self.notify("decoding", step[0] / step[1])
         return embedding
+
+    def _sampled(self, window: Grid) -> Float32:
+        padding, scale = self.model.spec.window.padding, self.model.spec.hounsfield
+        beyond = scale.mean if padding is Padding.MEAN and scale is not None else 0.0
+        return sample_window(self.volume, window, reflect=padding is Padding.REFLECT, beyond=beyond)
+
+    def _is_read(self, prompt: Prompt) -> bool:
+        """Whether the model itself reads a prompt; what it does not read changes none of its answers."""
+        background = isinstance(prompt, Click) and not prompt.positive
+        return not background or PromptKind.NEGATIVE_CLICK in self.model.spec.prompt_kinds
 
 
 def _place_of(prompt: Prompt) -> Float:

@@ -192,7 +192,7 @@ class Session:
         return (self._looker.start(prompts.initial_mask) if prompts.initial_mask is not None else (),)
 
     def _check_kinds(self, prompts: PromptSet) -> None:
-        kinds = self.model.spec.prompt_kinds
+        kinds = self.model.spec.accepted_kinds
         if PromptKind.NEGATIVE_CLICK not in kinds and any(not click.positive for click in prompts.clicks):
             raise PromptError(f"{self.model.spec.title} takes no background clicks; choose another model.")
         if PromptKind.POSITIVE_CLICK not in kinds and any(click.positive for click in prompts.clicks):

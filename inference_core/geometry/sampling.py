@@ -22,10 +22,10 @@ from inference_core.geometry.volume import Volume
 Float32 = NDArray[np.float32]
 
 
-def sample_window(volume: Volume, window: Grid, *, reflect: bool) -> Float32:
+def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float = 0.0) -> Float32:
     """Sample a volume on a window grid, linearly, float32 in the window's (i, j, k) order.
 
-    Beyond the volume the image is mirrored (`reflect`) or zero.
+    Beyond the volume the image is mirrored (`reflect`) or has the value `beyond`.
 
     Raises:
         VolumeError: the window meets voxels that are not finite.
@@ -37,8 +37,10 @@ def sample_window(volume: Volume, window: Grid, *, reflect: bool) -> Float32:
     means = binned(volume.array, low, high, bins=tuple(bins), reflect=reflect)
     if np.issubdtype(volume.array.dtype, np.floating) and not np.isfinite(means).all():
         raise VolumeError(f"'{volume.name}' has NaN or infinite voxels here; repair or re-export the volume.")
+    if beyond and not reflect:
+        means += np.float32(beyond) * (1 - _share_inside(low, high, bins, volume.grid.shape))
     to_bins = _scaling(low + (np.asarray(bins) - 1) / 2, bins)
-    return _interpolate(means, np.linalg.inv(to_bins) @ step, window.shape, outside=0.0)
+    return _interpolate(means, np.linalg.inv(to_bins) @ step, window.shape, outside=beyond)
 
 
 def lay_onto(values: Float32, window: Grid, target: Grid, *, outside: float) -> Float32:
@@ -74,6 +76,17 @@ def extent_on(window: Grid, target: Grid) -> tuple[NDArray[np.int64], NDArray[np
 def _block(step: Float, shape: tuple[int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     corners = corners_ijk(shape) @ step[:3, :3].T + step[:3, 3]
     return np.floor(corners.min(axis=0)).astype(np.int64) - 1, np.ceil(corners.max(axis=0)).astype(np.int64) + 2
+
+
+def _share_inside(
+    low: NDArray[np.int64], high: NDArray[np.int64], bins: list[int], shape: tuple[int, int, int]
+) -> Float32:
+    """The share of each bin's voxels, low <= ijk < high, that a volume of this shape has."""
+    shares = []
+    for axis, size in enumerate(bins):
+        index = np.arange(low[axis], high[axis])
+        shares.append(((index >= 0) & (index < shape[axis])).reshape(-1, size).mean(axis=1))
+    return np.asarray(np.einsum("i,j,k->ijk", *shares), dtype=np.float32)
 
 
 def _scaling(origin: Float, steps: ArrayLike) -> Float:

@@ -10,6 +10,7 @@ from inference_core.errors import ModelError
 from inference_core.models.spec import (
     Checkpoint,
     ClickFrame,
+    HounsfieldScale,
     IntensityRule,
     Layout,
     ModelSpec,
@@ -105,6 +106,30 @@ def _ma_sam(
         classes=classes,
         notes=f"{notes} Slices are taken as the file stores them and resized to 512 pixels a side.",
         base="sam_vit_h",
+    )
+
+
+def _tumour(suffix: str, tumour: str, *, data: str, scale: HounsfieldScale) -> ModelSpec:
+    """3DSAM-adapter as trained on one of the authors' four data sets (specification 6, the code's values)."""
+    return ModelSpec(
+        name=f"sam3d_adapter{suffix}",
+        title=f"3DSAM-adapter, {tumour}",
+        builder="inference_core.models.sam3d_adapter:build",
+        window=WindowSpec(
+            (128, 128, 128), (1.0,), Padding.MEAN, official="inference_core.engine.official_sam3d_adapter:predict"
+        ),
+        intensity=IntensityRule.HOUNSFIELD,
+        prompt_kinds=frozenset({PromptKind.POSITIVE_CLICK}),
+        checkpoint=Checkpoint(
+            url=None, filename=f"3dsam_adapter_{data}.pth.tar", page="https://github.com/med-air/3DSAM-adapter"
+        ),
+        licence="none is stated by the authors; none of their code is used here, ask them about weights",
+        paper="Gong et al., 3DSAM-adapter, arXiv:2306.13465",
+        classes=(tumour,),
+        notes="CT in Hounsfield units only. The network reads foreground clicks; a background click corrects the mask "
+        "around itself, and a box says where to look and clicks at its centre.",
+        session_kinds=frozenset({PromptKind.NEGATIVE_CLICK, PromptKind.BOX}),
+        hounsfield=scale,
     )
 
 
@@ -225,6 +250,19 @@ _SPECS = (
         classes=("tumour",),
         size_bytes=381_400_000,
         notes="Segments a tumour within a 3D box, as trained on pancreatic CT; no weights of it were published.",
+    ),
+    _tumour("", "kidney tumour", data="kits", scale=HounsfieldScale(-54, 247, mean=59.53867, deviation=55.457336)),
+    _tumour(
+        "_pancreas",
+        "pancreas tumour",
+        data="pancreas",
+        scale=HounsfieldScale(-39, 204, mean=68.45214, deviation=63.422806),
+    ),
+    _tumour(
+        "_liver", "liver tumour", data="lits", scale=HounsfieldScale(-48, 163, mean=60.057533, deviation=40.198017)
+    ),
+    _tumour(
+        "_colon", "colon cancer", data="colon", scale=HounsfieldScale(-57, 175, mean=65.175035, deviation=32.651197)
     ),
 )
 
