@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
+from SAM3DSegmentLib.Icons import icon
 from SAM3DSegmentLib.Logic import SAM3DSegmentLogic
 from SAM3DSegmentLib.ParameterNode import SAM3DSegmentParameterNode
 from SAM3DSegmentLib.Widget import SAM3DSegmentWidget
@@ -29,6 +30,7 @@ class SAM3DSegment(ScriptedLoadableModule):
     def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = "SAM3DSegment"
+        parent.icon = icon("SAM3DSegment")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = ["Segmentations", "Markups", "SubjectHierarchy"]
         parent.contributors = ["SAM3DSegment contributors"]
