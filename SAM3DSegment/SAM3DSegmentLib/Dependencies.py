@@ -34,6 +34,8 @@ WHEELS_VARIABLE = "SAM3DSEGMENT_WHEELS"
 _NAME = "SAM3DSegment"
 # Dialogs and pip turn Slicer's event loop, in which a timer may ask again.
 _underWay = threading.Lock()
+# Packages that were found once; every click asks, and a look costs milliseconds.
+_found: set[str] = set()
 
 
 class DependencyError(RuntimeError):
@@ -47,8 +49,10 @@ def ready() -> bool:
 
 def missing() -> list[str]:
     """The packages that are absent or too old, in the order in which they are to be installed."""
-    importlib.invalidate_caches()
-    return [name for name, oldest in OLDEST.items() if not _isNewEnough(name, oldest)]
+    if len(_found) < len(OLDEST):
+        importlib.invalidate_caches()
+        _found.update(name for name, oldest in OLDEST.items() if _isNewEnough(name, oldest))
+    return [name for name in OLDEST if name not in _found]
 
 
 def ensureInstalled(notify: Callable[[str], None] | None = None) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,11 +74,11 @@ def test_all_of_core_module_and_resources_is_installed_and_nothing_else(the_modu
     assert [name for name in installed if (the_modules / name).read_bytes() != files[name].read_bytes()] == []
 
 
-def in_fresh_python(code, *, path):
+def in_fresh_python(code, *arguments, path):
     """Run code in a Python that sees of this project only what lies in `path`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SAM3DSEGMENT"))}
     environment |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "XDG_DATA_HOME": str(path[0] / "nowhere")}
-    return run(sys.executable, "-B", "-c", code, env=environment, cwd=path[0])
+    return run(sys.executable, "-B", "-c", code, *arguments, env=environment, cwd=path[0])
 
 
 FIND_WEIGHTS = """
@@ -112,6 +113,31 @@ def test_the_installed_module_finds_core_and_resources(the_modules):
     assert Path(root) == the_modules
     assert Path(core).is_relative_to(the_modules)
     assert found == "True"
+
+
+# The module's file and its panel, opened in the host from where they were installed.
+OPEN_PANEL = """
+import sys
+from pathlib import Path
+from Host.application import startApplication
+folder = Path(sys.argv[1])
+manager = startApplication().moduleManager()
+module = manager.loadModule(folder / "SAM3DSegment.py")
+panel = manager.selectModule("SAM3DSegment")
+print("torch" in sys.modules, module.icon is not None, panel.logic is not None)
+ours = [name for name in sys.modules if name.split(".")[0] in ("SAM3DSegment", "SAM3DSegmentLib", "inference_core")]
+print(*[name for name in ours if not Path(sys.modules[name].__file__).is_relative_to(folder)])
+"""
+
+
+@pytest.mark.skipif(
+    not all(map(find_spec, ("slicer_core", "PySide6"))), reason="slicer-core or PySide6 is not installed"
+)
+def test_the_installed_panel_opens_from_the_installed_tree_alone_without_loading_torch(the_modules, monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    said = in_fresh_python(OPEN_PANEL, the_modules, path=[the_modules, ROOT / "Testing"])
+    assert said.splitlines()[-2:] == ["False True True", ""], "torch, icon, logic; modules from elsewhere"
 
 
 def test_only_what_slicer_has_is_imported_at_file_scope():
