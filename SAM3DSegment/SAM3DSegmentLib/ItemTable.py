@@ -24,6 +24,7 @@ class Cell:
     alignRight: bool = False
     spoken: str = ""
     bold: bool = False
+    enabled: bool = True
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,16 @@ class Row:
 
 
 class ItemTable:
-    """Shows rows in a QTableWidget; a click, or Enter or space on a cell, calls onCell(key, column)."""
+    """Shows rows in a QTableWidget; a click, or Enter or space on a cell, calls onCell(key, column).
 
-    def __init__(self, table: Any, *, stretched: int, onCell: Callable[[str, int], None], mostRows: int) -> None:
-        self._table, self._onCell, self._mostRows = table, onCell, mostRows
+    rows: the table is never lower than so many of them, nor higher; `empty` is said where there is none.
+    """
+
+    def __init__(
+        self, table: Any, *, stretched: int, onCell: Callable[[str, int], None], rows: tuple[int, int], empty: str
+    ) -> None:
+        self._table, self._onCell, self._heights = table, onCell, rows
+        self._placeholder = _placeholder(empty, table.columnCount, stretched)
         self._rows: list[Row] = []
         self.onCurrent: Callable[[str], None] = lambda key: None
         self.onEdited: Callable[[str, str], None] = lambda key, text: None
@@ -70,11 +77,12 @@ class ItemTable:
     def currentKey(self) -> str | None:
         """The key of the row with the keyboard, if any."""
         row = self._table.currentRow()
-        return self._rows[row].key if 0 <= row < len(self._rows) else None
+        return (self._rows[row].key or None) if 0 <= row < len(self._rows) else None
 
     def show(self, rows: Sequence[Row], *, current: str | None = None) -> None:
         """Show these rows; `current`, where given, becomes the current one. Calls nothing back."""
         blocked = self._table.blockSignals(True)
+        rows = rows or [self._placeholder]
         before, self._rows = self._rows, list(rows)
         if len(before) != len(rows):
             self._table.setRowCount(len(rows))
@@ -110,20 +118,21 @@ class ItemTable:
         item.setData(qt.Qt.AccessibleTextRole, cell.spoken or cell.text)
         side = qt.Qt.AlignRight if cell.alignRight else qt.Qt.AlignLeft
         item.setTextAlignment(side | qt.Qt.AlignVCenter)
-        flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
+        flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable if cell.enabled else qt.Qt.NoItemFlags
         item.setFlags(flags | qt.Qt.ItemIsEditable if cell.editable else flags)
 
     def _fit(self) -> None:
-        """As high as its rows, up to a few; further ones are scrolled to."""
-        rows = max(1, min(len(self._rows), self._mostRows))
+        """As high as its rows within limits; further ones are scrolled to."""
+        least, most = self._heights
+        rows = max(least, min(len(self._rows), most))
         self._table.setFixedHeight(rows * self.rowHeight + 2 * self._table.frameWidth)
 
     def _onClicked(self, row: int, column: int) -> None:
-        if 0 <= row < len(self._rows) and column >= 0:
+        if 0 <= row < len(self._rows) and column >= 0 and self._rows[row].key:
             self._onCell(self._rows[row].key, column)
 
     def _onCurrentChanged(self, row: int, _column: int, rowBefore: int, _columnBefore: int) -> None:
-        if row != rowBefore and 0 <= row < len(self._rows):
+        if row != rowBefore and 0 <= row < len(self._rows) and self._rows[row].key:
             self.onCurrent(self._rows[row].key)
 
     def _onChanged(self, row: int, column: int) -> None:
@@ -136,3 +145,8 @@ class ItemTable:
             cells[column] = replace(cells[column], text=text)
             self._rows[row] = Row(edited.key, tuple(cells))
             self.onEdited(edited.key, text)
+
+
+def _placeholder(text: str, columns: int, stretched: int) -> Row:
+    """A row without a key that says, in gray, what to do to get the first real one."""
+    return Row("", tuple(Cell(text if column == stretched else "", enabled=False) for column in range(columns)))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -51,6 +52,14 @@ class ModelInstaller:
         )
         if slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Download a model")):
             self.start(spec)
+
+    def askForFile(self, spec: "ModelSpec") -> None:
+        """Install a model's weights from a file that the user chooses."""
+        title = _("Weights of {title}: {name}").format(title=spec.title, name=spec.checkpoint.filename)
+        answer = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title)
+        path = answer[0] if isinstance(answer, tuple) else answer
+        if path:
+            self.start(spec, Path(path))
 
     def start(self, spec: "ModelSpec", source: Path | None = None) -> None:
         """Install from the server, or from a file where `source` is given."""

@@ -20,9 +20,7 @@ class ModelPicker:
         self._ui, self._logic = ui, logic
         self._shown: tuple[str, bool] | None = None
         self._specs = {spec.name: spec for spec in logic.modelChoices()}
-        for spec in self._specs.values():
-            ui.modelSelector.addItem(spec.title, spec.name)
-        self._showWhereFrom()
+        self._fillSelector()
         ui.modelSelector.connect("activated(int)", lambda index: onChosen(ui.modelSelector.itemData(index)))
 
     @property
@@ -37,25 +35,35 @@ class ModelPicker:
         if self._shown == (name, installed):
             return
         self._shown = (name, installed)
-        self._showWhereFrom()
-        self._ui.modelSelector.setCurrentIndex(self._ui.modelSelector.findData(name))
+        selector = self._ui.modelSelector
+        selector.setItemText(selector.findData(name), self._choice(self.spec))
+        selector.setCurrentIndex(selector.findData(name))
         self._ui.modelSummary.setText(_summary(self.spec, installed=installed))
         self._ui.aboutLabel.setText(_about(self.spec, installed=installed))
         self._ui.downloadModelButton.setVisible(not installed and self.spec.checkpoint.url is not None)
         self._ui.installModelButton.setVisible(not installed)
 
-    def _showWhereFrom(self) -> None:
-        for index, spec in enumerate(self._specs.values()):
-            where = Words.whereFrom(spec, installed=self._logic.isModelInstalled(spec.name))
-            self._ui.modelSelector.setItemText(index, f"{spec.title} ({where})")
+    def _fillSelector(self) -> None:
+        """What is installed first, the rest below a line."""
+        ready = [spec for spec in self._specs.values() if self._logic.isModelInstalled(spec.name)]
+        others = [spec for spec in self._specs.values() if spec not in ready]
+        for spec in ready + others:
+            self._ui.modelSelector.addItem(self._choice(spec), spec.name)
+        if ready and others:
+            self._ui.modelSelector.insertSeparator(len(ready))
+
+    def _choice(self, spec: "ModelSpec") -> str:
+        return f"{spec.title} ({Words.whereFrom(spec, installed=self._logic.isModelInstalled(spec.name))})"
 
 
 def _summary(spec: "ModelSpec", *, installed: bool) -> str:
-    parts = [Words.shortLicense(spec), Words.promptKinds(spec), Words.fileSize(spec.checkpoint.size_bytes)]
+    size = Words.fileSize(spec.checkpoint.size_bytes)
+    parts = [_("Takes {kinds}").format(kinds=Words.promptKinds(spec)), size]
     summary = " · ".join(part for part in parts if part)
+    license_ = _("License: {license}").format(license=Words.shortLicense(spec))
     if installed:
-        return summary
-    return summary + "<br>" + _("Not on this computer yet: see 'About this model' below for how to get it.")
+        return f"{summary} · {license_}"
+    return f"{summary} · {license_}. " + _("Not on this computer yet: see 'About this model' for how to get it.")
 
 
 def _about(spec: "ModelSpec", *, installed: bool) -> str:
@@ -65,8 +73,8 @@ def _about(spec: "ModelSpec", *, installed: bool) -> str:
         (_("Takes"), escape(Words.promptKinds(spec))),
         (_("Looks at"), _window(spec)),
         (_("Segments"), escape(", ".join(spec.classes))),
-        (_("Weights"), escape(f"{spec.checkpoint.filename}, {Words.fileSize(spec.checkpoint.size_bytes)}".strip(", "))),
-        (_("Notes"), escape(spec.notes)),
+        (_("Weights"), _weights(spec)),
+        (_("Notes"), escape(" ".join((spec.notes, *spec.cautions)).strip())),
     ]
     text = "".join(f"<p><b>{name}:</b> {value}</p>" for name, value in lines if value)
     return text if installed else text + f"<p>{_howToGet(spec)}</p>"
@@ -80,13 +88,23 @@ def _window(spec: "ModelSpec") -> str:
     return _("{shape} voxels of {spacings} mm at a time").format(shape=shape, spacings=spacings)
 
 
+def _weights(spec: "ModelSpec") -> str:
+    parts = [spec.checkpoint.filename, Words.fileSize(spec.checkpoint.size_bytes)]
+    if spec.base:
+        parts.append(_("and those of the model '{base}'").format(base=spec.base))
+    return escape(", ".join(part for part in parts if part))
+
+
 def _howToGet(spec: "ModelSpec") -> str:
-    if spec.checkpoint.url is None:
-        return _("The weights are published nowhere this module could fetch them from: use a file of your own.")
-    link = f'<a href="{escape(spec.checkpoint.url)}">{escape(spec.checkpoint.filename)}</a>'
-    return _(
-        "The weights are not on this computer. Download them here, or fetch {link} yourself and use that file."
-    ).format(link=link)
+    checkpoint = spec.checkpoint
+    link = f'<a href="{escape(checkpoint.url or checkpoint.page or "")}">{escape(checkpoint.filename)}</a>'
+    if checkpoint.url is not None:
+        way = _("The weights are not on this computer. Download them here, or fetch {link} and use that file.")
+    elif checkpoint.page is not None:
+        way = _("The weights are not on this computer. Get them from their authors ({link}), then use that file.")
+    else:
+        way = _("The weights are not on this computer and published nowhere: use a file of your own.")
+    return way.format(link=link)
 
 
 def _linked(paper: str) -> str:

@@ -23,7 +23,8 @@ class SegmentList:
     def __init__(self, table: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any]) -> None:
         self._logic, self._guarded = logic, guarded
         self._volumes: dict[str, tuple[int, float]] = {}
-        self._items = ItemTable(table, stretched=NAME, onCell=self._onCell, mostRows=4)
+        empty = _("Your first click makes one")
+        self._items = ItemTable(table, stretched=NAME, onCell=self._onCell, rows=(2, 5), empty=empty)
         self._items.fitColumn(VOLUME, Words.volume(1234.5) + "0")
         self._items.onCurrent = lambda key: guarded(lambda: logic.setSegment(key))
         self._items.onEdited = lambda key, name: guarded(lambda: self._rename(key, name))

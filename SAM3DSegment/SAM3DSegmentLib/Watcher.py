@@ -37,7 +37,7 @@ class Watcher(VTKObservationMixin):
             slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
             slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
         )
-        self._exchange(self._volume, node, events, lambda *_: self._logic.volumeChanged())
+        self._exchange(self._volume, node, events, self._onVolumeChanged)
         self._volume = node
 
     def watchSegmentation(self, node: Any) -> None:
@@ -89,6 +89,9 @@ class Watcher(VTKObservationMixin):
     def _onDragEnded(self, node: Any, *_: Any) -> None:
         self._dragged.discard(node.GetID())
         self._logic.promptsTouched()
+
+    def _onVolumeChanged(self, *_: Any) -> None:
+        self._logic.volumeChanged()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeRemoved(self, _scene: Any, _event: Any, node: Any) -> None:

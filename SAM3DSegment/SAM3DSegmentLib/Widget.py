@@ -1,10 +1,8 @@
 """The panel: puts the parts together, and passes on what they and the logic have to say."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
@@ -116,14 +114,14 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name, picture in _ICONS.items():
             getattr(ui, name).setIcon(icon(picture))
         ui.sampleButton.connect("clicked(bool)", lambda: self._guarded(self._trySample))
-        ui.nextButton.connect("clicked(bool)", lambda: self._guarded(self._nextSegment))
+        ui.nextButton.connect("clicked(bool)", lambda: self._guarded(logic.nextSegment))
         ui.automaticButton.connect("clicked(bool)", lambda: self._guarded(self._runAutomatic))
         ui.boxFromMaskButton.connect("clicked(bool)", lambda: self._guarded(logic.addBoxFromMask))
         ui.undoButton.connect("clicked(bool)", lambda: self._guarded(logic.undo))
         ui.redoButton.connect("clicked(bool)", lambda: self._guarded(logic.redo))
         ui.clearButton.connect("clicked(bool)", lambda: self._guarded(logic.clearPrompts))
         ui.downloadModelButton.connect("clicked(bool)", lambda: self.installer.askAndStart(self.models.spec))
-        ui.installModelButton.connect("clicked(bool)", self._installModelFromFile)
+        ui.installModelButton.connect("clicked(bool)", lambda: self.installer.askForFile(self.models.spec))
 
     def _shortcutTable(self) -> list[Shortcut]:
         tools, ui = self.tools, self.ui
@@ -202,19 +200,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         slicer.app.processEvents()
         self.selections.choose(volume=loadSample())
 
-    def _nextSegment(self) -> None:
-        self.logic.nextSegment()
-
     def _runAutomatic(self) -> None:
         self._ensureDependencies()
         self.logic.runAutomatic()
-
-    def _installModelFromFile(self) -> None:
-        name = self.models.spec.checkpoint.filename
-        answer = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Weights: {name}").format(name=name))
-        path = answer[0] if isinstance(answer, tuple) else answer
-        if path:
-            self.installer.start(self.models.spec, Path(path))
 
     def _escape(self) -> None:
         if self._busy:

@@ -13,7 +13,7 @@ _DIRECTIONS = (("R", "L"), ("A", "P"), ("S", "I"))
 
 def position(ras: Any) -> str:
     """A point in RAS mm as "12.3 R  40.1 P  55.0 S"."""
-    return "  ".join(f"{abs(value):.1f} {names[value < 0]}" for value, names in zip(ras, _DIRECTIONS, strict=True))
+    return "  ".join(f"{abs(value):.1f} {names[int(value < 0)]}" for value, names in zip(ras, _DIRECTIONS, strict=True))
 
 
 def boxSize(size: Any) -> str:
@@ -47,15 +47,15 @@ def promptKinds(spec: "ModelSpec") -> str:
     """What a model takes: "clicks, 3D box, mask"."""
     from inference_core.models.spec import PromptKind
 
+    kinds = spec.prompt_kinds | spec.session_kinds
+    bothSigns = PromptKind.NEGATIVE_CLICK in kinds
     words = {
-        PromptKind.POSITIVE_CLICK: _("clicks")
-        if PromptKind.NEGATIVE_CLICK in spec.prompt_kinds
-        else _("foreground clicks"),
+        PromptKind.POSITIVE_CLICK: _("clicks") if bothSigns else _("foreground clicks"),
         PromptKind.BOX: _("3D box"),
         PromptKind.MASK: _("mask"),
         PromptKind.NONE: _("no prompts (automatic)"),
     }
-    return ", ".join(word for kind, word in words.items() if kind in spec.prompt_kinds)
+    return ", ".join(word for kind, word in words.items() if kind in kinds)
 
 
 def shortLicense(spec: "ModelSpec") -> str:

@@ -1,0 +1,66 @@
+"""The panel with an image to work on, and what a user does to it, for tests of the panel."""
+
+import numpy as np
+import pytest
+from support.module_scenes import FIRST, SECOND, prompts_of, voxels  # noqa: F401  what these tests look at, too
+
+SETTLED_MS = 80  # several beats of the panel's clock
+
+
+@pytest.fixture
+def a_panel(an_app, a_model, a_volume):
+    """The host's user before the panel, the two balls chosen and shown; a stand-in answers for the model."""
+    an_app.show(a_volume)
+    an_app.panel.selections.choose(volume=a_volume)
+    rest(an_app)
+    return an_app
+
+
+def rest(app):
+    """Until nothing is computed and the panel shows what is so."""
+    from PySide6.QtTest import QTest
+
+    QTest.qWait(SETTLED_MS)
+    assert app.waitUntil(lambda: not app.panel.logic.busy, seconds=30)
+    QTest.qWait(SETTLED_MS)
+
+
+def center_of(grid, at):
+    return tuple(grid.centre_ras + at)
+
+
+def beside(app, ras, right_mm=0.0, up_mm=0.0):
+    """A point in the plane of the red slice through `ras`."""
+    axes = np.array(app.red.mrmlSliceNode().GetSliceToRAS().GetData()).reshape(4, 4)[:3, :3]
+    return tuple(np.asarray(ras) + axes @ (right_mm, up_mm, 0.0))
+
+
+def click_with(app, tool, ras, **how):
+    """Take up a tool by its button, if it is not in hand, and click in the red view."""
+    button = getattr(app.panel.ui, f"{tool}Button")
+    if not button.checked:
+        app.pressButton(button)
+    app.click(app.red, ras, **how)
+    rest(app)
+
+
+def press_cell(app, table, row, column):
+    """Click on a cell of a list with the mouse."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    middle = table.visualItemRect(table.item(row, column)).center()
+    QTest.mouseClick(table.viewport(), Qt.LeftButton, Qt.NoModifier, middle)
+    rest(app)
+
+
+def texts_of(table, column):
+    """What a list says in a column, without the gray words of an empty one."""
+    from PySide6.QtCore import Qt
+
+    items = [table.item(row, column) for row in range(table.rowCount)]
+    return [item.text() for item in items if item.flags() & Qt.ItemIsEnabled]
+
+
+def kinds_of(app):
+    return [item.kind for item in app.panel.logic.promptItems()]
