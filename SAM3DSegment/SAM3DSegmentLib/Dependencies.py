@@ -24,7 +24,7 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Advice import explained
 from SAM3DSegmentLib.Computer import Computer, dotted, numbers
-from SAM3DSegmentLib.Preflight import Finding, computationBackend, findings, networkFinding
+from SAM3DSegmentLib.Preflight import Finding, computationBackend, findings, gpuHint, networkFinding
 
 # Oldest versions, as in pyproject.toml; never an exact one, since other extensions share these packages.
 OLDEST = {"torch": (2, 4), "safetensors": (0, 4), "SimpleITK": (2, 3)}
@@ -75,6 +75,14 @@ def ensureInstalled(notify: Callable[[str], None] | None = None) -> None:
         _underWay.release()
     if missing():
         raise DependencyError(_("The packages were installed but are not found yet; restart Slicer and try again."))
+
+
+def unusedGpu() -> str | None:
+    """Why PyTorch computes on the CPU although there is an NVIDIA GPU, and what to do; None where nothing is amiss.
+
+    Asks the driver, which takes a moment: for when a model was loaded onto the CPU, not for every click.
+    """
+    return gpuHint(Computer.here(), torchCuda())
 
 
 def environmentLines() -> list[str]:

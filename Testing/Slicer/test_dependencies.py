@@ -232,3 +232,12 @@ def test_the_cuda_of_an_installed_torch_is_read_without_loading_it(the_dependenc
         importlib.util, "find_spec", lambda _name: types.SimpleNamespace(origin=tmp_path / "__init__.py")
     )
     assert the_dependencies.torchCuda() == cuda
+
+
+def test_a_gpu_that_torch_cannot_use_is_told_of(the_dependencies, monkeypatch):
+    computer = plain_computer(gpu=gpu())
+    monkeypatch.setattr(the_dependencies.Computer, "here", classmethod(lambda _cls: computer))
+    monkeypatch.setattr(the_dependencies, "torchCuda", lambda: "13.0")
+    assert "driver 560.35 is too old" in the_dependencies.unusedGpu()
+    monkeypatch.setattr(the_dependencies, "torchCuda", lambda: "12.8")
+    assert the_dependencies.unusedGpu() is None
