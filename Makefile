@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo app measure test check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## segment a tumour in a synthetic CT; or yours: make demo INPUT=/path/to/dicom CLICK="R A S"
 	$(BIN)/sam3dsegment demo $(if $(INPUT),"$(INPUT)") $(if $(CLICK),--click $(CLICK)) --output-dir "$(DEMO_DIR)"
 
+# With a display a window opens; without one, or with OUT=, the tour runs offscreen and writes pictures to OUT.
+app: $(STAMP) ## try the Slicer module without Slicer; your image: make app INPUT=/path; pictures: make app OUT=folder
+	PYTHONPATH=Testing $(BIN)/python -m Host $(if $(INPUT),--input "$(INPUT)") \
+		$(if $(CLICK),--click $(CLICK)) $(if $(OUT),--out "$(OUT)")
+
+measure: $(STAMP) ## measure the Slicer module's speed and memory, in the host
+	PYTHONPATH=Testing $(BIN)/python -m Host --measure
+
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest
 
@@ -50,5 +58,5 @@ format: $(STAMP) ## sort imports and format the code
 	$(BIN)/ruff format .
 
 clean: ## remove caches and outputs; delete .venv yourself to start afresh
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DEMO_DIR)
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DEMO_DIR) app_output
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -90,6 +90,10 @@ class Application(QtCore.QObject):
 
     userSettings = revisionUserSettings = settings
 
+    def run(self):
+        """Not in Slicer: turn the event loop until the window is closed."""
+        return self._qApplication.exec()
+
     def processEvents(self, *_):
         self._qApplication.processEvents()
 

@@ -15,6 +15,7 @@ SLICES = {
 }
 PLACES = {"Red": (0, 0), "Green": (1, 0), "Yellow": (1, 1)}
 FOUR_UP = 3
+AFTER_THE_VIEWS = -1.0  # priority of an observer: the views' own come first
 
 
 class SliceWidget:
@@ -73,6 +74,7 @@ class LayoutManager(QtCore.QObject):
         }
         self._threeD = ThreeDWidget(ThreeDView())
         self._viewport = self._arranged()
+        slicer.mrmlScene.AddObserver(slicer.vtkMRMLScene.EndBatchProcessEvent, self._mapViews, AFTER_THE_VIEWS)
 
     layout = property(lambda self: self._layout)
 
@@ -102,6 +104,15 @@ class LayoutManager(QtCore.QObject):
 
     def resetThreeDViews(self):
         self._threeD.resetFocalPoint()
+
+    def _mapViews(self, *_):
+        """A scene brings view nodes of its own; the layout logic maps them anew, which makes every view look again."""
+        for node in self._viewNodes():
+            node.SetMappedInLayout(1)
+            node.Modified()
+
+    def _viewNodes(self):
+        return [*(widget.mrmlSliceNode() for widget in self._slices.values()), self._threeD.mrmlViewNode()]
 
     def _arranged(self):
         viewport = QtWidgets.QWidget()

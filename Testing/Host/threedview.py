@@ -41,11 +41,29 @@ class ThreeDView(RenderView):
     def mrmlViewNode(self):
         return self._node
 
+    def cameraNode(self):
+        nodes = slicer.util.getNodesByClass("vtkMRMLCameraNode")
+        return next(node for node in nodes if node.GetLayoutName() == self._node.GetLayoutName())
+
     def resetFocalPoint(self):
-        self._renderer.ResetCamera()
+        """Turn around the middle of what is shown; the box around it is measured anew."""
+        shown = self._node.GetBoxVisible(), self._node.GetAxisLabelsVisible()
+        self._showBox(0, 0)
+        bounds = self._renderer.ComputeVisiblePropBounds()
+        self._showBox(*shown)
+        if bounds[0] <= bounds[1]:
+            self.cameraNode().SetFocalPoint(*((bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)))
+        self._node.InvokeEvent(slicer.vtkMRMLViewNode.ResetFocalPointRequestedEvent)
         self.scheduleRender()
 
-    resetCamera = resetFocalPoint
+    def resetCamera(self, resetRotation=True, resetTranslation=True, resetDistance=True):
+        """Look at all that is shown, from the front."""
+        self.cameraNode().Reset(resetRotation, resetTranslation, resetDistance, self._renderer)
+        self.scheduleRender()
+
+    def _showBox(self, box, labels):
+        self._node.SetBoxVisible(box)
+        self._node.SetAxisLabelsVisible(labels)
 
 
 def _viewLogic():

@@ -20,8 +20,8 @@ class User:
     `errors` lists the exceptions of slots, timers and observers, which Slicer would only print.
     """
 
-    def __init__(self):
-        self.app = startApplication()
+    def __init__(self, *, testing=True):
+        self.app = startApplication(testing=testing)
         self.window = slicer.util.mainWindow()
         self.dialogs = self.app.dialogs()
         self.panel = None
@@ -72,6 +72,7 @@ class User:
         manager = self.app.moduleManager()
         if manager.module(path.stem) is None:
             manager.loadModule(path)
+            self.app.startupCompleted.emit()
         self.panel = manager.selectModule(path.stem)
         self.settle()
         return self.panel

@@ -1,0 +1,41 @@
+"""Puts a user's own data into the scene: a DICOM folder, a volume file or a saved scene."""
+
+from __future__ import annotations
+
+import slicer
+
+SCENES = (".mrb", ".mrml")
+
+
+def openInput(path):
+    """Load what the path names and show it. Returns the volume node.
+
+    Raises SAM3DError where a DICOM folder cannot be read, RuntimeError where Slicer's readers refuse a file.
+    """
+    if path.name.endswith(SCENES):
+        slicer.util.loadScene(str(path), {"clear": True})
+        volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+        if volume is None:
+            raise RuntimeError(f"There is no volume in the scene {path.name}.")
+    elif path.is_dir() or path.suffix in (".dcm", ""):
+        volume = _readSeries(path)
+    else:
+        volume = slicer.util.loadVolume(str(path))
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    return volume
+
+
+def centreOf(volume):
+    """The middle of a volume in RAS mm."""
+    bounds = [0.0] * 6
+    volume.GetRASBounds(bounds)
+    return tuple((bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3))
+
+
+def _readSeries(path):
+    """DICOM through the project's own reader: the host has no DICOM module."""
+    from inference_core.geometry.files import read_volume
+
+    volume = read_volume(path)
+    array = volume.array.transpose(2, 1, 0).copy()
+    return slicer.util.addVolumeFromArray(array, ijkToRAS=volume.grid.affine, name=path.name)
