@@ -1,0 +1,144 @@
+"""`make measure`: how fast the module is in the host, with a real mouse, on a synthetic 512 x 512 x 300 CT.
+
+Click to mask on screen is the time from the press of the mouse until the slice view has painted the answer. The gap is
+the longest time in which Qt's event loop did not come round. The host's Qt lets go of Python's lock while it waits,
+Slicer's does not: in Slicer the worker gets on only while the panel's timer waits for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import slicer
+from PySide6 import QtCore
+
+CLICKS, MANY_CLICKS, SWITCHES = 20, 100, 20
+
+
+class Gap:
+    """The longest pause of the event loop while the block runs, in seconds."""
+
+    def __enter__(self):
+        self.longest, self._last = 0.0, time.perf_counter()
+        self._timer = QtCore.QTimer()
+        self._timer.setTimerType(QtCore.Qt.PreciseTimer)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(1)
+        return self
+
+    def __exit__(self, *_):
+        self._timer.stop()
+
+    def _tick(self):
+        now = time.perf_counter()
+        self.longest, self._last = max(self.longest, now - self._last), now
+
+
+class Measuring:
+    """`user` has the module open."""
+
+    def __init__(self, user):
+        self._user, self._logic = user, user.panel.logic
+        self._rng = np.random.default_rng(0)
+
+    def run(self):
+        """Measure all there is, and print it."""
+        from inference_core.evaluation.timing import synthetic_ct
+
+        self._centre = self._load(synthetic_ct(300))
+        self._user.press("F")
+        with Gap() as gap:
+            first = self._click(self._centre)
+        self._say("first click to mask on screen", f"{first:.2f} s (loads torch and the model)")
+        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
+        writes = self._timedWrites()
+        with Gap() as gap:
+            seconds = [self._click(self._near()) for _ in range(CLICKS)]
+        self._say(f"{CLICKS} further clicks to mask on screen", f"{median(seconds):.2f} s, worst {max(seconds):.2f} s")
+        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
+        self._say("writing an answer back", f"{1e3 * median(writes):.1f} ms, worst {1e3 * max(writes):.1f} ms")
+        self._memory()
+
+    def _load(self, ct):
+        array = np.ascontiguousarray(ct.array.T)
+        node = slicer.util.addVolumeFromArray(array, ijkToRAS=ct.grid.affine, name="CT")
+        self._user.show(node)
+        self._user.panel.ui.volumeSelector.setCurrentNode(node)
+        self._user.settle()
+        return ct.grid.centre_ras
+
+    def _click(self, ras):
+        self._user.showPoint(self._user.red, ras)
+        answered = []
+        self._logic.addListener(listener := lambda event, info: answered.append(event) if event == "answered" else None)
+        began = time.perf_counter()
+        self._user.click(self._user.red, ras)
+        done = self._user.waitUntil(lambda: answered and not self._logic.busy, seconds=120)
+        self._user.red.repaint()
+        spent = time.perf_counter() - began
+        self._logic.removeListener(listener)
+        if not done:
+            raise RuntimeError("no answer to a click in two minutes")
+        return spent
+
+    def _near(self):
+        return self._centre + self._rng.uniform(-9, 9, 3)
+
+    @staticmethod
+    def _timedWrites():
+        """Seconds of each write-back from here on."""
+        from SAM3DSegmentLib import SegmentWork
+
+        seconds, write = [], SegmentWork.writeSegment
+
+        def timed(*arguments, **named):
+            began = time.perf_counter()
+            result = write(*arguments, **named)
+            seconds.append(time.perf_counter() - began)
+            return result
+
+        SegmentWork.writeSegment = timed
+        return seconds
+
+    def _memory(self):
+        self._user.press("F")
+        sizes = [_megabytes()]
+        for count in range(1, MANY_CLICKS + 1):
+            self._logic.addClick(self._near(), bool(count % 3))
+            self._finish()
+            if count % 10 == 0:
+                self._logic.clearPrompts()
+                self._finish()
+            if count % (MANY_CLICKS // 4) == 0:
+                sizes.append(_megabytes())
+        self._say(f"memory over {MANY_CLICKS} clicks", " -> ".join(f"{size:.0f}" for size in sizes) + " MB")
+        other = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, self._logic.volumeNode, "Other")
+        nodes, sizes = (other, self._logic.volumeNode), []
+        for count in range(1, SWITCHES + 1):
+            self._logic.setVolume(nodes[count % 2])
+            self._logic.addClick(self._near())
+            self._finish()
+            if count % (SWITCHES // 4) == 0:
+                sizes.append(_megabytes())
+        self._say(f"memory over {SWITCHES} changes of the volume", " -> ".join(f"{size:.0f}" for size in sizes) + " MB")
+
+    def _finish(self):
+        if not self._user.waitUntil(lambda: not self._logic.busy, seconds=120):
+            raise RuntimeError("no answer in two minutes")
+
+    @staticmethod
+    def _say(what, measured):
+        sys.stdout.write(f"{what:45} {measured}\n")
+        sys.stdout.flush()
+
+
+def _megabytes():
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
