@@ -1,9 +1,9 @@
 """A text for the developers about what went wrong: versions and shapes, and nothing that could name a patient."""
 
-import platform
 import re
-import sys
 from typing import Any
+
+from SAM3DSegmentLib.Dependencies import environmentLines
 
 
 def report(logic: Any) -> str:
@@ -12,26 +12,14 @@ def report(logic: Any) -> str:
 
     lines = [
         f"SAM3DSegment {inference_core.__version__}",
-        f"Slicer {_slicerVersion()}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-        f"torch {_torchVersion()}; device: {logic.engine.description or logic.settings.device}",
+        *environmentLines(),
+        f"device: {logic.engine.description or logic.settings.device}",
         f"settings: {logic.settings}",
         f"volume: {_shapeOf(logic.volumeNode)}",
         f"prompts: {', '.join(item.kind for item in logic.promptItems()) or 'none'}",
         f"last error: {_withoutNames(logic.lastError) or 'none'}",
     ]
     return "\n".join(lines)
-
-
-def _slicerVersion() -> str:
-    import slicer
-
-    version = getattr(slicer.app, "applicationVersion", "unknown")
-    return str(version() if callable(version) else version)
-
-
-def _torchVersion() -> str:
-    torch = sys.modules.get("torch")
-    return str(torch.__version__) if torch is not None else "not loaded"
 
 
 def _shapeOf(node: Any) -> str:

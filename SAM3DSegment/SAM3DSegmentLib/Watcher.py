@@ -65,7 +65,7 @@ class Watcher(VTKObservationMixin):
         events += [slicer.vtkMRMLTransformableNode.TransformModifiedEvent]
         if node.IsA("vtkMRMLMarkupsROINode"):
             events.append(vtk.vtkCommand.ModifiedEvent)
-        change = self.addObserver if watch else self.removeObserver
+        change = self.addObserver if watch else self._unobserve
         for event in events:
             change(node, event, self._onPromptTouched)
         change(node, slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent, self._onDragStarted)
@@ -73,9 +73,14 @@ class Watcher(VTKObservationMixin):
         self._dragged.discard(node.GetID())
 
     def _exchange(self, before: Any, after: Any, events: tuple[int, ...], call: Any) -> None:
-        for node, change in ((before, self.removeObserver), (after, self.addObserver)):
+        for node, change in ((before, self._unobserve), (after, self.addObserver)):
             for event in events if node is not None else ():
                 change(node, event, call)
+
+    def _unobserve(self, node: Any, event: int, call: Any) -> None:
+        """Stop observing; a node that was deleted with its scene has taken its observers with it."""
+        if self.hasObserver(node, event, call):
+            self.removeObserver(node, event, call)
 
     def _onVolumeChanged(self, *_: Any) -> None:
         self._logic.volumeChanged()
@@ -89,9 +94,6 @@ class Watcher(VTKObservationMixin):
     def _onDragEnded(self, node: Any, *_: Any) -> None:
         self._dragged.discard(node.GetID())
         self._logic.promptsTouched()
-
-    def _onVolumeChanged(self, *_: Any) -> None:
-        self._logic.volumeChanged()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeRemoved(self, _scene: Any, _event: Any, node: Any) -> None:
