@@ -92,6 +92,9 @@ def scroll(view, notches, *, modifier=NO_MODIFIER):
 
 def press(key, *, modifier=NO_MODIFIER, widget=None):
     """Press and release a key (`"F"`, `"Esc"`, or a Qt key) where the focus is, or in a widget."""
+    if QtWidgets.QApplication.activeWindow() is None:  # a window manager gives it back when a dialog closes
+        slicer.util.mainWindow().activateWindow()
+        settle()
     target = widget or QtWidgets.QApplication.focusWidget() or slicer.util.mainWindow()
     QTest.keyClick(target, _keyOf(key), modifier)
     settle()

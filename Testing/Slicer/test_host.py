@@ -185,3 +185,20 @@ def test_an_error_in_a_slot_is_noticed(a_host):
 
     assert [type(error) for error in a_host.errors] == [ZeroDivisionError]
     a_host.errors.clear()
+
+
+def test_keys_work_after_a_message_box_is_closed(a_host):
+    import qt
+
+    pressed = []
+    shortcut = qt.QShortcut(qt.QKeySequence("F"), a_host.window)
+    shortcut.connect("activated()", lambda: pressed.append("F"))
+    a_host.app.setTestingEnabled(False)
+    try:
+        slicer.util.infoDisplay("Note this.")
+    finally:
+        a_host.app.setTestingEnabled(True)
+    a_host.press("F")
+    shortcut.setParent(None)
+
+    assert pressed == ["F"]
