@@ -5,6 +5,8 @@ from __future__ import annotations
 import slicer
 
 SCENES = (".mrb", ".mrml")
+# A CT, whose air is at -1000 HU, is shown as Slicer shows it by the window its header names.
+AIR_BELOW, SOFT_TISSUE = -500, (-160, 240)
 
 
 def openInput(path):
@@ -38,4 +40,8 @@ def _readSeries(path):
 
     volume = read_volume(path)
     array = volume.array.transpose(2, 1, 0).copy()
-    return slicer.util.addVolumeFromArray(array, ijkToRAS=volume.grid.affine, name=path.name)
+    node = slicer.util.addVolumeFromArray(array, ijkToRAS=volume.grid.affine, name=path.name)
+    if array.min() < AIR_BELOW:
+        node.GetDisplayNode().AutoWindowLevelOff()
+        node.GetDisplayNode().SetWindowLevelMinMax(*SOFT_TISSUE)
+    return node

@@ -119,7 +119,8 @@ class Tour:
     def _click(self, ras, *, count):
         hit = self._user.click(self._user.red, ras)
         self._wait()
-        self._expect(len(self._logic.promptItems()) == count, f"there are not {count} prompts after the click")
+        found = len(self._logic.promptItems())
+        self._expect(found == count, f"the click was not taken ({self._logic.lastError or f'{found} prompts'})")
         return hit
 
     def _wait(self):
