@@ -66,7 +66,7 @@ class PlaceTools(VTKObservationMixin):
         if not self._usable(self.active)[0] or not self._keptInHand():
             self.activate(None)
         elif self._logic.segmentId != self._segmentId:
-            self.activate(self.active)
+            self.activate(self.active if self._logic.segmentId else None)
 
     def close(self) -> None:
         """Leave place mode and stop watching."""
@@ -75,6 +75,8 @@ class PlaceTools(VTKObservationMixin):
 
     def _usable(self, kind: str) -> tuple[bool, str]:
         logic = self._logic
+        if logic.volumeNode is None:
+            return False, _("Load or choose an image first.")
         if not logic.isModelInstalled(logic.modelName):
             return False, _("This model is not on this computer; see 'About this model', or choose another one.")
         if logic.segmentId and logic.isSegmentLocked(logic.segmentId):

@@ -35,6 +35,11 @@ class Pulse:
         self._wanted = True
         self.start()
 
+    @property
+    def isDue(self) -> bool:
+        """Whether a refresh waits for the next beat."""
+        return self._wanted
+
     def close(self) -> None:
         """Beat no more."""
         self._timer.stop()

@@ -85,8 +85,10 @@ class SegmentList:
             self._remove(segmentId)
 
     def _rename(self, segmentId: str, name: str) -> None:
-        self._logic.renameSegment(segmentId, name)
-        self.refresh()
+        """An editor that is open when the segment goes tells its text all the same."""
+        if segmentId in self._logic.segmentIds():
+            self._logic.renameSegment(segmentId, name)
+            self.refresh()
 
     def _remove(self, segmentId: str) -> None:
         """Asks first where there is something to lose: undo does not reach over a segment's end."""

@@ -1,5 +1,6 @@
 """The panel: puts the parts together, and passes on what they and the logic have to say."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +86,12 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.removeListener(self._onLogicEvent)
         self.logic = None
         SharedLogic.release()
+
+    def onReload(self) -> None:
+        """The developer's reload button: Slicer reads the module's own file again, and with this all it imports."""
+        for name in [name for name in sys.modules if name.split(".")[0] in ("SAM3DSegmentLib", "inference_core")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def _makeParts(self) -> None:
         ui, logic, guarded = self.ui, self.logic, self._guarded

@@ -21,7 +21,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 from support.module_scenes import a_grid, a_logic, a_model, a_started_logic, a_volume  # noqa: E402, F401
-from support.panel_scenes import a_panel  # noqa: E402, F401
+from support.panel_scenes import a_panel, a_slow_model  # noqa: E402, F401
 
 
 def _skip_without(*packages):

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from support.module_scenes import FIRST, SECOND, prompts_of, voxels  # noqa: F401  what these tests look at, too
 
-SETTLED_MS = 80  # several beats of the panel's clock
-
 
 @pytest.fixture
 def a_panel(an_app, a_model, a_volume):
@@ -18,11 +16,10 @@ def a_panel(an_app, a_model, a_volume):
 
 def rest(app):
     """Until nothing is computed and the panel shows what is so."""
-    from PySide6.QtTest import QTest
-
-    QTest.qWait(SETTLED_MS)
-    assert app.waitUntil(lambda: not app.panel.logic.busy, seconds=30)
-    QTest.qWait(SETTLED_MS)
+    app.settle()
+    panel = app.panel
+    assert app.waitUntil(lambda: not (panel.logic.busy or panel.pulse.isDue), seconds=30)
+    app.settle()
 
 
 def center_of(grid, at):
@@ -64,3 +61,21 @@ def texts_of(table, column):
 
 def kinds_of(app):
     return [item.kind for item in app.panel.logic.promptItems()]
+
+
+@pytest.fixture
+def a_slow_model(a_model):
+    """The stand-in model, which says when it was asked and answers when it is released."""
+    import threading
+
+    a_model.entered, a_model.release = threading.Event(), threading.Event()
+    encode = a_model.encode
+
+    def slowly(window):
+        a_model.entered.set()
+        assert a_model.release.wait(30)
+        return encode(window)
+
+    a_model.encode = slowly
+    yield a_model
+    a_model.release.set()
