@@ -93,7 +93,7 @@ def some_widgets(a_host):
 
 
 def test_widgets_and_parameters_follow_each_other(a_parameter_node, some_widgets):
-    ui, _parent = some_widgets
+    ui, _ = some_widgets
     p = a_parameter_node
     tag = p.connectGui(ui)
     p.near, p.radius = True, 33.0
