@@ -43,6 +43,14 @@ class ModelPicker:
         self._ui.downloadModelButton.setVisible(not installed and self.spec.checkpoint.url is not None)
         self._ui.installModelButton.setVisible(not installed)
 
+    def explained(self, message: str) -> str:
+        """A message of the core, which says how to install a model from a terminal: here there is a button for it."""
+        if self._logic.isModelInstalled(self._logic.modelName):
+            return message
+        return _("{title} is not on this computer; see 'About this model', or choose another model.").format(
+            title=self.spec.title
+        )
+
     def _fillSelector(self) -> None:
         """What is installed first, the rest below a line."""
         ready = [spec for spec in self._specs.values() if self._logic.isModelInstalled(spec.name)]

@@ -308,6 +308,7 @@ def _style(display: Any, kind: str) -> None:
     display.SetColor(*_COLOURS[kind])
     if kind == "box":
         display.SetFillOpacity(0.08)
+        display.SetPropertiesLabelVisibility(False)
         display.SetHandlesInteractive(True)
         for switch in ("SetTranslationHandleVisibility", "SetScaleHandleVisibility", "SetRotationHandleVisibility"):
             getattr(display, switch)(True)

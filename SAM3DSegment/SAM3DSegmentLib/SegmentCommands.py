@@ -1,5 +1,6 @@
 """What can be done to the list of segments: add, rename, remove, lock, measure."""
 
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -47,13 +48,14 @@ class SegmentCommands:
     def nextSegment(self, name: str | None = None) -> str:
         """Add a segment with a name and a colour of its own and make it the current one; returns its id."""
         segmentation = self.ensureSegmentation().GetSegmentation()
-        names = {segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments())}
-        number = next(n for n in range(1, len(names) + 2) if _("Lesion {number}").format(number=n) not in names)
-        chosen = name or _("Lesion {number}").format(number=number)
-        colour = _COLOURS[number - 1] if number <= len(_COLOURS) else None
-        segmentId = (
-            segmentation.AddEmptySegment("", chosen, colour) if colour else segmentation.AddEmptySegment("", chosen)
-        )
+        segments = [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
+        names = {segment.GetName() for segment in segments}
+        # The first number after the segments there are: a lesion that was renamed has had its number, too.
+        numbered = (_("Lesion {number}").format(number=number) for number in count(len(segments) + 1))
+        chosen = name or next(candidate for candidate in numbered if candidate not in names)
+        used = {tuple(round(part, 2) for part in segment.GetColor()) for segment in segments}
+        free = [colour for colour in _COLOURS if colour not in used]
+        segmentId = segmentation.AddEmptySegment("", chosen, *free[:1])
         self.setSegment(segmentId)
         return segmentId
 

@@ -42,16 +42,26 @@ class StatusLine:
         """An answer has come after so long."""
         self._stage, self._seconds = "", seconds
 
-    def refresh(self, hint: str) -> None:
-        """Say what can be done next, unless something runs."""
+    def refresh(self, tool: str | None, *, hasPrompts: bool) -> None:
+        """Say what can be done next with the tool in hand, unless something runs."""
         if self._logic.busy and self._stage:
             return
         self._stage = ""
         self._showRunning(False)
-        parts = [hint, self._logic.deviceDescription()]
+        parts = [self._hint(tool, hasPrompts=hasPrompts), self._logic.deviceDescription()]
         if self._seconds is not None:
             parts.append(_("last click {seconds}").format(seconds=Words.seconds(self._seconds)))
         self._ui.statusLabel.setText(" · ".join(part for part in parts if part))
+
+    def _hint(self, tool: str | None, *, hasPrompts: bool) -> str:
+        if self._logic.volumeNode is None:
+            return _("No image yet")
+        hints = {
+            "foreground": _("Click on the target"),
+            "background": _("Click where the mask is too large"),
+            "box": _("Click two opposite corners of the box"),
+        }
+        return hints.get(tool or "") or (_("Ready") if hasPrompts else _("Ready: press Foreground (F)"))
 
     def _showRunning(self, running: bool) -> None:
         self._ui.progressBar.setVisible(running)

@@ -153,7 +153,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.message.hide()
             self.status.showAnswer(info["seconds"])
         elif event == "failed":
-            self.message.show(info["message"], info["report"])
+            self.message.show(self.models.explained(info["message"]), info["report"])
         self.pulse.refreshSoon()
 
     def _refresh(self) -> None:
@@ -173,17 +173,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.redoButton.setEnabled(logic.canRedo)
         ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and logic.acceptsPrompt("box")[0])
         ui.automaticButton.setVisible(logic.acceptsPrompt("automatic")[0])
-        self.status.refresh(self._hint(hasPrompts=hasPrompts))
-
-    def _hint(self, *, hasPrompts: bool) -> str:
-        if self.logic.volumeNode is None:
-            return _("No image yet")
-        hints = {
-            "foreground": _("Click on the target"),
-            "background": _("Click where the mask is too large"),
-            "box": _("Click two opposite corners of the box"),
-        }
-        return hints.get(self.tools.active or "") or (_("Ready") if hasPrompts else _("Ready: press Foreground (F)"))
+        self.status.refresh(self.tools.active, hasPrompts=hasPrompts)
 
     # What the user does
 

@@ -68,7 +68,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def sizeHint(self):
         layout = self.layout()
         hint = layout.sizeHint() if layout is not None and self.checked else QtCore.QSize(120, 0)
-        return hint.expandedTo(QtCore.QSize(120, HEADER_PX))
+        return QtCore.QSize(max(hint.width(), 120), hint.height() + HEADER_PX)
 
     minimumSizeHint = sizeHint
 

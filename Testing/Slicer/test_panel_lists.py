@@ -91,6 +91,14 @@ def test_a_color_is_chosen_by_a_click_on_it(a_lesion, monkeypatch):
     np.testing.assert_allclose(segment_of(a_lesion).GetColor(), (0.2, 0.4, 0.6), atol=0.01)
 
 
+def test_a_renamed_segment_keeps_its_number_and_color_to_itself(a_lesion):
+    segment_of(a_lesion).SetName("Liver")
+    a_lesion.pressButton(a_lesion.panel.ui.nextButton)
+    rest(a_lesion)
+    assert texts_of(a_lesion.panel.ui.segmentsTable, NAME) == ["Liver", "Lesion 2"]
+    assert segment_of(a_lesion, 0).GetColor() != segment_of(a_lesion, 1).GetColor()
+
+
 def test_a_name_changed_elsewhere_is_shown(a_lesion):
     segment_of(a_lesion).SetName("Segment 3, liver")
     rest(a_lesion)

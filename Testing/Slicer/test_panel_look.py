@@ -67,7 +67,7 @@ def test_nothing_is_cut_off_in_a_narrow_panel(a_busy_panel, section):
     ui = a_busy_panel.panel.ui
     if section:
         getattr(ui, section).collapsed = False
-    a_busy_panel.panel.message.show("A message that is long enough to be broken into several lines of the panel. " * 3)
+    a_busy_panel.panel.message.show("A message of several lines with one long word: https://long.example/" + "a" * 80)
     a_busy_panel.settle()
     layout = a_busy_panel.panel.layout
     assert layout.minimumSize().width() <= NARROW_PX

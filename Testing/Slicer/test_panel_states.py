@@ -97,6 +97,20 @@ def test_a_model_that_is_not_installed_says_how_to_get_it(a_panel, monkeypatch):
     assert "https://huggingface.co/" in ui.aboutLabel.text
 
 
+def test_a_model_chosen_but_not_installed_is_explained_without_a_terminal(a_panel, a_grid, monkeypatch):
+    from inference_core.errors import ModelError
+
+    def missing(name, *, device):
+        raise ModelError("It is not installed; run `python -m inference_core download sam_med3d`.")
+
+    click_with(a_panel, "foreground", center_of(a_grid, FIRST))
+    monkeypatch.setattr("inference_core.engine.loading.open_model", missing)
+    monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: name == "sam3d_lite")
+    choose_model(a_panel, "sam_med3d")
+    assert "About this model" in a_panel.panel.ui.messageLabel.text
+    assert "python" not in a_panel.panel.ui.messageLabel.text
+
+
 def test_an_automatic_model_has_a_button_of_its_own(a_panel, monkeypatch):
     monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: True)
     assert not a_panel.panel.ui.automaticButton.visible
