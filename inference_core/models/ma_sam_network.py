@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference_core.models.blocks.layers import linear
 from inference_core.models.blocks.sam_image_encoder import EncoderBlock
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes
@@ -56,14 +57,13 @@ class SliceAdapter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (N, g, g, C) to what is added to it."""
-        y: Tensor = self.up(F.gelu(self.mixed(self.down(self.norm(x)))))
-        return y
+        return linear(F.gelu(self.mixed(linear(self.norm(x), self.down))), self.up)
 
     def mixed(self, x: Tensor) -> Tensor:
         """Tokens (N, g, g, c) with their neighbours across the slices, before the activation."""
         stacks = x.reshape(-1, self.slices * x.shape[1] * x.shape[2], x.shape[3])
         step = x.shape[1] * x.shape[2]
-        mixed: Tensor = self.here(stacks)
+        mixed = linear(stacks, self.here)
         mixed[:, step:].baddbmm_(stacks[:, :-step], self.before.T.expand(len(stacks), -1, -1))
         mixed[:, :-step].baddbmm_(stacks[:, step:], self.after.T.expand(len(stacks), -1, -1))
         return mixed.reshape(x.shape)
@@ -78,7 +78,9 @@ class MaSamBlock(EncoderBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.adapters[0](x)
-        x = x + self.attended(x)
+        # On a CPU an image at a time stays in the processor's cache; elsewhere all of them keep the device busy.
+        images = x.split(1) if x.device.type == "cpu" else (x,)
+        x = x + torch.cat([self.attended(image) for image in images])
         x = x + self.adapters[1](x)
         y: Tensor = x + self.mlp(self.norm2(x))
         return y
