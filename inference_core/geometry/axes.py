@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import ceil, floor
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -29,25 +32,83 @@ def interpolate_along(
 
     Up to half a voxel beyond the outermost source voxels their values hold; further out it is `outside`.
     """
-    at = [step[axis, other] * np.arange(shape[other]) + step[axis, 3] for axis, other in enumerate(axes)]
-    ranges, taps = zip(*(_taps(place, size) for place, size in zip(at, values.shape, strict=True)), strict=True)
-    slowest_first = [axes.index(other) for other in (2, 1, 0)]
-    k, j, i = (taps[axis] for axis in slowest_first)
-    needed = np.ascontiguousarray(values[ranges].transpose(slowest_first))
-    laid = np.tensordot(k, j @ (needed @ i.T), axes=1).T
-    for axis, other in enumerate(axes):
-        beyond = (at[axis] < -0.5) | (at[axis] > values.shape[axis] - 0.5)
-        np.moveaxis(laid, other, 0)[beyond] = outside
-    return np.asarray(laid, dtype=np.float32)
+    return AlongAxes.of(values, step, shape, axes=axes).at((0, 0, 0), shape, outside=outside)
 
 
-def _taps(at: Float, size: int) -> tuple[slice, Float32]:
-    """The run of source voxels that some places need, and their weights (places, voxels of the run)."""
-    held = np.clip(at, 0, size - 1)
-    low = np.minimum(np.floor(held).astype(np.int64), max(0, size - 2))
-    start, stop = int(low.min()), min(size, int(low.max()) + 2)
-    weights = np.zeros((len(at), stop - start), dtype=np.float32)
-    rows, share = np.arange(len(at)), held - low
-    weights[rows, low - start] = 1 - share
-    weights[rows[share > 0], low[share > 0] - start + 1] = share[share > 0]
-    return slice(start, stop), weights
+@dataclass(frozen=True, eq=False)
+class AlongAxes:
+    """Values on a source grid, ready to be interpolated on any box of target voxels.
+
+    places: for each axis of the source, where the target's voxels lie on it; axes: as `matching_axes` gives them.
+    """
+
+    values: Float32
+    places: tuple[Places, ...]
+    axes: Axes
+
+    @classmethod
+    def of(cls, values: Float32, step: Float, shape: tuple[int, int, int], *, axes: Axes) -> AlongAxes:
+        """For a target of this shape, of which `step` (4, 4) maps voxels to source voxels."""
+        ats = [step[axis, other] * np.arange(shape[other]) + step[axis, 3] for axis, other in enumerate(axes)]
+        return cls(values, tuple(Places.of(at, size) for at, size in zip(ats, values.shape, strict=True)), axes)
+
+    def at(self, start: ArrayLike, stop: ArrayLike, *, outside: float) -> Float32:
+        """The values on the target's voxels start <= ijk < stop, float32, i fastest in memory."""
+        runs = self._runs(start, stop)
+        slowest_first = [self.axes.index(other) for other in (2, 1, 0)]
+        needed = self.values[self.cells(start, stop)].transpose(slowest_first)
+        k, j, i = (self.places[axis].weights(*runs[axis]) for axis in slowest_first)
+        laid = np.tensordot(k, j @ (np.ascontiguousarray(needed) @ i.T), axes=1).T
+        for axis, other in enumerate(self.axes):
+            if not self.places[axis].all_inside(*runs[axis]):
+                beyond = ~self.places[axis].inside[slice(*runs[axis])]
+                np.moveaxis(laid, other, 0)[beyond] = outside
+        return np.asarray(laid, dtype=np.float32)
+
+    def cells(self, start: ArrayLike, stop: ArrayLike) -> tuple[slice, ...]:
+        """The source voxels that the target's voxels start <= ijk < stop are interpolated from."""
+        return tuple(place.cells(*run) for place, run in zip(self.places, self._runs(start, stop), strict=True))
+
+    def covers(self, start: ArrayLike, stop: ArrayLike) -> bool:
+        """Whether the target's voxels start <= ijk < stop all lie inside the source."""
+        return all(place.all_inside(*run) for place, run in zip(self.places, self._runs(start, stop), strict=True))
+
+    def profiles(self, along: list[Float32]) -> list[Float32]:
+        """A value for each source voxel along each axis, interpolated along the target's axes; 0 outside the source."""
+        laid = [
+            place.inside * (place.weights(0, len(place.at)) @ values[place.cells(0, len(place.at))])
+            for place, values in zip(self.places, along, strict=True)
+        ]
+        return [laid[self.axes.index(other)] for other in range(3)]
+
+    def _runs(self, start: ArrayLike, stop: ArrayLike) -> list[tuple[int, int]]:
+        low, high = np.asarray(start), np.asarray(stop)
+        return [(int(low[other]), int(high[other])) for other in self.axes]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where the voxels of one target axis lie on a source axis, in its voxels; held at its ends unless `inside`."""
+
+    at: Float32
+    inside: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, at: Float, size: int) -> Places:
+        """For places that rise or fall steadily on an axis of this size; beyond its ends the outermost voxels hold."""
+        return cls(np.clip(at, 0, size - 1).astype(np.float32), (at >= -0.5) & (at <= size - 0.5))
+
+    def cells(self, first: int, last: int) -> slice:
+        """The source voxels that the target's voxels first <= n < last are interpolated from."""
+        low, high = sorted((float(self.at[first]), float(self.at[last - 1])))
+        return slice(floor(low), ceil(high) + 1)
+
+    def weights(self, first: int, last: int) -> Float32:
+        """How much each of these source voxels counts for each of the target's: (last - first, cells)."""
+        cells = self.cells(first, last)
+        distance = np.abs(self.at[first:last, None] - np.arange(cells.start, cells.stop, dtype=np.float32))
+        return np.asarray(np.maximum(1 - distance, 0), dtype=np.float32)
+
+    def all_inside(self, first: int, last: int) -> bool:
+        """Whether the target's voxels first <= n < last lie on the axis."""
+        return bool(self.inside[first] and self.inside[last - 1])
