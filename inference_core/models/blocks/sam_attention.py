@@ -11,11 +11,16 @@ of a head.
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_CPU_LOGITS = 1 << 21
+from inference_core.models.blocks.layers import linear
+
+# 2**19 to 2**22 were measured alike on a CPU; below and above it is slower.
+_CPU_LOGITS = 1 << 20
 _DEVICE_LOGITS = 1 << 27
 
 
@@ -38,8 +43,7 @@ class GridAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (G, A, W, C), already normalised, to the same shape; every grid is attended over as a whole."""
-        y: Tensor = self.proj(self.attend(self.qkv(x)))
-        return y
+        return linear(self.attend(linear(x, self.qkv)), self.proj)
 
     def in_windows(self, x: Tensor, side: int, padding: Tensor | None = None) -> Tensor:
         """x (N, A, W, C), already normalised, to the same shape, each window of side x side tokens by itself.
@@ -48,17 +52,19 @@ class GridAttention(nn.Module):
         part as keys.
         """
         beyond = self.qkv.bias if padding is None else self.qkv(padding)
-        windows = self.attend(cut_windows(self.qkv(x), side, beyond))
-        y: Tensor = self.proj(joined_windows(windows, x.shape[1:3]))
-        return y
+        windows = self.attend(cut_windows(linear(x, self.qkv), side, beyond))
+        return linear(joined_windows(windows, x.shape[1:3]), self.proj)
 
     def attend(self, qkv: Tensor) -> Tensor:
         """Queries, keys and values (G, A, W, 3C) to the heads' joined outputs (G, A, W, C), before `proj`."""
         grids, rows, columns, _ = qkv.shape
         parts = qkv.reshape(grids, rows * columns, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        if not self.placed:
+            # Without a bias nothing needs to be copied first.
+            plain: Tensor = F.scaled_dot_product_attention(*parts)
+            return plain.transpose(1, 2).reshape(grids, rows, columns, -1)
         q, k, v = parts.flatten(1, 2).contiguous()
-        tables = self.tables(rows, columns) if self.placed else None
-        attended: Tensor = placed_attention(q, k, v, tables).unflatten(0, (grids, self.heads))
+        attended: Tensor = placed_attention(q, k, v, self.tables(rows, columns)).unflatten(0, (grids, self.heads))
         return attended.transpose(1, 2).reshape(grids, rows, columns, -1)
 
     def tables(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -66,10 +72,8 @@ class GridAttention(nn.Module):
         return relative_table(self.rel_pos_h, rows, rows), relative_table(self.rel_pos_w, columns, columns)
 
 
-def placed_attention(q: Tensor, k: Tensor, v: Tensor, tables: tuple[Tensor, Tensor] | None) -> Tensor:
+def placed_attention(q: Tensor, k: Tensor, v: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
     """Attention of q, k and v (G * heads, n, c) with relative positions; the bias is made a chunk at a time."""
-    if tables is None:
-        return F.scaled_dot_product_attention(q, k, v)
     by_row, by_column = _bias_terms(q, tables)
     items, rows = _chunk(q)
     attended = torch.empty_like(q)
@@ -78,8 +82,13 @@ def placed_attention(q: Tensor, k: Tensor, v: Tensor, tables: tuple[Tensor, Tens
         for start in range(0, q.shape[1], rows):
             here = (some, slice(start, start + rows))
             bias = (by_row[here][..., :, None] + by_column[here][..., None, :]).flatten(2)
-            attended[here] = F.scaled_dot_product_attention(q[here], k[some], v[some], attn_mask=bias)
+            attended[here] = _attention(q[here], k[some], v[some], bias)
     return attended
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    """Attention with four axes, without which PyTorch does not use its fused kernels."""
+    return F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
 
 
 def relative_table(stored: Tensor, queries: int, keys: int) -> Tensor:
@@ -109,13 +118,15 @@ def cut_windows(x: Tensor, side: int, padding: Tensor | None = None) -> Tensor:
     """
     images, rows, columns, channels = x.shape
     down, across = -(-rows // side), -(-columns // side)
-    if rows % side or columns % side:
-        whole = x.new_zeros(images, down * side, across * side, channels)
-        if padding is not None:
-            whole[:, rows:], whole[:, :rows, columns:] = padding, padding
-        whole[:, :rows, :columns] = x
-        x = whole
-    return x.reshape(images, down, side, across, side, channels).transpose(2, 3).reshape(-1, side, side, channels)
+    windows = x.new_empty(images, down, across, side, side, channels)
+    beyond = 0 if padding is None else padding
+    for row, column in product(range(down), range(across)):
+        window = windows[:, row, column]
+        held = x[:, row * side : (row + 1) * side, column * side : (column + 1) * side]
+        window[:, : held.shape[1], : held.shape[2]] = held
+        window[:, held.shape[1] :] = beyond
+        window[:, : held.shape[1], held.shape[2] :] = beyond
+    return windows.flatten(0, 2)
 
 
 def joined_windows(windows: Tensor, shape: tuple[int, ...]) -> Tensor:

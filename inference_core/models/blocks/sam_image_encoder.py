@@ -22,15 +22,18 @@ class EncoderBlock(nn.Module):
     """A pre-norm transformer block over token grids (N, g, g, C).
 
     `window` is the side of the windows it attends in, None where it attends over the whole grid. `placed` says whether
-    attention knows relative positions.
+    attention knows relative positions. `attention` makes it; benchmarks exchange it for the plain form of the same
+    function.
     """
 
-    def __init__(self, sizes: SamSizes, index: int, *, placed: bool = True) -> None:
+    def __init__(
+        self, sizes: SamSizes, index: int, *, placed: bool = True, attention: type[GridAttention] = GridAttention
+    ) -> None:
         super().__init__()
         self.window = None if index in sizes.global_blocks else sizes.window
         side = sizes.grid if self.window is None else self.window
         self.norm1 = nn.LayerNorm(sizes.width, eps=1e-6)
-        self.attn = GridAttention(sizes.width, heads=sizes.heads, side=side if placed else None)
+        self.attn = attention(sizes.width, heads=sizes.heads, side=side if placed else None)
         self.norm2 = nn.LayerNorm(sizes.width, eps=1e-6)
         self.mlp = Mlp(sizes.width, 4 * sizes.width, nn.GELU())
 
@@ -55,7 +58,8 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens: Tensor = self.proj(x)
-        return tokens.movedim(1, -1)
+        # The layout in which every later layer reads them; without it all of those would copy.
+        return tokens.movedim(1, -1).contiguous()
 
 
 class ImageEncoder(nn.Module):
