@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import types
@@ -149,10 +148,7 @@ def _addWidgetsAndModules():
     """Imported late: they derive from classes that exist once Qt has been changed."""
     from Host import ctkwidgets, mrmlwidgets  # noqa: F401  registered by being imported
     from Host.modules import ModuleManager
-    from Host.namesonly import addNames
     from Host.pythonqt import behaveAsPythonQt
 
-    if os.environ.get("SLICER_PYTHON"):
-        addNames()
     behaveAsPythonQt()
     slicer.app._moduleManager = ModuleManager()

@@ -27,6 +27,10 @@ class MainWindow(QtWidgets.QMainWindow):
     def layoutManager(self):
         return self._layoutManager
 
+    def moduleSelector(self):
+        """For `slicer.util.selectModule`."""
+        return slicer.app.moduleManager()
+
     def showPanel(self, widget):
         """Put a module's widget into the panel; the one before is let go."""
         self._panel.takeWidget()

@@ -109,8 +109,13 @@ class ModuleManager(QtCore.QObject):
         return module
 
     def selectModule(self, name):
-        """Show the module's panel, as the module selector does; returns the module's own widget object."""
+        """Show the module's panel, as the module selector does; returns the module's own widget object.
+
+        None for a module that the host does not have: as in Slicer, the one that was shown is left.
+        """
         self.leaveModule()
+        if not isinstance(self.module(name), qSlicerScriptedLoadableModule):
+            return None
         self._current = self.module(name).widgetRepresentation()
         slicer.app.mainWindow().showPanel(self._current)
         self._current.show()
@@ -119,7 +124,7 @@ class ModuleManager(QtCore.QObject):
         return self._current.self()
 
     def leaveModule(self):
-        """Go to another module, of which the host has none: the panel is hidden."""
+        """The panel is hidden, as when another module is chosen."""
         if self._current is not None:
             self._current.exit()
             self._current.hide()

@@ -45,6 +45,9 @@ class HeadlessApp:
     def processEvents(self, *_):
         """There is no event loop to turn."""
 
+    def translate(self, _context, text):
+        return text
+
     def testingEnabled(self):
         return True
 
@@ -69,12 +72,24 @@ def bootScene():
 def addSlicersPython():
     """What `slicer-core` lacks: the files that SLICER_PYTHON=.../Base/Python/slicer names, else the host's.
 
-    Slicer's own ones import Qt.
+    Slicer's own ones import `qt` and `ctk`, also where there is no application.
     """
     folder = os.environ.get("SLICER_PYTHON") or str(OWN_PYTHON / "slicer")
     if folder not in slicer.__path__:
         slicer.__path__.append(folder)
         sys.path.append(str(OWN_PYTHON))  # SampleData
+        if os.environ.get("SLICER_PYTHON"):
+            _makeQtImportable()
+
+
+def _makeQtImportable():
+    from Host.qtmodule import installQt
+
+    installQt()
+    from Host import ctkwidgets, mrmlwidgets  # noqa: F401  registered by being imported
+    from Host.namesonly import addNames
+
+    addNames()
 
 
 def clearScene():

@@ -202,3 +202,14 @@ def test_keys_work_after_a_message_box_is_closed(a_host):
     shortcut.setParent(None)
 
     assert pressed == ["F"]
+
+
+def test_another_module_is_gone_to_and_come_back_from(an_app):
+    assert an_app.panel.parent.isEntered
+    slicer.util.selectModule("Data")
+    assert not an_app.panel.parent.isEntered
+    assert not an_app.panel.parent.visible
+
+    slicer.util.selectModule("SAM3DSegment")
+    assert an_app.panel.parent.isEntered
+    assert an_app.panel.parent.visible

@@ -14,14 +14,8 @@ SELF_TESTS = ROOT / "Testing" / "Slicer" / "SelfTests"
 RUN = """
 import sys, unittest
 if sys.argv[1] == "SAM3DSegmentPanelTest":
-    import slicer
     from Host.application import startApplication
-    manager = startApplication().moduleManager()
-    manager.loadModule(sys.argv[2])
-    # The host has no menu of modules, and no other module to go to.
-    def selectModule(name):
-        manager.selectModule(name) if name == "SAM3DSegment" else manager.leaveModule()
-    slicer.util.selectModule = selectModule
+    startApplication().moduleManager().loadModule(sys.argv[2])
 else:
     from Host.scene import bootScene
     bootScene()
