@@ -5,12 +5,10 @@ The plain form follows the definition: pad the grid to whole cubes, attend among
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from inference_core.evaluation.forms import EncoderForms, compare
 from inference_core.models.blocks.cube_attention import CubeAttention
 from inference_core.models.sam_med3d_network import ImageEncoder3D, SamMed3DConfig
 
@@ -46,21 +44,6 @@ class PlainCubeAttention(CubeAttention):
         return y
 
 
-@dataclass(frozen=True)
-class EncoderForms:
-    """CPU seconds of one encoding in each form, the best of the repeats, and how far their embeddings differ."""
-
-    shortcut_s: float
-    plain_s: float
-    largest_difference: float
-    embedding_std: float
-
-    @property
-    def ratio(self) -> float:
-        """The shortcut's share of the plain form's time."""
-        return self.shortcut_s / self.plain_s
-
-
 def plain_encoder(encoder: ImageEncoder3D, config: SamMed3DConfig) -> ImageEncoder3D:
     """The plain form of an encoder, sharing its parameters."""
     with torch.device("meta"):
@@ -79,26 +62,9 @@ def random_encoder(config: SamMed3DConfig, *, seed: int = 0) -> ImageEncoder3D:
     return encoder.eval()
 
 
-@torch.inference_mode()
 def compare_encoder_forms(config: SamMed3DConfig | None = None, *, repeats: int = 2, seed: int = 0) -> EncoderForms:
-    """Encode one random window in both forms in this process, after a warm-up, and time each by the CPU's clock.
-
-    CPU time does not grow with what else the machine is doing, as wall time does.
-    """
+    """Encode one random window in both forms in this process."""
     config = config or SamMed3DConfig()
     encoder = random_encoder(config, seed=seed)
     image = torch.randn(1, 1, *[config.image_size] * 3)
-    shortcut, fast_s = _timed(encoder, image, repeats)
-    plain, plain_s = _timed(plain_encoder(encoder, config), image, repeats)
-    difference = float((shortcut - plain).abs().max())
-    return EncoderForms(fast_s, plain_s, difference, float(plain.std()))
-
-
-def _timed(encoder: ImageEncoder3D, image: Tensor, repeats: int) -> tuple[Tensor, float]:
-    embedding = encoder(image)
-    seconds = []
-    for _ in range(repeats):
-        start = time.process_time()
-        embedding = encoder(image)
-        seconds.append(time.process_time() - start)
-    return embedding, min(seconds)
+    return compare(encoder, plain_encoder(encoder, config), image, repeats=repeats)

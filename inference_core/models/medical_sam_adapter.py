@@ -25,7 +25,7 @@ from inference_core.geometry.grid import Float, Grid
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
 from inference_core.models.medical_sam_adapter_files import read_checkpoint
-from inference_core.models.medical_sam_adapter_network import adapted_network, as_many_as_slices
+from inference_core.models.medical_sam_adapter_network import adapted_network, as_many_as_slices, fold_for_inference
 from inference_core.models.medical_sam_adapter_pictures import (
     PictureFrame,
     network_boxes,
@@ -136,6 +136,7 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, base: Path | None
     with torch.device("meta"):
         network = adapted_network(checkpoint.sizes, depth=as_many_as_slices if shape[2] > 1 else None)
     load_strict(network, checkpoint.state, name=weights_path.name)
+    fold_for_inference(network.image_encoder)
     return MedicalSamAdapter(replace(spec, cautions=checkpoint.cautions), network, device)
 
 

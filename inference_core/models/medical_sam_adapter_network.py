@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference_core.models.blocks.layers import linear
 from inference_core.models.blocks.sam_attention import GridAttention, cut_windows, joined_windows
 from inference_core.models.blocks.sam_image_encoder import EncoderBlock
 from inference_core.models.blocks.sam_network import SamNetwork
@@ -51,24 +51,35 @@ class Adapter(nn.Module):
         self.D_fc2 = nn.Linear(width // 4, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.D_fc2(F.gelu(self.D_fc1(x)))
-        return y
+        return linear(linear(x, self.D_fc1, gelu=True), self.D_fc2)
 
-    def after(self, projection: nn.Linear, x: Tensor) -> Tensor:
-        """The adapter of `projection(x)`, whose full width is never made: two linear layers in a row are one."""
-        weight = self.D_fc1.weight @ projection.weight
-        y: Tensor = self.D_fc2(F.gelu(F.linear(x, weight, self.D_fc1(projection.bias))))
-        return y
+    def first_layer_after(self, projection: nn.Linear) -> nn.Linear:
+        """`projection` and `D_fc1` after it as one layer, so that the full width between them is never made."""
+        joined = nn.Linear(projection.in_features, self.D_fc1.out_features, device=projection.weight.device)
+        weight = self.D_fc1.weight.double()
+        bias = weight @ projection.bias.double() + self.D_fc1.bias.double()
+        joined.weight.data = (weight @ projection.weight.double()).float()
+        joined.bias.data = bias.float()
+        return joined.requires_grad_(False)
 
 
 class AdaptedBlock(EncoderBlock):
     """An encoder block with adapters after attention, beside the MLP and, with `depth`, on attention through depth."""
 
-    def __init__(self, sizes: SamSizes, index: int, *, tables: int | None, depth: DepthOf | None = None) -> None:
-        super().__init__(sizes, index, placed=tables is not None)
+    def __init__(
+        self,
+        sizes: SamSizes,
+        index: int,
+        *,
+        tables: int | None,
+        depth: DepthOf | None = None,
+        attention: type[GridAttention] = GridAttention,
+    ) -> None:
+        super().__init__(sizes, index, placed=tables is not None, attention=attention)
         if self.window is None and tables not in (None, sizes.grid):
-            self.attn = GridAttention(sizes.width, heads=sizes.heads, side=tables)
+            self.attn = attention(sizes.width, heads=sizes.heads, side=tables)
         self.depth = depth
+        self.into_depth: nn.Linear | None = None
         self.MLP_Adapter = Adapter(sizes.width)
         self.Space_Adapter = Adapter(sizes.width)
         self.Depth_Adapter = Adapter(sizes.width)
@@ -81,13 +92,19 @@ class AdaptedBlock(EncoderBlock):
 
     def attended(self, x: Tensor) -> Tensor:
         """Attention in the plane and, if asked for, through depth, both adapted; x (N, g, g, C)."""
-        entries = self._entries(self.attn.qkv(self.norm1(x)))
-        space = self.attn.proj(self._whole(self.attn.attend(entries), x))
+        entries = self._entries(linear(self.norm1(x), self.attn.qkv))
+        space = linear(self._whole(self.attn.attend(entries), x), self.attn.proj)
         y: Tensor = space + self.Space_Adapter(space)
         if self.depth is not None:
             deep = self._whole(self._attended_through_depth(entries, self.depth(len(x), len(entries))), x)
-            y = y + self.Depth_Adapter.after(self.attn.proj, deep)
+            y = y + self._adapted_depth(deep)
         return y
+
+    def _adapted_depth(self, attended: Tensor) -> Tensor:
+        if self.into_depth is None:
+            adapted: Tensor = self.Depth_Adapter(linear(attended, self.attn.proj))
+            return adapted
+        return linear(linear(attended, self.into_depth, gelu=True), self.Depth_Adapter.D_fc2)
 
     def _entries(self, qkv: Tensor) -> Tensor:
         """Queries, keys and values (N, g, g, 3C) as the grids or windows (T, h, w, 3C) that attend by themselves.
@@ -110,6 +127,13 @@ class AdaptedBlock(EncoderBlock):
         groups = entries.unflatten(0, (-1, depth)).permute(0, 2, 3, 1, 4)
         attended = self.attn.attend(groups.reshape(-1, rows, columns, groups.shape[-1]))
         return attended.reshape(*groups.shape[:4], -1).permute(0, 3, 1, 2, 4).flatten(0, 1)
+
+
+def fold_for_inference(encoder: nn.Module) -> None:
+    """Join layers once that otherwise would be at every call; the encoder must not be trained or saved afterwards."""
+    for block in encoder.modules():
+        if isinstance(block, AdaptedBlock) and block.depth is not None:
+            block.into_depth = block.Depth_Adapter.first_layer_after(block.attn.proj)
 
 
 def depth_layout(depth: int) -> tuple[int, int]:
