@@ -29,8 +29,7 @@ class Selections(VTKObservationMixin):
         self._busy = False
         self.addObserver(self._node, vtk.vtkCommand.ModifiedEvent, self.push)
         self.push()
-        if self._node.volume is None:
-            self._node.volume = _shownVolume()
+        self.offerVolume()
 
     def disconnect(self) -> None:
         """Let go of the parameter node."""
@@ -43,6 +42,13 @@ class Selections(VTKObservationMixin):
         """Set values of the parameter node, and so of controls and logic."""
         for name, value in values.items():
             setattr(self._node, name, value)
+
+    def offerVolume(self) -> None:
+        """Where no volume is chosen, choose the one that the user looks at."""
+        if self._node is not None and self._node.volume is None:
+            shown = _shownVolume()
+            if shown is not None:
+                self._node.volume = shown
 
     def push(self, *_: Any) -> None:
         """What the parameter node says becomes the logic's."""
@@ -105,7 +111,12 @@ def _shownVolume() -> Any:
     for name in views.sliceViewNames() if views is not None else []:
         shown = views.sliceWidget(name).sliceLogic().GetSliceCompositeNode().GetBackgroundVolumeID()
         node = slicer.mrmlScene.GetNodeByID(shown) if shown else None
-        if node is not None and node.GetClassName() == "vtkMRMLScalarVolumeNode":
+        if node is not None and _isImage(node):
             return node
     volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return next((node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"), None)
+    return next((node for node in volumes if _isImage(node)), None)
+
+
+def _isImage(node: Any) -> bool:
+    """Not a label map, nor one that is still being loaded."""
+    return node.GetClassName() == "vtkMRMLScalarVolumeNode" and node.GetImageData() is not None

@@ -36,6 +36,7 @@ class Shortcuts:
         for shortcut in self._shortcuts:
             for key in shortcut.keys if shortcut.call is not None else ():
                 made = qt.QShortcut(slicer.util.mainWindow())
+                made.autoRepeat = False
                 made.setKey(qt.QKeySequence(key))
                 made.connect("activated()", shortcut.call)
                 # Slicer's menu knows some of the same keys; Qt then asks which is meant, and it is the module shown.

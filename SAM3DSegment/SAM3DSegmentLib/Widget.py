@@ -56,6 +56,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneGoes)
         self.addObserver(scene, scene.StartImportEvent, self._onSceneGoes)
+        self.addObserver(scene, scene.NodeAddedEvent, lambda *_: self.pulse.refreshSoon())
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneIsThere)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneIsThere)
         self._refresh()
@@ -162,6 +163,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         ui, logic = self.ui, self.logic
         self.selections.pull()
+        self.selections.offerVolume()
         hasVolume = logic.volumeNode is not None
         ui.welcomeFrame.setVisible(not hasVolume)
         ui.workArea.setVisible(hasVolume)

@@ -72,6 +72,13 @@ def test_a_volume_loaded_later_is_taken_up_when_the_module_is_shown(an_app, a_mo
     assert an_app.panel.ui.workArea.visible
 
 
+def test_a_volume_loaded_while_the_module_is_shown_is_taken_up(an_app, a_model, a_volume):
+    rest(an_app)
+    assert an_app.panel.logic.volumeNode is a_volume
+    assert an_app.panel.ui.volumeSelector.currentNode() is a_volume
+    assert not an_app.panel.ui.welcomeFrame.visible
+
+
 def test_tools_that_a_model_does_not_take_are_gray_and_say_why(a_panel, monkeypatch):
     monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: True)
     choose_model(a_panel, "sam_med3d")
