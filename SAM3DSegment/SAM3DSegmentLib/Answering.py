@@ -123,6 +123,8 @@ class Answering:
         work.keep(settings, window or {})
         voxels = int(work.mask.array.sum())
         self.emit("answered", seconds=seconds, voxels=voxels, quality=quality, changedVoxels=changed)
+        if cautions := self.engine.takeCautions():
+            self.emit("cautioned", message=" ".join(cautions))
         self.emit("state")
 
     def _failed(self, work: SegmentWork, error: Exception) -> None:

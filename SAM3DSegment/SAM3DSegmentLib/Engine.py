@@ -41,12 +41,13 @@ class Engine:
         self._loaded: tuple[str, str] | None = None
         self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
         self._notify: Notify = _silent
+        self._cautions: tuple[str, ...] = ()
         self.description = ""
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the loaded model's file has to be told about it, such as tensors that were never trained."""
-        return tuple(getattr(self._model, "notes", ()))
+    def takeCautions(self) -> tuple[str, ...]:
+        """What is to be told about the file of a model loaded since the last call, such as tensors never trained."""
+        cautions, self._cautions = self._cautions, ()
+        return cautions
 
     def answer(self, request: Request, notify: Notify) -> "Prediction":
         """Answer a request; on a GPU that runs out of memory, again without caches, and then on the CPU.
@@ -105,6 +106,7 @@ class Engine:
             self._model = open_model(name, device=device)
             self._loaded = (name, device)
             self.description = _described(self._model.device)
+            self._cautions = self._model.spec.cautions
         return self._model
 
     def _session(self, request: Request) -> "Session":

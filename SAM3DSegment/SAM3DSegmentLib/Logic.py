@@ -61,7 +61,7 @@ class SAM3DSegmentLogic(
     # What the panel and scripts choose
 
     def addListener(self, listener: Listener) -> None:
-        """Call listener(event, info) on "state", "progress", "answered" and "failed"."""
+        """Call listener(event, info) on "state", "progress", "answered", "cautioned" and "failed"."""
         self._listeners.append(listener)
 
     def removeListener(self, listener: Listener) -> None:

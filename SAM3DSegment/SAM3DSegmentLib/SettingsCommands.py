@@ -58,7 +58,7 @@ class SettingsCommands:
 
         spec = get_spec(self.settings.model)
         wanted = PromptKind[_KINDS[kind]]
-        if wanted in spec.prompt_kinds:
+        if wanted in spec.accepted_kinds:
             return True, ""
         return False, f"{spec.title} takes no {wanted.value}; choose another model for it."
 

@@ -99,7 +99,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.message = MessageArea(ui, logic)
         self.status = StatusLine(ui, logic, onStop=self._stop)
         self.selections = Selections(ui, logic, guarded)
-        self.models = ModelPicker(ui, logic, lambda name: self.selections.choose(model=name))
+        self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
         self.prompts = PromptList(ui.promptsTable, logic, guarded)
         buttons = {"foreground": ui.foregroundButton, "background": ui.backgroundButton, "box": ui.boxButton}
@@ -153,6 +153,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif event == "answered":
             self.message.hide()
             self.status.showAnswer(info["seconds"])
+        elif event == "cautioned":
+            self.message.show(info["message"])
         elif event == "failed":
             self.message.show(self.models.explained(info["message"]), info["report"])
         self.pulse.refreshSoon()
@@ -174,8 +176,10 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.undoButton.setEnabled(logic.canUndo)
         ui.redoButton.setEnabled(logic.canRedo)
         ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and logic.acceptsPrompt("box")[0])
-        ui.automaticButton.setVisible(logic.acceptsPrompt("automatic")[0])
-        self.status.refresh(self.tools.active, hasPrompts=hasPrompts)
+        isAutomatic = logic.acceptsPrompt("automatic")[0]
+        ui.automaticButton.setVisible(isAutomatic)
+        obstacle = "" if isAutomatic else self.tools.obstacle
+        self.status.refresh(self.tools.active, hasPrompts=hasPrompts, obstacle=obstacle)
 
     # What the user does
 
@@ -189,6 +193,10 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.message.show(str(error))
             return False
         return True
+
+    def _chooseModel(self, name: str) -> None:
+        self.message.hide()
+        self.selections.choose(model=name)
 
     def _ensureDependencies(self) -> None:
         if not Dependencies.ready():

@@ -346,6 +346,32 @@ def test_a_gpu_out_of_memory_falls_back_to_the_cpu(a_started_logic, a_grid, monk
     assert a_started_logic.deviceDescription() == "cpu"
 
 
+def test_what_a_models_file_leaves_open_is_told_once(a_started_logic, a_grid, a_model):
+    from dataclasses import replace
+
+    a_model.spec = replace(a_model.spec, cautions=("The decoder was never trained.",))
+    click(a_started_logic, a_grid, FIRST)
+    click(a_started_logic, a_grid, SECOND)
+    assert events(a_started_logic, "cautioned") == [{"message": "The decoder was never trained."}]
+
+
+def test_prompts_that_the_session_answers_for_are_offered(a_started_logic, monkeypatch, a_model):
+    from dataclasses import replace
+
+    from inference_core.models.spec import PromptKind
+
+    spec = replace(
+        a_model.spec,
+        prompt_kinds=frozenset({PromptKind.POSITIVE_CLICK}),
+        session_kinds=frozenset({PromptKind.NEGATIVE_CLICK}),
+    )
+    monkeypatch.setattr("inference_core.models.registry.get_spec", lambda name: spec)
+    assert a_started_logic.acceptsPrompt("background") == (True, "")
+    taken, reason = a_started_logic.acceptsPrompt("box")
+    assert not taken
+    assert "takes no 3D box" in reason
+
+
 def test_a_missing_torch_is_asked_for_before_anything_runs(a_started_logic, a_grid, a_model):
     answers = iter([False, True])
     a_started_logic.ensureDependencies = lambda: next(answers)

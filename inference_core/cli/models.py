@@ -48,6 +48,7 @@ def _entry(spec: ModelSpec) -> dict[str, Any]:
         "title": spec.title,
         "default": spec.name == DEFAULT_MODEL,
         "prompts": sorted(kind.value for kind in spec.prompt_kinds),
+        "prompts_by_session": sorted(kind.value for kind in spec.session_kinds),
         "intensity": spec.intensity.value,
         "clicks": spec.clicks.value if spec.window.layout is Layout.SLICES else None,
         "notes": spec.notes,
