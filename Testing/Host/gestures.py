@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import shiboken6
 import slicer
 import vtk
@@ -122,6 +124,7 @@ def waitUntil(isDone, *, seconds=10.0):
         if timer.elapsed() > 1000 * seconds:
             return False
         QtWidgets.QApplication.processEvents(QtCore.QEventLoop.AllEvents, 10)
+        time.sleep(0.002)  # else this loop takes a core from the worker
     settle()
     return True
 
