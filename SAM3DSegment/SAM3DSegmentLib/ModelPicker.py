@@ -80,7 +80,7 @@ def _about(spec: "ModelSpec", *, installed: bool) -> str:
         (_("Publication"), _linked(spec.paper)),
         (_("Takes"), escape(Words.promptKinds(spec))),
         (_("Looks at"), _window(spec)),
-        (_("Segments"), escape(", ".join(spec.classes))),
+        (_("Segments"), escape(", ".join(spec.classes)) if spec.classes != ("target",) else ""),
         (_("Weights"), _weights(spec)),
         (_("Notes"), escape(" ".join((spec.notes, *spec.cautions)).strip())),
     ]

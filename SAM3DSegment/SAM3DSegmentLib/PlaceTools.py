@@ -41,6 +41,12 @@ class PlaceTools(VTKObservationMixin):
         self.addObserver(interaction, interaction.InteractionModeChangedEvent, self._onModeChanged)
         self.addObserver(selection, selection.ActivePlaceNodeIDChangedEvent, self._onModeChanged)
 
+    @property
+    def obstacle(self) -> str:
+        """Why no tool can be used now; empty where one can."""
+        usable = [self._usable(kind) for kind in self._buttons]
+        return "" if any(yes for yes, _reason in usable) else usable[0][1]
+
     def toggle(self, kind: str) -> None:
         """Take up a tool, or put it down if it is in hand; nothing where it cannot be used."""
         if self._buttons[kind].enabled:

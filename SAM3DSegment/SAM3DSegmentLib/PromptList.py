@@ -19,7 +19,7 @@ class PromptList:
     def __init__(self, table: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any]) -> None:
         self._logic, self._guarded = logic, guarded
         self._count = 0
-        empty = _("Press Foreground (F) and click on the target")
+        empty = _("Press F and click on the target")
         self._items = ItemTable(table, stretched=TEXT, onCell=self._onCell, rows=(3, 5), empty=empty)
         self._items.addKey("Delete", self._deleteCurrent)
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from slicer.i18n import tr as _
+
 from SAM3DSegmentLib.Settings import Settings
 from SAM3DSegmentLib.WriteBack import OVERWRITE_MODES
 
@@ -60,7 +62,15 @@ class SettingsCommands:
         wanted = PromptKind[_KINDS[kind]]
         if wanted in spec.accepted_kinds:
             return True, ""
-        return False, f"{spec.title} takes no {wanted.value}; choose another model for it."
+        words = {
+            "foreground": _("foreground clicks"),
+            "background": _("background clicks"),
+            "box": _("3D boxes"),
+            "mask": _("initial masks"),
+            "automatic": _("images without prompts"),
+        }
+        reason = _("{title} takes no {prompts}; choose another model for them.")
+        return False, reason.format(title=spec.title, prompts=words[kind])
 
     @property
     def deviceName(self) -> str:

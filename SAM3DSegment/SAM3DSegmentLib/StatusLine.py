@@ -42,20 +42,20 @@ class StatusLine:
         """An answer has come after so long."""
         self._stage, self._seconds = "", seconds
 
-    def refresh(self, tool: str | None, *, hasPrompts: bool) -> None:
-        """Say what can be done next with the tool in hand, unless something runs."""
+    def refresh(self, tool: str | None, *, hasPrompts: bool, obstacle: str) -> None:
+        """Say what can be done next with the tool in hand, or what hinders it, unless something runs."""
         if self._logic.busy and self._stage:
             return
         self._stage = ""
         self._showRunning(False)
-        parts = [self._hint(tool, hasPrompts=hasPrompts), self._logic.deviceDescription()]
-        if self._seconds is not None:
+        parts = [obstacle or self._hint(tool, hasPrompts=hasPrompts)]
+        if not obstacle:
+            parts.append(self._logic.deviceDescription())
+        if not obstacle and self._seconds is not None:
             parts.append(_("last click {seconds}").format(seconds=Words.seconds(self._seconds)))
         self._ui.statusLabel.setText(" · ".join(part for part in parts if part))
 
     def _hint(self, tool: str | None, *, hasPrompts: bool) -> str:
-        if self._logic.volumeNode is None:
-            return _("No image yet")
         hints = {
             "foreground": _("Click on the target"),
             "background": _("Click where the mask is too large"),

@@ -47,7 +47,7 @@ def promptKinds(spec: "ModelSpec") -> str:
     """What a model takes: "clicks, 3D box, mask"."""
     from inference_core.models.spec import PromptKind
 
-    kinds = spec.prompt_kinds | spec.session_kinds
+    kinds = spec.accepted_kinds
     bothSigns = PromptKind.NEGATIVE_CLICK in kinds
     words = {
         PromptKind.POSITIVE_CLICK: _("clicks") if bothSigns else _("foreground clicks"),

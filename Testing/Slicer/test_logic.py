@@ -369,7 +369,7 @@ def test_prompts_that_the_session_answers_for_are_offered(a_started_logic, monke
     assert a_started_logic.acceptsPrompt("background") == (True, "")
     taken, reason = a_started_logic.acceptsPrompt("box")
     assert not taken
-    assert "takes no 3D box" in reason
+    assert "takes no 3D boxes" in reason
 
 
 def test_a_missing_torch_is_asked_for_before_anything_runs(a_started_logic, a_grid, a_model):

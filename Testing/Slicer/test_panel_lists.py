@@ -27,7 +27,7 @@ def segment_of(app, row=0):
 def test_an_empty_list_says_how_to_get_its_first_row(a_panel):
     ui = a_panel.panel.ui
     assert texts_of(ui.promptsTable, TEXT) == texts_of(ui.segmentsTable, NAME) == []
-    assert "Foreground (F)" in ui.promptsTable.item(0, TEXT).text()
+    assert "Press F " in ui.promptsTable.item(0, TEXT).text()
     assert "first click" in ui.segmentsTable.item(0, NAME).text()
     press_cell(a_panel, ui.promptsTable, 0, TEXT)
 
@@ -56,6 +56,7 @@ def test_a_locked_segment_grays_the_tools_with_the_reason(a_lesion):
         assert not button.enabled
         assert "locked" in button.toolTip
     assert a_lesion.panel.tools.active is None, "a tool in hand is put down"
+    assert "locked" in ui.statusLabel.text
     press_cell(a_lesion, ui.segmentsTable, 0, LOCK)
     assert ui.foregroundButton.enabled
     assert "Ctrl+click" in ui.foregroundButton.toolTip

@@ -86,7 +86,7 @@ def test_tools_that_a_model_does_not_take_are_gray_and_say_why(a_panel, monkeypa
     if a_panel.panel.logic.acceptsPrompt("box")[0]:
         pytest.skip("sam_med3d takes boxes by now")
     assert not ui.boxButton.enabled
-    assert "SAM-Med3D" in ui.boxButton.toolTip
+    assert ui.boxButton.toolTip == "SAM-Med3D turbo takes no 3D boxes; choose another model for them."
     assert ui.foregroundButton.enabled
 
 
