@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +16,16 @@ from inference_core.models.registry import get_spec
 from inference_core.models.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from inference_core.evaluation.forms import EncoderForms
     from inference_core.models.interface import PromptableModel
 
 NAME = "benchmark"
 SUMMARY = "measure speed and memory on this machine"
 DESCRIPTION = """Time the first and the further clicks on a synthetic 512 x 512 x 300 CT in memory,
-compare a first click on 100 and on 1000 slices, and read the peak memory. For sam_med3d,
-compare its encoder's exact shortcut with the plain form (random weights: the time does not
-depend on them); its clicks are timed only where it is installed."""
+compare a first click on 100 and on 1000 slices, and read the peak memory. For sam, sam_med3d
+and medical_sam_adapter (and _3d), compare the encoder's exact shortcuts with the plain form
+(random weights: the time does not depend on them); their clicks are timed only where they
+are installed."""
 EXAMPLES = ""
 
 _USUAL, _SHORT, _LONG = 300, 100, 1000
@@ -92,10 +96,29 @@ def _clicks(model: PromptableModel, *, repeats: int, progress: Progress) -> dict
     }
 
 
-def _encoder_forms(repeats: int) -> dict[str, Any]:
+def _sam_med3d_forms(repeats: int) -> dict[str, Any]:
     from inference_core.evaluation.plain_sam_med3d import compare_encoder_forms
 
-    forms = compare_encoder_forms(repeats=repeats)
+    return _as_json(compare_encoder_forms(repeats=repeats))
+
+
+def _sam_forms(repeats: int) -> dict[str, Any]:
+    from inference_core.evaluation.plain_sam import compare_forms
+
+    return _as_json(compare_forms(repeats=repeats))
+
+
+def _adapter_forms(repeats: int, *, slices: int) -> dict[str, Any]:
+    """Of ViT-B without relative positions, as all files since January 2024 are: a slice of 1024 pixels or a chunk."""
+    from inference_core.evaluation.plain_medical_sam_adapter import compare_forms
+    from inference_core.models.blocks.sam_sizes import SamSizes
+    from inference_core.models.medical_sam_adapter_network import AdaptedSizes
+
+    sizes = AdaptedSizes(SamSizes(image_size=1024 if slices == 1 else 256), None, residual=True)
+    return _as_json(compare_forms(sizes, slices=slices, repeats=repeats))
+
+
+def _as_json(forms: EncoderForms) -> dict[str, Any]:
     return {
         "encoder_forms": {
             "weights": "random",
@@ -104,11 +127,18 @@ def _encoder_forms(repeats: int) -> dict[str, Any]:
             "ratio": forms.ratio,
             "largest_difference": forms.largest_difference,
             "embedding_std": forms.embedding_std,
+            "shortcut_peak_memory_bytes": forms.shortcut_peak,
+            "plain_peak_memory_bytes": forms.plain_peak,
         }
     }
 
 
-_OWN = {"sam_med3d": _encoder_forms}
+_OWN: dict[str, Callable[[int], dict[str, Any]]] = {
+    "sam_med3d": _sam_med3d_forms,
+    "sam": _sam_forms,
+    "medical_sam_adapter": partial(_adapter_forms, slices=1),
+    "medical_sam_adapter_3d": partial(_adapter_forms, slices=8),
+}
 """What only one family has to show."""
 
 
@@ -133,6 +163,9 @@ def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
             ("share of the plain form", f"{forms['ratio']:.2f}"),
             ("largest difference", f"{forms['largest_difference']:.1e} of std {forms['embedding_std']:.2g}"),
         ]
+        peak, plain_peak = forms["shortcut_peak_memory_bytes"], forms["plain_peak_memory_bytes"]
+        if peak and plain_peak:
+            rows.append(("peak memory", f"{peak / 1e9:.2f} GB; of the plain form {plain_peak / 1e9:.2f} GB"))
     return rows
 
 

@@ -14,12 +14,17 @@ Encode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class EncoderForms:
-    """CPU seconds of one encoding in each form, the best of the repeats, and how far their embeddings differ."""
+    """CPU seconds of one encoding in each form, the best of the repeats, and how far their embeddings differ.
+
+    Peak memory in bytes where each form ran in a process of its own.
+    """
 
     shortcut_s: float
     plain_s: float
     largest_difference: float
     embedding_std: float
+    shortcut_peak: int | None = None
+    plain_peak: int | None = None
 
     @property
     def ratio(self) -> float:

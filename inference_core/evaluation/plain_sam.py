@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inference_core.errors import DeviceError
+from inference_core.evaluation.forms import EncoderForms
 from inference_core.evaluation.timing import peak_memory_bytes
 from inference_core.models.blocks.layers import Mlp
 from inference_core.models.blocks.sam_attention import GridAttention, cut_windows, joined_windows
@@ -71,25 +72,10 @@ class PlainBlock(EncoderBlock):
 
 @dataclass(frozen=True)
 class FormCost:
-    """CPU seconds of one encoding, the best of the repeats, and the most memory that the process had in use."""
+    """CPU seconds of one encoding, the best of the repeats, and the most memory (bytes) that its process had in use."""
 
     cpu_s: float
-    peak_memory_bytes: int | None
-
-
-@dataclass(frozen=True)
-class EncoderForms:
-    """What each form costs on the same weights and picture, and how far their embeddings differ."""
-
-    fast: FormCost
-    plain: FormCost
-    largest_difference: float
-    embedding_std: float
-
-    @property
-    def ratio(self) -> float:
-        """The fast form's share of the plain form's time."""
-        return self.fast.cpu_s / self.plain.cpu_s
+    peak: int | None
 
 
 def plain_encoder(encoder: ImageEncoder, sizes: SamSizes) -> ImageEncoder:
@@ -121,7 +107,9 @@ def compare_forms(sizes: SamSizes | None = None, *, repeats: int = 2) -> Encoder
     """
     asked = partial(_in_a_process, sizes=sizes or SamSizes(), repeats=repeats)
     (fast, found), (plain, wanted) = asked("fast"), asked("plain")
-    return EncoderForms(fast, plain, float(np.abs(found - wanted).max()), float(wanted.std()))
+    return EncoderForms(
+        fast.cpu_s, plain.cpu_s, float(np.abs(found - wanted).max()), float(wanted.std()), fast.peak, plain.peak
+    )
 
 
 @torch.inference_mode()
