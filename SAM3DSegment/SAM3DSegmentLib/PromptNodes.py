@@ -314,5 +314,6 @@ def _style(display: Any, kind: str) -> None:
             getattr(display, switch)(True)
         return
     display.SetPointLabelsVisibility(False)
-    display.SetGlyphTypeFromString("Sphere3D" if kind == "foreground" else "Cross2D")
-    display.SetGlyphScale(1.5)
+    # Two shapes: red and green alone are the same to one man in twelve.
+    display.SetGlyphTypeFromString("Sphere3D" if kind == "foreground" else "Square2D")
+    display.SetGlyphScale(2.0)

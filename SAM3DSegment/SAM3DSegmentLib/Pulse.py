@@ -7,7 +7,7 @@ import qt
 
 _INTERVAL_MS = 20
 # Slicer's event loop holds Python's lock: the worker computes only while the main thread waits without it.
-_WAIT_SECONDS = 0.01
+_WAIT_SECONDS = 0.015
 
 
 class Pulse:

@@ -149,6 +149,14 @@ def test_a_failure_is_said_in_the_panel_and_its_report_copied(a_panel, a_grid, a
     assert not ui.messageFrame.visible, "an answer is the end of the trouble"
 
 
+def test_a_caution_of_the_model_is_shown_with_its_answer(a_panel, a_grid, a_model):
+    a_panel.panel.logic.engine.takeCautions = lambda: ["The file lacks a part."]
+    click_with(a_panel, "foreground", center_of(a_grid, FIRST))
+    assert a_panel.panel.ui.messageFrame.visible
+    assert a_panel.panel.ui.messageLabel.text == "The file lacks a part."
+    assert voxels(a_panel.panel.logic).any()
+
+
 def test_a_refused_click_is_explained_and_taken_back(a_panel, a_grid):
     logic, ui = a_panel.panel.logic, a_panel.panel.ui
     logic.addClick(a_grid.centre_ras + (500, 0, 0))
