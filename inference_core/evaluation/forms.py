@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from inference_core.errors import DeviceError
+from inference_core.evaluation.timing import peak_memory_bytes
+
 Encode = Callable[[Tensor], Tensor]
+Prepare = Callable[[str], tuple[Encode, Tensor]]
+"""Makes a form, "fast" or "plain", and an image for it; both forms get the same image and parameters."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,29 @@ class EncoderForms:
         return self.shortcut_s / self.plain_s
 
 
+@dataclass(frozen=True)
+class FormCost:
+    """CPU seconds of one encoding, the best of the repeats, and the most memory (bytes) that its process had in use."""
+
+    cpu_s: float
+    peak: int | None
+
+
+def compare_apart(prepare: Prepare, *, repeats: int) -> EncoderForms:
+    """Encode in each form, each in a process of its own on one thread; `prepare` must be a function of a module.
+
+    CPU time on one thread does not grow with what else the machine is doing, as wall time does; threads that wait for
+    each other would count.
+
+    Raises:
+        DeviceError: a process was stopped, as it is when the memory runs out.
+    """
+    (fast, found), (plain, wanted) = (_in_a_process(form, prepare, repeats=repeats) for form in ("fast", "plain"))
+    return EncoderForms(
+        fast.cpu_s, plain.cpu_s, float(np.abs(found - wanted).max()), float(wanted.std()), fast.peak, plain.peak
+    )
+
+
 @torch.inference_mode()
 def compare(shortcut: Encode, plain: Encode, image: Tensor, *, repeats: int) -> EncoderForms:
     """Encode one image in both forms in this process, after a warm-up, and time each by the CPU's clock.
@@ -42,6 +75,25 @@ def compare(shortcut: Encode, plain: Encode, image: Tensor, *, repeats: int) -> 
     wanted, plain_s = _timed(plain, image, repeats)
     difference = float((found - wanted).abs().max())
     return EncoderForms(shortcut_s, plain_s, difference, float(wanted.std()))
+
+
+def _in_a_process(form: str, prepare: Prepare, *, repeats: int) -> tuple[FormCost, NDArray[np.float32]]:
+    try:
+        with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(_measure, form, prepare, repeats=repeats).result()
+    except BrokenProcessPool as error:
+        raise DeviceError(
+            f"The {form} form of the encoder was stopped by the system; close other programs to free memory."
+        ) from error
+
+
+@torch.inference_mode()
+def _measure(form: str, prepare: Prepare, *, repeats: int) -> tuple[FormCost, NDArray[np.float32]]:
+    """What one form costs in this process after a warm-up, and its embedding."""
+    torch.set_num_threads(1)
+    encode, image = prepare(form)
+    embedding, seconds = _timed(encode, image, repeats)
+    return FormCost(seconds, peak_memory_bytes()), embedding.numpy()
 
 
 def _timed(encode: Encode, image: Tensor, repeats: int) -> tuple[Tensor, float]:

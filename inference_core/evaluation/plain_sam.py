@@ -6,28 +6,17 @@ terms of the bias of all heads at a time.
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inference_core.errors import DeviceError
-from inference_core.evaluation.forms import EncoderForms
-from inference_core.evaluation.timing import peak_memory_bytes
+from inference_core.evaluation.forms import EncoderForms, compare_apart
 from inference_core.models.blocks.layers import Mlp
 from inference_core.models.blocks.sam_attention import GridAttention, cut_windows, joined_windows
 from inference_core.models.blocks.sam_image_encoder import EncoderBlock, ImageEncoder
 from inference_core.models.blocks.sam_sizes import SamSizes
-
-Float32 = NDArray[np.float32]
 
 
 class PlainAttention(GridAttention):
@@ -70,14 +59,6 @@ class PlainBlock(EncoderBlock):
         self.mlp = PlainMlp(sizes.width, 4 * sizes.width, nn.GELU())
 
 
-@dataclass(frozen=True)
-class FormCost:
-    """CPU seconds of one encoding, the best of the repeats, and the most memory (bytes) that its process had in use."""
-
-    cpu_s: float
-    peak: int | None
-
-
 def plain_encoder(encoder: ImageEncoder, sizes: SamSizes) -> ImageEncoder:
     """The plain form of an encoder, sharing its parameters."""
     with torch.device("meta"):
@@ -99,40 +80,13 @@ def random_encoder(sizes: SamSizes, *, seed: int = 0) -> ImageEncoder:
 def compare_forms(sizes: SamSizes | None = None, *, repeats: int = 2) -> EncoderForms:
     """Encode one random picture in each form, each in a process of its own on one thread; ViT-B where not told.
 
-    CPU time on one thread does not grow with what else the machine is doing, as wall time does; threads that wait for
-    each other would count.
-
     Raises:
         DeviceError: a process was stopped, as it is when the memory runs out.
     """
-    asked = partial(_in_a_process, sizes=sizes or SamSizes(), repeats=repeats)
-    (fast, found), (plain, wanted) = asked("fast"), asked("plain")
-    return EncoderForms(
-        fast.cpu_s, plain.cpu_s, float(np.abs(found - wanted).max()), float(wanted.std()), fast.peak, plain.peak
-    )
+    return compare_apart(partial(_prepared, sizes=sizes or SamSizes()), repeats=repeats)
 
 
-@torch.inference_mode()
-def measure(form: str, *, sizes: SamSizes, repeats: int) -> tuple[FormCost, Float32]:
-    """What one form, "fast" or "plain", costs in this process after a warm-up, and its embedding."""
-    torch.set_num_threads(1)
+def _prepared(form: str, *, sizes: SamSizes) -> tuple[ImageEncoder, Tensor]:
     encoder = random_encoder(sizes)
-    if form == "plain":
-        encoder = plain_encoder(encoder, sizes)
     picture = torch.randn(1, 3, *[sizes.image_size] * 2, generator=torch.Generator().manual_seed(1))
-    embedding, seconds = encoder(picture), []
-    for _ in range(repeats):
-        start = time.process_time()
-        embedding = encoder(picture)
-        seconds.append(time.process_time() - start)
-    return FormCost(min(seconds), peak_memory_bytes()), embedding.numpy()
-
-
-def _in_a_process(form: str, *, sizes: SamSizes, repeats: int) -> tuple[FormCost, Float32]:
-    try:
-        with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(measure, form, sizes=sizes, repeats=repeats).result()
-    except BrokenProcessPool as error:
-        raise DeviceError(
-            f"The {form} form of the encoder was stopped by the system; close other programs to free memory."
-        ) from error
+    return encoder if form == "fast" else plain_encoder(encoder, sizes), picture

@@ -210,8 +210,8 @@ def _decoder_cautions(under: State, generation: Generation, name: str) -> list[s
 
 def _size_caution(name: str, size: int) -> str:
     return (
-        f"'{name}' does not tell the size of the images it was trained on; {size} pixels are assumed, so end its name "
-        "with the size, as in 'name_256.pth', if it is another."
+        f"'{name}' does not tell the size of the images it was trained on; {size} pixels are assumed, so if it is "
+        "another give the file with --weights under a name that ends with the size, as in 'name_256.pth'."
     )
 
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from inference_core.engine.session import Session
 from inference_core.errors import ModelError, PromptError, VolumeError
 from inference_core.geometry.grid import Grid
+from inference_core.geometry.volume import Volume
 from inference_core.models.blocks.sam_attention import joined_windows
 from inference_core.models.blocks.sam_image_encoder import resized_positions
 from inference_core.models.blocks.sam_sizes import SamSizes
@@ -23,6 +25,7 @@ from inference_core.models.medical_sam_adapter_network import (
 from inference_core.models.registry import get_spec
 from inference_core.models.weights import load_state_dict, load_strict
 from inference_core.prompts.encoding import WindowPrompts
+from inference_core.prompts.prompt_set import Click, PromptSet
 
 TOLERANCE = 5e-5
 SMALL = SamSizes(
@@ -339,6 +342,24 @@ def test_voxels_that_are_no_numbers_are_refused(a_model, a_deep_model, a_slice, 
     image = WindowImage(np.full(a_slice.shape, np.nan, np.float32), a_slice)
     with pytest.raises(VolumeError, match="repair or re-export"):
         (a_deep_model if deep else a_model).encode(image)
+
+
+def test_a_click_encodes_one_chunk_and_segments_its_slice(a_deep_model, monkeypatch):
+    """Chunks lie end to end, as in the official validation; the volume's slices are its first axis."""
+    affine = np.array([[0, 1.2, 0, -30], [0, 0, 1.2, -20], [4.0, 0, 0, 0], [0, 0, 0, 1.0]])
+    array = np.random.default_rng(0).normal(20, 40, (19, 50, 44)).astype(np.float32)
+    volume = Volume(array, Grid(array.shape, affine), "chunks")
+    seen = []
+    encode = a_deep_model.encode
+    monkeypatch.setattr(a_deep_model, "encode", lambda window: seen.append(window) or encode(window))
+    session = Session(volume, a_deep_model)
+    place = volume.grid.to_ras((10, 25, 20))
+    mask = session.predict(PromptSet((Click(tuple(place)),))).mask.on(array.shape)
+    assert set(np.argwhere(mask)[:, 0]) == {10}
+    assert [window.array.shape for window in seen] == [(50, 44, 8)]
+    assert np.array_equal(seen[0].array, array[8:16].transpose(1, 2, 0))
+    session.predict(session.prompts.with_(Click(tuple(volume.grid.to_ras((9, 20, 22))))))
+    assert len(seen) == 1
 
 
 def chunk_of(io, case, affine) -> tuple[WindowImage, WindowPrompts]:
