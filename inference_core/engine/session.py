@@ -12,6 +12,7 @@ import numpy as np
 from inference_core.engine.cache import EmbeddingCache
 from inference_core.engine.composing import EMPTY, CutOptions, MaskPatch, changed_extent, cut
 from inference_core.engine.device import told_when_memory_runs_out
+from inference_core.engine.history import KeptLooks, PackedMask, Step
 from inference_core.engine.looking import Clock, Look, Looker
 from inference_core.engine.slicing import SliceLooker
 from inference_core.errors import PromptError
@@ -23,6 +24,7 @@ from inference_core.prompts.prompt_set import Click, Prompt, PromptSet
 
 Extent = tuple[tuple[int, int, int], tuple[int, int, int]]
 DEFAULT_CACHE_BYTES = 512 * 1024**2
+DEFAULT_LOOK_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -45,31 +47,20 @@ class Prediction:
 
     prompts: PromptSet
     mask: MaskPatch
-    low_res_logits: Float32
+    low_res_logits: Float32 | None
     window: Grid
     quality: float | None
     changed: Extent | None
     seconds: Seconds
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One entry of the history: prompts, the looks after each of them in turn, and the mask cut from the last."""
-
-    prompts: PromptSet
-    looks: tuple[Look, ...]
-    mask: MaskPatch = EMPTY
-
-
-_NOTHING = Step(PromptSet(), ((),))
-
-
 class Session:
     """Segments one target in one volume; every change of the prompts is a step that can be undone.
 
-    `cache` may be shared by sessions on the same volume with the same model. `keep_steps` bounds the history for callers
-    that keep one of their own: older steps can no longer be undone. `quick` matters to models of stacks of slices only:
-    each slice is then seen in one stack, not in all that hold it.
+    `cache` may be shared by sessions on the same volume with the same model. `keep_steps` bounds the history for
+    callers that keep one of their own: older steps can no longer be undone. `look_bytes` bounds the memory of logits:
+    older ones are found again by looking again where they are needed. `quick` matters to models of stacks of slices
+    only: each slice is then seen in one stack, not in all that hold it.
 
     A call that raises, or is cancelled by `notify` raising `Cancelled`, leaves the session as it was.
     Not thread-safe: all calls come from one thread.
@@ -85,6 +76,7 @@ class Session:
         quick: bool = False,
         cache: EmbeddingCache | None = None,
         keep_steps: int | None = None,
+        look_bytes: int = DEFAULT_LOOK_BYTES,
         notify: Callable[[str, float], None] = lambda stage, fraction: None,
     ) -> None:
         self.volume, self.model = volume, model
@@ -96,8 +88,10 @@ class Session:
             self._looker = SliceLooker(volume, cast("SliceModel", model), self.cache, quick=quick, notify=notify)
         else:
             self._looker = Looker(volume, model, self.cache, refine=refine, notify=notify)
-        self._history: list[Step] = [_NOTHING]
+        self._kept = KeptLooks(look_bytes)
+        self._history: list[Step] = [Step(PromptSet(), PackedMask.of(EMPTY))]
         self._undone: list[Step] = []
+        self._shown = EMPTY
 
     @property
     def prompts(self) -> PromptSet:
@@ -114,6 +108,12 @@ class Session:
         """Whether an answer was undone."""
         return bool(self._undone)
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the logits and the masks that the session remembers, embeddings aside."""
+        masks = (step.mask for step in (*self._history, *self._undone))
+        return self._kept.nbytes + sum(len(mask.bits) for mask in masks)
+
     def predict(self, prompts: PromptSet) -> Prediction:
         """Answer a set of prompts and make it the newest step.
 
@@ -126,14 +126,13 @@ class Session:
         self._looker.clock = Clock()
         self._check_kinds(prompts.checked_on(self.volume.grid, self.volume.name))
         with told_when_memory_runs_out(self.model.device):
-            looks = self._looks(prompts)
-            mask = cut(looks[-1], prompts, self.volume, self.options)
-        before = self._history[-1].mask
-        self._history.append(Step(prompts, looks, mask))
+            look = self._look(prompts)
+            mask = cut(look, prompts, self.volume, self.options)
+        self._history.append(_step(prompts, look, mask))
         self._undone.clear()
         if self._keep_steps is not None:
             del self._history[1 : -self._keep_steps]
-        return self._prediction(before, started)
+        return self._prediction(mask, started)
 
     def undo(self) -> Prediction | None:
         """Take the newest step back; None when that leaves no answer.
@@ -143,9 +142,13 @@ class Session:
         """
         if not self.can_undo:
             raise PromptError("There is nothing to undo.")
-        before = self._history.pop()
-        self._undone.append(before)
-        return self._prediction(before.mask, perf_counter()) if self.can_undo else None
+        started = perf_counter()
+        self._undone.append(self._history.pop())
+        self._looker.clock = Clock()
+        if len(self._history) == 1:
+            self._shown = EMPTY
+            return None
+        return self._prediction(self._history[-1].mask.patch(), started)
 
     def redo(self) -> Prediction:
         """Bring back the step that was undone last.
@@ -155,9 +158,10 @@ class Session:
         """
         if not self._undone:
             raise PromptError("There is nothing to redo.")
-        before = self._history[-1].mask
+        started = perf_counter()
         self._history.append(self._undone.pop())
-        return self._prediction(before, perf_counter())
+        self._looker.clock = Clock()
+        return self._prediction(self._history[-1].mask.patch(), started)
 
     def set_threshold(self, threshold: float) -> Prediction:
         """Cut the current answer at another logit, without the model; replaces the newest step's mask.
@@ -168,28 +172,29 @@ class Session:
         if not self.can_undo:
             raise PromptError("There is no mask yet; place a click on the target first.")
         started = perf_counter()
-        self.options = replace(self.options, threshold=float(threshold))
-        step = self._history.pop()
-        self._history.append(replace(step, mask=cut(step.looks[-1], step.prompts, self.volume, self.options)))
         self._looker.clock = Clock()
-        return self._prediction(step.mask, started)
+        prompts = self._history[-1].prompts
+        with told_when_memory_runs_out(self.model.device):
+            look = self._look(prompts)
+            options = replace(self.options, threshold=float(threshold))
+            mask = cut(look, prompts, self.volume, options)
+        self.options = options
+        self._history[-1] = _step(prompts, look, mask)
+        return self._prediction(mask, started)
 
-    def _looks(self, prompts: PromptSet) -> tuple[Look, ...]:
-        """The look after each prompt, taking over those of the longest prefix that some step already has."""
-        looks = self._known_looks(prompts)
-        for prompt in _in_turn(prompts)[len(looks) - 1 :]:
-            looks = (*looks, self._looker.next(looks[-1], prompt))
-        return looks
-
-    def _known_looks(self, prompts: PromptSet) -> tuple[Look, ...]:
-        known: tuple[Look, ...] = ()
-        for step in (*self._history, *self._undone):
-            if step.prompts.initial_mask is prompts.initial_mask:
-                shared = _shared_prefix(step.prompts, prompts)
-                known = max(known, step.looks[: shared + 1], key=len)
-        if known:
-            return known
-        return (self._looker.start(prompts.initial_mask) if prompts.initial_mask is not None else (),)
+    def _look(self, prompts: PromptSet) -> Look:
+        """The look after all prompts in turn, going on from the longest run of them whose look is still kept."""
+        turn = _in_turn(prompts)
+        runs = [PromptSet(turn[:count], prompts.initial_mask) for count in range(len(turn) + 1)]
+        known = ((count, kept) for count, run in reversed([*enumerate(runs)]) if (kept := self._kept.get(run)))
+        count, look = next(known, (0, ()))
+        if not look and prompts.initial_mask is not None:
+            look = self._looker.start(prompts.initial_mask)
+            self._kept.put(runs[0], look)
+        for prompt, run in zip(turn[count:], runs[count + 1 :], strict=True):
+            look = self._looker.next(look, prompt)
+            self._kept.put(run, look)
+        return look
 
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds
@@ -198,29 +203,26 @@ class Session:
         if PromptKind.POSITIVE_CLICK not in kinds and any(click.positive for click in prompts.clicks):
             raise PromptError(f"{self.model.spec.title} takes no clicks; draw a box around the target.")
 
-    def _prediction(self, before: MaskPatch, started: float) -> Prediction:
-        step = self._history[-1]
-        base = step.looks[-1][0].base
-        qualities = [part.base.quality for part in step.looks[-1] if part.base.quality is not None]
-        clock = self._looker.clock
+    def _prediction(self, mask: MaskPatch, started: float) -> Prediction:
+        """The newest step as an answer, of which `mask` is the unpacked mask."""
+        step, before, self._shown = self._history[-1], self._shown, mask
+        assert step.window is not None, "every step but the first has one"
+        look = self._kept.get(PromptSet(_in_turn(step.prompts), step.prompts.initial_mask))
         return Prediction(
             prompts=step.prompts,
-            mask=step.mask,
-            low_res_logits=base.logits,
-            window=base.window,
-            quality=float(np.mean(qualities)) if qualities else None,
-            changed=changed_extent(before, step.mask),
-            seconds=Seconds(clock.encode, clock.decode, perf_counter() - started),
+            mask=mask,
+            low_res_logits=look[0].base.logits if look else None,
+            window=step.window,
+            quality=step.quality,
+            changed=changed_extent(before, mask),
+            seconds=Seconds(self._looker.clock.encode, self._looker.clock.decode, perf_counter() - started),
         )
 
 
-def _shared_prefix(first: PromptSet, second: PromptSet) -> int:
-    count = 0
-    for a, b in zip(_in_turn(first), _in_turn(second), strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
+def _step(prompts: PromptSet, look: Look, mask: MaskPatch) -> Step:
+    qualities = [part.base.quality for part in look if part.base.quality is not None]
+    quality = float(np.mean(qualities)) if qualities else None
+    return Step(prompts, PackedMask.of(mask), look[0].base.window, quality)
 
 
 def _in_turn(prompts: PromptSet) -> tuple[Prompt, ...]:
