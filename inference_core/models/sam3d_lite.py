@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from inference_core.geometry.grid import Float
 from inference_core.models.blocks.conv3d import (
+    DoublingConv3d,
     PlainConv3d,
     ResidualBlock,
     ScaledConv3d,
@@ -97,7 +98,7 @@ class MaskDecoder(nn.Module):
         self.match = PlainConv3d(2, middle, 1)
         self.middle = nn.Sequential(ResidualBlock(middle), ResidualBlock(middle))
         self.summary = nn.Linear(middle, middle)
-        self.up = nn.ConvTranspose3d(middle, fine, 2, stride=2)
+        self.up = DoublingConv3d(middle, fine)
         self.fine = ResidualBlock(fine)
         self.detail = ScaledConv3d(fine + 8 * IMAGE_CHANNELS, config.detail, 3)
         self.head = PlainConv3d(config.detail, 8, 1)

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
+# 1/std of silu of a unit normal: the activation keeps unit variance.
+_SILU_GAIN = 1.79
 
 
 class ScaledConv3d(nn.Conv3d):
@@ -21,7 +23,7 @@ class ScaledConv3d(nn.Conv3d):
         super().__init__(inputs, outputs, kernel, stride=stride, padding=(kernel - 1) // 2)
         self.gain = nn.Parameter(torch.ones(outputs, 1, 1, 1, 1))
         self.fan_in = inputs * kernel**3
-        self.folded: Tensor | None = None
+        self.folded: tuple[Tensor, Tensor | None] | None = None
 
     def standardised(self) -> Tensor:
         """The kernels as they are applied."""
@@ -29,8 +31,15 @@ class ScaledConv3d(nn.Conv3d):
         return (self.weight - mean) * (self.gain * torch.rsqrt(variance * self.fan_in + 1e-4))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.standardised() if self.folded is None else self.folded
-        return conv3d(x, weight, self.bias, self)
+        weight, bias = (self.standardised(), self.bias) if self.folded is None else self.folded
+        return conv3d(x, weight, bias, self)
+
+    def fold(self, gain: Tensor | float = 1.0, *, scale: Tensor | None = None) -> None:
+        """Standardise the kernels once and for all: those of `scale` * convolution(`gain` * x), per output channel."""
+        rows = torch.ones(self.out_channels) if scale is None else scale.detach().flatten()
+        weight = self.standardised().detach() * gain * rows.to(self.weight)[:, None, None, None, None]
+        bias = None if self.bias is None else self.bias.detach() * rows.to(self.weight)
+        self.folded = weight.contiguous(memory_format=torch.channels_last_3d), bias
 
 
 class PlainConv3d(nn.Conv3d):
@@ -76,12 +85,21 @@ def channels_last(network: Network) -> Network:
     return network
 
 
-def fold_for_inference(network: nn.Module) -> None:
-    """Standardise all kernels once, in place of at every call; the network must not be trained afterwards."""
-    for layer in network.modules():
-        if isinstance(layer, ScaledConv3d):
-            weight = layer.standardised().detach()
-            layer.folded = weight.contiguous(memory_format=torch.channels_last_3d)
+class DoublingConv3d(nn.ConvTranspose3d):
+    """A transposed convolution of kernel and stride 2: each voxel becomes a 2x2x2 cube, by one matrix product.
+
+    Its result is channels-last, as what follows wants it; PyTorch's own is not.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 2, stride=2)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        b, _, d, h, w = x.shape
+        kernels = self.weight.permute(0, 2, 3, 4, 1).reshape(self.in_channels, -1)
+        cubes = (x.permute(0, 2, 3, 4, 1) @ kernels).reshape(b, d, h, w, 2, 2, 2, self.out_channels)
+        doubled = cubes.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(b, 2 * d, 2 * h, 2 * w, self.out_channels)
+        return (doubled if self.bias is None else doubled + self.bias).permute(0, 4, 1, 2, 3)
 
 
 class ResidualBlock(nn.Module):
@@ -94,9 +112,25 @@ class ResidualBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((1, channels, 1, 1, 1), 0.3))
 
     def forward(self, x: Tensor) -> Tensor:
-        # 1.79 is 1/std of silu of a unit normal: the activation keeps unit variance.
-        inner: Tensor = self.second(1.79 * F.silu(self.first(1.79 * F.silu(x))))
+        if self.first.folded is not None:
+            answer: Tensor = self.second(F.silu(self.first(F.silu(x)), inplace=True)).add_(x)
+            return answer
+        inner: Tensor = self.second(_SILU_GAIN * F.silu(self.first(_SILU_GAIN * F.silu(x))))
         return x + self.scale * inner
+
+    def fold(self) -> None:
+        """Put all factors into the kernels, as `ScaledConv3d.fold`."""
+        self.first.fold(_SILU_GAIN)
+        self.second.fold(_SILU_GAIN, scale=self.scale)
+
+
+def fold_for_inference(network: nn.Module) -> None:
+    """Make all kernels once, in place of at every call; the network must not be trained afterwards."""
+    blocks = [layer for layer in network.modules() if isinstance(layer, ResidualBlock)]
+    inner = {id(layer) for block in blocks for layer in (block.first, block.second)}
+    for layer in network.modules():
+        if isinstance(layer, ResidualBlock) or (isinstance(layer, ScaledConv3d) and id(layer) not in inner):
+            layer.fold()
 
 
 class TransformerBlock(nn.Module):

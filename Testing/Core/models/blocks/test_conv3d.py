@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from inference_core.models.blocks.conv3d import (
+    DoublingConv3d,
     PlainConv3d,
     ResidualBlock,
     ScaledConv3d,
@@ -122,6 +123,35 @@ def test_folding_adds_nothing_to_the_weights_file():
     names = list(network.state_dict())
     fold_for_inference(network)
     assert list(network.state_dict()) == names
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_doubling_equals_pytorchs_transposed_convolution_and_stays_channels_last(layout):
+    layer, plain = seeded(lambda: DoublingConv3d(6, 10)), nn.ConvTranspose3d(6, 10, 2, stride=2)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 6, 3, 5, 4).contiguous(memory_format=layout)
+    torch.testing.assert_close(layer(x), plain(x), rtol=1e-4, atol=1e-5)
+    assert layer(x).is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_doubling_is_trained_as_a_transposed_convolution_is():
+    layer, plain = seeded(lambda: DoublingConv3d(6, 10)), nn.ConvTranspose3d(6, 10, 2, stride=2)
+    plain.load_state_dict(layer.state_dict())
+    x = torch.randn(1, 6, 3, 3, 3)
+    for either in (layer, plain):
+        either(x).square().sum().backward()
+    for ours, theirs in zip(layer.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_a_folded_block_leaves_what_it_is_given_as_it_was():
+    network = seeded(lambda: ResidualBlock(6))
+    fold_for_inference(network)
+    x = torch.randn(1, 6, 4, 4, 4)
+    before = x.clone()
+    with torch.inference_mode():
+        network(x)
+    assert torch.equal(x, before)
 
 
 def test_channels_last_changes_the_layout_and_no_value():
