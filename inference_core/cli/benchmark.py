@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ SUMMARY = "measure speed and memory on this machine"
 DESCRIPTION = """Time the first and the further clicks on a synthetic 512 x 512 x 300 CT in memory,
 compare a first click on 100 and on 1000 slices, and read the peak memory. For sam, sam_med3d
 and medical_sam_adapter (and _3d), compare the encoder's exact shortcuts with the plain form
-(random weights: the time does not depend on them); their clicks are timed only where they
-are installed."""
+(random weights: the time does not depend on them); for sam3d_adapter the whole network, which
+takes 8 GB of memory and minutes a repeat. Clicks are timed only where a model is installed."""
 EXAMPLES = ""
 
 _USUAL, _SHORT, _LONG = 300, 100, 1000
@@ -118,6 +119,23 @@ def _adapter_forms(repeats: int, *, slices: int) -> dict[str, Any]:
     return _as_json(compare_forms(sizes, slices=slices, repeats=repeats))
 
 
+def _tumour_forms(repeats: int) -> dict[str, Any]:
+    from inference_core.evaluation.plain_sam3d_adapter import compare_forms
+
+    forms = compare_forms(repeats=repeats)
+    return {
+        "network_forms": {
+            "weights": "random",
+            "shortcut": asdict(forms.fast),
+            "plain": asdict(forms.plain),
+            "ratio": forms.ratio,
+            "further_ratio": forms.further_ratio,
+            "largest_difference": forms.largest_difference,
+            "logit_std": forms.logit_std,
+        }
+    }
+
+
 def _as_json(forms: EncoderForms) -> dict[str, Any]:
     return {
         "encoder_forms": {
@@ -138,6 +156,7 @@ _OWN: dict[str, Callable[[int], dict[str, Any]]] = {
     "sam": _sam_forms,
     "medical_sam_adapter": partial(_adapter_forms, slices=1),
     "medical_sam_adapter_3d": partial(_adapter_forms, slices=8),
+    "sam3d_adapter": _tumour_forms,
 }
 """What only one family has to show."""
 
@@ -166,6 +185,21 @@ def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
         peak, plain_peak = forms["shortcut_peak_memory_bytes"], forms["plain_peak_memory_bytes"]
         if peak and plain_peak:
             rows.append(("peak memory", f"{peak / 1e9:.2f} GB; of the plain form {plain_peak / 1e9:.2f} GB"))
+    return rows + (_network_rows(content["network_forms"]) if "network_forms" in content else [])
+
+
+def _network_rows(forms: dict[str, Any]) -> list[tuple[str, str]]:
+    fast, plain = forms["shortcut"], forms["plain"]
+    rows = [
+        ("whole first click", f"{fast['first_s']:.1f} s CPU time (random weights, one thread)"),
+        ("of the plain form", f"{plain['first_s']:.1f} s CPU time"),
+        ("share of the plain form", f"{forms['ratio']:.2f}"),
+        ("further click", f"{fast['further_s']:.1f} s CPU time; of the plain form {plain['further_s']:.1f} s"),
+        ("share of the plain form", f"{forms['further_ratio']:.2f}"),
+        ("largest difference", f"{forms['largest_difference']:.1e} of std {forms['logit_std']:.2g}"),
+    ]
+    if fast["peak"] and plain["peak"]:
+        rows.append(("peak memory", f"{fast['peak'] / 1e9:.2f} GB; of the plain form {plain['peak'] / 1e9:.2f} GB"))
     return rows
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from inference_core.errors import DeviceError
 from inference_core.evaluation.timing import peak_memory_bytes
 
+Result = TypeVar("Result")
 Encode = Callable[[Tensor], Tensor]
 Prepare = Callable[[str], tuple[Encode, Tensor]]
 """Makes a form, "fast" or "plain", and an image for it; both forms get the same image and parameters."""
@@ -77,18 +80,27 @@ def compare(shortcut: Encode, plain: Encode, image: Tensor, *, repeats: int) -> 
     return EncoderForms(shortcut_s, plain_s, difference, float(wanted.std()))
 
 
-def _in_a_process(form: str, prepare: Prepare, *, repeats: int) -> tuple[FormCost, NDArray[np.float32]]:
+def in_a_process(form: str, measure: Callable[[str], Result]) -> Result:
+    """What a function makes of a form's name, in a new process; it must be one of a module, or a `partial` of one.
+
+    Raises:
+        DeviceError: the process was stopped, as it is when the memory runs out.
+    """
     try:
         with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(_measure, form, prepare, repeats=repeats).result()
+            return pool.submit(measure, form).result()
     except BrokenProcessPool as error:
         raise DeviceError(
-            f"The {form} form of the encoder was stopped by the system; close other programs to free memory."
+            f"The {form} form of the network was stopped by the system; close other programs to free memory."
         ) from error
 
 
+def _in_a_process(form: str, prepare: Prepare, *, repeats: int) -> tuple[FormCost, NDArray[np.float32]]:
+    return in_a_process(form, partial(_measure, prepare=prepare, repeats=repeats))
+
+
 @torch.inference_mode()
-def _measure(form: str, prepare: Prepare, *, repeats: int) -> tuple[FormCost, NDArray[np.float32]]:
+def _measure(form: str, *, prepare: Prepare, repeats: int) -> tuple[FormCost, NDArray[np.float32]]:
     """What one form costs in this process after a warm-up, and its embedding."""
     torch.set_num_threads(1)
     encode, image = prepare(form)

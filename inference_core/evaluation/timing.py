@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -77,13 +78,19 @@ def further_clicks(volume: Volume, model: PromptableModel, *, repeats: int) -> T
 
 
 def peak_memory_bytes() -> int | None:
-    """The most memory this process has had in use so far (resident set), or None where the system does not tell."""
+    """The most memory this program has had in use so far (resident set), or None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # What `resource` tells on Linux goes back to before this program was started, to what its parent had in use.
+        peak = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        if peak is not None:
+            return int(peak.split()[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(used if sys.platform == "darwin" else used * 1024)
 
 
 def machine_facts() -> dict[str, Any]:

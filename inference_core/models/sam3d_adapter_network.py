@@ -11,17 +11,19 @@ tokens (d fastest), k the two classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference_core.models.blocks.conv3d import PlainConv3d, convolve
-from inference_core.models.blocks.layers import ChannelNorm, Mlp
+from inference_core.models.blocks.conv3d import PlainConv3d
+from inference_core.models.blocks.layers import ChannelNorm, Mlp, linear
 from inference_core.models.blocks.patch_stem import patch_tokens
 from inference_core.models.blocks.shifted_cube_attention import ShiftedCubeAttention, add_in_cubes
 from inference_core.models.blocks.two_way import ProjectedAttention
+from inference_core.models.blocks.winograd import WideConv3d, wide_convolution
 
 VOXELS_PER_TOKEN = 4
 # Temporaries of this many tokens stay in a CPU's cache and in memory that is used again.
@@ -62,11 +64,14 @@ class Adapter(nn.Module):
         self.conv = PlainConv3d(width // 2, width // 2, 3, padding=1, groups=width // 2)
         self.linear2 = nn.Linear(width // 2, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x (1, h, w, d, C) to what is added to it, nowhere below zero."""
-        inner = F.relu(self.linear1(x)).movedim(-1, 1)
-        inner = F.relu(self.conv(inner)).movedim(1, -1)
-        return F.relu(self.linear2(inner))
+    def inner(self, x: Tensor) -> Tensor:
+        """Tokens (1, h, w, d, C) to half as many channels, each knowing its neighbours."""
+        inner = F.relu(linear(x, self.linear1)).movedim(-1, 1)
+        return F.relu(self.conv(inner)).movedim(1, -1)
+
+    def outer(self, inner: Tensor) -> Tensor:
+        """What `inner` gave, token by token, to what is added to them, nowhere below zero."""
+        return F.relu(linear(inner, self.linear2))
 
 
 class EncoderBlock(nn.Module):
@@ -84,18 +89,13 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (1, h, w, d, C) to the same shape; without gradients x itself is used up."""
-        x = x + self.adapter(x)
         at_once = _TOKENS_AT_ONCE if x.device.type == "cpu" else x.shape[:-1].numel()
+        x = _add_in_parts(x, self.adapter.inner(x), self.adapter.outer, at_once=at_once)
         tables = self.attn.tables()
         x = add_in_cubes(
             x, lambda cube: self.attn(self.norm1(cube), tables), side=self.side, shifted=self.shifted, at_once=at_once
         )
-        if torch.is_grad_enabled():
-            y: Tensor = x + self.mlp(self.norm2(x))
-            return y
-        for part in x.view(-1, x.shape[-1]).split(at_once):
-            part.add_(self.mlp(self.norm2(part)))
-        return x
+        return _add_in_parts(x, x, lambda tokens: self.mlp(self.norm2(tokens)), at_once=at_once)
 
 
 class PatchEmbedding(nn.Module):
@@ -121,9 +121,9 @@ class ImageEncoder(nn.Module):
         self.neck_3d = nn.ModuleList(
             [
                 nn.Sequential(
-                    nn.Conv3d(width, out, 1, bias=False),
+                    PlainConv3d(width, out, 1, bias=False),
                     ChannelNorm(out),
-                    PlainConv3d(out, out, 3, padding=1, bias=False),
+                    WideConv3d(out, out),
                     ChannelNorm(out),
                 )
                 for _ in range(config.depth // 3)
@@ -213,13 +213,14 @@ class MaskDecoder(nn.Module):
         halved = F.interpolate(image.permute(0, 1, 3, 4, 2), scale_factor=0.5, mode="trilinear", align_corners=False)
         total = self._weighed(halved, len(self.mlahead.heads))
         for n, features in enumerate(maps):
-            total = total + self._read(n, features)
+            total += self._read(n, features)
         return total
 
     def prompted(self, fixed: Tensor, features: Tensor) -> Tensor:
         """The logits (1, k, D, H, W) of the last map beside what `fixed` gave."""
-        inner = self.cls[1:](fixed + self._read(len(self.mlahead.heads) - 1, features))
-        return _doubled(inner).permute(0, 1, 4, 2, 3)
+        total = self._read(len(self.mlahead.heads) - 1, features)
+        total += fixed
+        return _doubled(self.cls[1:](total)).permute(0, 1, 4, 2, 3)
 
     def _read(self, n: int, features: Tensor) -> Tensor:
         """What map number n adds to the widest convolution's sum."""
@@ -230,8 +231,7 @@ class MaskDecoder(nn.Module):
         widest = self.cls[0]
         assert isinstance(widest, nn.Conv3d)
         start = n * widest.out_channels
-        weight = widest.weight[:, start : start + x.shape[1]]
-        return convolve(x, weight.contiguous(), padding=(1, 1, 1))
+        return wide_convolution(x, widest.weight[:, start : start + x.shape[1]].contiguous())
 
 
 class Heads(nn.Module):
@@ -266,6 +266,16 @@ class Sam3DAdapterNetwork(nn.Module):
         return logits
 
 
+def _add_in_parts(x: Tensor, given: Tensor, change: Callable[[Tensor], Tensor], *, at_once: int) -> Tensor:
+    """x + change(given), token by token; without gradients in place, so many tokens at once."""
+    if torch.is_grad_enabled():
+        return x + change(given)
+    rows = x.view(-1, x.shape[-1])
+    for taken, part in zip(rows.split(at_once), given.reshape(len(rows), -1).split(at_once), strict=True):
+        taken.add_(change(part))
+    return x
+
+
 def sampled_at(features: Tensor, points: Tensor) -> Tensor:
     """What a map (1, C, h, w, d) holds at points (N, 3) in crop voxels (d, h, w), (1, N, C); zero beyond the map."""
     sizes = VOXELS_PER_TOKEN * points.new_tensor([features.shape[4], features.shape[2], features.shape[3]])
@@ -277,7 +287,7 @@ def sampled_at(features: Tensor, points: Tensor) -> Tensor:
 
 def _normed(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     """A convolution, and a normalisation over the whole map that keeps no statistics and has no parameters."""
-    return PlainConv3d(inputs, outputs, 3, padding=1, bias=False), nn.InstanceNorm3d(outputs), nn.ReLU()
+    return WideConv3d(inputs, outputs), nn.InstanceNorm3d(outputs), nn.ReLU(inplace=True)
 
 
 def _doubled(x: Tensor) -> Tensor:

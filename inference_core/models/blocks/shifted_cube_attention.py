@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inference_core.models.blocks.layers import linear
+
 Tables = tuple[Tensor, Tensor, Tensor]
 Run = tuple[int, int, int]
 Slab = tuple[Run, Run, Run]
@@ -41,7 +43,7 @@ class ShiftedCubeAttention(nn.Module):
     def forward(self, x: Tensor, tables: Tables) -> Tensor:
         """x (..., h, w, d, C), already normalised, with what `tables` gave, to the same shape."""
         shape, extent = x.shape, x.shape[-4:-1]
-        qkv = self.qkv(x.reshape(-1, extent.numel(), x.shape[-1]))
+        qkv = linear(x.reshape(-1, extent.numel(), x.shape[-1]), self.qkv)
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         places = torch.cat(_places(extent, like=x), dim=1)
         queries = torch.cat([q * q.shape[-1] ** -0.5, self.lr * _biases(q.unflatten(2, extent), tables)], dim=-1)
@@ -49,8 +51,7 @@ class ShiftedCubeAttention(nn.Module):
         # Values as wide as keys are what the fused kernels take; the zeros' answers are cut off again.
         values = F.pad(v, (0, places.shape[1]))
         attended = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)[..., : v.shape[-1]]
-        y: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
-        return y.reshape(shape)
+        return linear(attended.transpose(1, 2).flatten(2), self.proj).reshape(shape)
 
     def tables(self) -> Tables:
         """The relative-position tables (side query places, side key places, c), made once for many cubes."""
