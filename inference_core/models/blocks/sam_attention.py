@@ -11,6 +11,7 @@ of a head.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 
 import torch
@@ -52,20 +53,29 @@ class GridAttention(nn.Module):
         part as keys.
         """
         beyond = self.qkv.bias if padding is None else self.qkv(padding)
-        windows = self.attend(cut_windows(linear(x, self.qkv), side, beyond))
-        return linear(joined_windows(windows, x.shape[1:3]), self.proj)
+        qkv, attended = linear(x, self.qkv), torch.empty_like(x)
+        for rows, columns in product(_runs(x.shape[1], side), _runs(x.shape[2], side)):
+            held = (min(rows.stop - rows.start, side), min(columns.stop - columns.start, side))
+            windows = self.attend(cut_windows(qkv[:, rows, columns], side, beyond), held)
+            attended[:, rows, columns] = joined_windows(windows, qkv[:, rows, columns].shape[1:3])
+        return linear(attended, self.proj)
 
-    def attend(self, qkv: Tensor) -> Tensor:
-        """Queries, keys and values (G, A, W, 3C) to the heads' joined outputs (G, A, W, C), before `proj`."""
-        grids, rows, columns, _ = qkv.shape
-        parts = qkv.reshape(grids, rows * columns, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+    def attend(self, qkv: Tensor, held: tuple[int, int] | None = None) -> Tensor:
+        """Queries, keys and values (G, A, W, 3C) to the heads' joined outputs (G, A, W, C), before `proj`.
+
+        `held` asks for those of each grid's first rows and columns only.
+        """
+        shape = qkv.shape[1:3]
+        rows, columns = held or shape
+        parts = qkv.unflatten(3, (3, self.heads, -1))
+        q = parts[:, :rows, :columns, 0].flatten(1, 2).transpose(1, 2)
+        k, v = parts[..., 1:, :, :].flatten(1, 2).permute(2, 0, 3, 1, 4)
         if not self.placed:
-            # Without a bias nothing needs to be copied first.
-            plain: Tensor = F.scaled_dot_product_attention(*parts)
-            return plain.transpose(1, 2).reshape(grids, rows, columns, -1)
-        q, k, v = parts.flatten(1, 2).contiguous()
-        attended: Tensor = placed_attention(q, k, v, self.tables(rows, columns)).unflatten(0, (grids, self.heads))
-        return attended.transpose(1, 2).reshape(grids, rows, columns, -1)
+            attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        else:
+            by_row, by_column = self.tables(*shape)
+            attended = placed_attention(q, k, v, (by_row[:rows], by_column[:columns]))
+        return attended.reshape(len(qkv), rows, columns, -1)
 
     def tables(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         """The relative positions of a grid's rows (A, A, c) and columns (W, W, c), query first."""
@@ -73,22 +83,22 @@ class GridAttention(nn.Module):
 
 
 def placed_attention(q: Tensor, k: Tensor, v: Tensor, tables: tuple[Tensor, Tensor]) -> Tensor:
-    """Attention of q, k and v (G * heads, n, c) with relative positions; the bias is made a chunk at a time."""
+    """Attention of q (G, heads, m, c) to k and v (G, heads, n, c) with relative positions, to (G, m, heads, c).
+
+    The tables are those of the queries' rows and columns. The bias is made a chunk at a time.
+    """
     by_row, by_column = _bias_terms(q, tables)
-    items, rows = _chunk(q)
-    attended = torch.empty_like(q)
-    for first in range(0, len(q), items):
-        some = slice(first, first + items)
-        for start in range(0, q.shape[1], rows):
-            here = (some, slice(start, start + rows))
-            bias = (by_row[here][..., :, None] + by_column[here][..., None, :]).flatten(2)
-            attended[here] = _attention(q[here], k[some], v[some], bias)
+    attended = q.new_empty(q.shape[0], q.shape[2], q.shape[1], q.shape[3])
+    room = _room(q) // k.shape[2]
+    if room < q.shape[2]:
+        # What several chunks of queries read is worth to be laid out for it.
+        k, v = k.contiguous(), v.contiguous()
+    for grids, heads, queries in _chunks(q.shape[0], q.shape[1], q.shape[2], room=room):
+        here = (grids, heads, queries)
+        bias = (by_row[here][..., :, None] + by_column[here][..., None, :]).flatten(3)
+        found = F.scaled_dot_product_attention(q[here], k[grids, heads], v[grids, heads], attn_mask=bias)
+        attended[grids, queries, heads] = found.transpose(1, 2)
     return attended
-
-
-def _attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-    """Attention with four axes, without which PyTorch does not use its fused kernels."""
-    return F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=bias[None])[0]
 
 
 def relative_table(stored: Tensor, queries: int, keys: int) -> Tensor:
@@ -130,21 +140,38 @@ def cut_windows(x: Tensor, side: int, padding: Tensor | None = None) -> Tensor:
 
 
 def joined_windows(windows: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Windows of `cut_windows` back to a grid (N, A, W, C) of `shape` (A, W); what lies beyond it is dropped."""
-    side, (rows, columns) = windows.shape[1], shape
-    down, across = -(-rows // side), -(-columns // side)
-    whole = windows.reshape(-1, down, across, side, side, windows.shape[-1]).transpose(2, 3)
-    return whole.reshape(-1, down * side, across * side, windows.shape[-1])[:, :rows, :columns]
+    """Windows of `cut_windows` back to a grid (N, A, W, C) of `shape` (A, W); what lies beyond it is dropped.
+
+    Windows may also be given without what lies beyond the grid, if they all hold as much of it.
+    """
+    (high, wide), (rows, columns) = windows.shape[1:3], shape
+    down, across = -(-rows // high), -(-columns // wide)
+    whole = windows.reshape(-1, down, across, high, wide, windows.shape[-1]).transpose(2, 3)
+    return whole.reshape(-1, down * high, across * wide, windows.shape[-1])[:, :rows, :columns]
+
+
+def _runs(size: int, side: int) -> list[slice]:
+    """The part of an axis that whole windows hold, and the part of the one that reaches beyond its end."""
+    whole = size // side * side
+    return [run for run in (slice(0, whole), slice(whole, size)) if run.stop > run.start]
 
 
 def _bias_terms(q: Tensor, tables: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """The two terms of the bias, over a key's row (G * heads, n, A) and over its column (G * heads, n, W)."""
-    grid = q.unflatten(1, (len(tables[0]), len(tables[1])))
-    by_row = torch.einsum("gabc,adc->gabd", grid, tables[0])
-    return by_row.flatten(1, 2), torch.einsum("gabc,bdc->gabd", grid, tables[1]).flatten(1, 2)
+    """The two terms of the bias, over a key's row (G, heads, m, A) and over its column (G, heads, m, W)."""
+    grid = q.unflatten(2, (len(tables[0]), len(tables[1])))
+    by_row = torch.einsum("ghabc,adc->ghabd", grid, tables[0])
+    return by_row.flatten(2, 3), torch.einsum("ghabc,bdc->ghabd", grid, tables[1]).flatten(2, 3)
 
 
-def _chunk(q: Tensor) -> tuple[int, int]:
-    """How many grids, and how many queries of each, fit into the room for logits."""
-    room, tokens = _CPU_LOGITS if q.device.type == "cpu" else _DEVICE_LOGITS, q.shape[1]
-    return max(1, room // tokens**2), max(1, min(tokens, room // tokens))
+def _chunks(grids: int, heads: int, queries: int, *, room: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Slices of grids, heads and queries, of as many queries in all as there is room for, but of one at least."""
+    at_once = (max(1, room // (heads * queries)), max(1, room // queries), max(1, room))
+    steps = [range(0, size, step) for size, step in zip((grids, heads, queries), at_once, strict=True)]
+    for starts in product(*steps):
+        grid, head, query = (slice(start, start + step) for start, step in zip(starts, at_once, strict=True))
+        yield grid, head, query
+
+
+def _room(x: Tensor) -> int:
+    """How many logits may be held at a time."""
+    return _CPU_LOGITS if x.device.type == "cpu" else _DEVICE_LOGITS
