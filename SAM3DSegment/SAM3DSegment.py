@@ -10,10 +10,10 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 
-from SAM3DSegmentLib.Icons import icon
 from SAM3DSegmentLib.Logic import SAM3DSegmentLogic
-from SAM3DSegmentLib.ParameterNode import SAM3DSegmentParameterNode
-from SAM3DSegmentLib.Widget import SAM3DSegmentWidget
+from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.Panel.ParameterNode import SAM3DSegmentParameterNode
+from SAM3DSegmentLib.Panel.Widget import SAM3DSegmentWidget
 
 __all__ = [
     "SAM3DSegment",

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from SAM3DSegmentLib.Dependencies import environmentLines
+from SAM3DSegmentLib.Setup.Dependencies import environmentLines
 
 
 def report(logic: Any) -> str:

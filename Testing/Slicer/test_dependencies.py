@@ -28,10 +28,10 @@ def a_slicer(monkeypatch):
 @pytest.fixture
 def the_dependencies(a_slicer, monkeypatch):
     """The module under test, on a computer with room, a network and no GPU."""
-    dependencies = importlib.import_module("SAM3DSegmentLib.Dependencies")
+    dependencies = importlib.import_module("SAM3DSegmentLib.Setup.Dependencies")
     computer = plain_computer()
     monkeypatch.setattr(dependencies.Computer, "here", classmethod(lambda _cls: computer))
-    monkeypatch.setattr(importlib.import_module("SAM3DSegmentLib.Preflight"), "_answers", lambda _server: True)
+    monkeypatch.setattr(importlib.import_module("SAM3DSegmentLib.Setup.Preflight"), "_answers", lambda _server: True)
     return dependencies
 
 
@@ -145,7 +145,7 @@ def test_what_makes_it_slow_stands_in_the_question(the_dependencies, a_slicer, m
 
 def test_the_network_is_tried_only_after_the_user_agreed(the_dependencies, a_slicer, monkeypatch):
     tried = []
-    preflight = importlib.import_module("SAM3DSegmentLib.Preflight")
+    preflight = importlib.import_module("SAM3DSegmentLib.Setup.Preflight")
     monkeypatch.setattr(preflight, "_answers", tried.append)
     a_slicer.agrees = False
     with pytest.raises(the_dependencies.DependencyError):
@@ -177,7 +177,7 @@ def test_from_another_thread_nothing_is_installed(the_dependencies, a_slicer):
 def test_a_folder_of_wheels_needs_neither_network_nor_extension(the_dependencies, a_slicer, monkeypatch):
     monkeypatch.setenv("SAM3DSEGMENT_WHEELS", "/media/usb/wheels")
     monkeypatch.delitem(sys.modules, "PyTorchUtils")
-    monkeypatch.setattr(importlib.import_module("SAM3DSegmentLib.Preflight"), "_answers", lambda _server: False)
+    monkeypatch.setattr(importlib.import_module("SAM3DSegmentLib.Setup.Preflight"), "_answers", lambda _server: False)
     the_dependencies.ensureInstalled()
     assert a_slicer.installs == [
         ("util", ["--no-index", "--find-links", "/media/usb/wheels", "torch>=2.4", "safetensors>=0.4"])

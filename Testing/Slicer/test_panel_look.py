@@ -149,7 +149,7 @@ def test_nothing_heavy_is_imported_when_slicer_starts():
 
 
 def test_numbers_are_said_as_a_radiologist_reads_them(an_app):
-    from SAM3DSegmentLib import Words
+    from SAM3DSegmentLib.Panel import Words
 
     assert Words.position((12.34, -40.06, 55.0)) == "12.3 R  40.1 P  55.0 S"
     assert Words.position((-0.5, 7.0, -3.0)) == "0.5 L  7.0 A  3.0 I"

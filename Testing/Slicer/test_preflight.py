@@ -22,7 +22,7 @@ def the_preflight(monkeypatch):
     for variable in [name for name in os.environ if name.upper().startswith("PIP_") or name.upper().endswith("_PROXY")]:
         monkeypatch.delenv(variable)
     put_in_place(FakeSlicer(), monkeypatch)
-    yield importlib.import_module("SAM3DSegmentLib.Preflight")
+    yield importlib.import_module("SAM3DSegmentLib.Setup.Preflight")
     forget_library()
 
 
@@ -148,14 +148,14 @@ def answering(monkeypatch, answers):
 
 
 def test_the_driver_is_asked_for_the_gpu(the_preflight, monkeypatch):
-    computer = importlib.import_module("SAM3DSegmentLib.Computer")
+    computer = importlib.import_module("SAM3DSegmentLib.Setup.Computer")
     two = "NVIDIA RTX A2000, 535.104.05, 8.6\nNVIDIA T400, 535.104.05, 7.5\n"
     answering(monkeypatch, {"name,driver_version,compute_cap": two})
     assert computer.nvidiaGpu() == computer.Gpu("NVIDIA RTX A2000", (535, 104, 5), (8, 6))
 
 
 def test_a_driver_too_old_for_compute_capabilities_still_names_its_gpu(the_preflight, monkeypatch):
-    computer = importlib.import_module("SAM3DSegmentLib.Computer")
+    computer = importlib.import_module("SAM3DSegmentLib.Setup.Computer")
     answering(monkeypatch, {"name,driver_version": "Quadro P400, 390.46\n"})
     assert computer.nvidiaGpu() == computer.Gpu("Quadro P400", (390, 46), ())
 
@@ -165,10 +165,10 @@ def test_without_a_driver_there_is_no_gpu(the_preflight, monkeypatch):
         raise FileNotFoundError("nvidia-smi")
 
     monkeypatch.setattr(subprocess, "run", absent)
-    assert importlib.import_module("SAM3DSegmentLib.Computer").nvidiaGpu() is None
+    assert importlib.import_module("SAM3DSegmentLib.Setup.Computer").nvidiaGpu() is None
 
 
 def test_this_computer_can_be_described(the_preflight):
-    computer = importlib.import_module("SAM3DSegmentLib.Computer").Computer.here()
+    computer = importlib.import_module("SAM3DSegmentLib.Setup.Computer").Computer.here()
     assert computer.packages.is_dir()
     assert computer.freePackages > 0

@@ -93,7 +93,7 @@ def pretend_installed(monkeypatch, fake):
 
 
 def plain_computer(**other):
-    computer = importlib.import_module("SAM3DSegmentLib.Computer")
+    computer = importlib.import_module("SAM3DSegmentLib.Setup.Computer")
     facts = {
         "system": "Linux",
         "machine": "x86_64",
@@ -105,7 +105,7 @@ def plain_computer(**other):
 
 
 def gpu(driver=(560, 35), capability=(8, 6)):
-    return importlib.import_module("SAM3DSegmentLib.Computer").Gpu("NVIDIA RTX A2000", driver, capability)
+    return importlib.import_module("SAM3DSegmentLib.Setup.Computer").Gpu("NVIDIA RTX A2000", driver, capability)
 
 
 def _library():

@@ -92,10 +92,7 @@ def write_labels(
         if suffix in _NIFTI_SUFFIXES:
             write_nifti(temporary, labels, grid)
         elif suffix == ".seg.nrrd":
-            if names:
-                segments = named_segments(names, colour=colour)
-            else:
-                segments = segments_in(labels, name=name, colour=colour)
+            segments = named_segments(names, colour=colour) if names else segments_in(labels, name=name, colour=colour)
             write_nrrd(temporary, labels, grid, keys=segmentation_keys(segments, grid))
         else:
             write_nrrd(temporary, labels, grid)

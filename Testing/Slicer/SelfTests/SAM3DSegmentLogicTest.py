@@ -15,9 +15,9 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        from SAM3DSegmentLib import Dependencies
         from SAM3DSegmentLib.Logic import SAM3DSegmentLogic
         from SAM3DSegmentLib.Paths import makeCoreImportable
+        from SAM3DSegmentLib.Setup import Dependencies
 
         makeCoreImportable()
         if not Dependencies.ready():

@@ -9,22 +9,23 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from SAM3DSegmentLib import Dependencies, SharedLogic
-from SAM3DSegmentLib.AdvancedSection import AdvancedSection
-from SAM3DSegmentLib.Boundary import Boundary
-from SAM3DSegmentLib.Icons import icon
-from SAM3DSegmentLib.MessageArea import MessageArea
-from SAM3DSegmentLib.ModelInstaller import ModelInstaller
-from SAM3DSegmentLib.ModelPicker import ModelPicker
+from SAM3DSegmentLib.Panel import SharedLogic
+from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
+from SAM3DSegmentLib.Panel.Boundary import Boundary
+from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.Panel.MessageArea import MessageArea
+from SAM3DSegmentLib.Panel.ModelInstaller import ModelInstaller
+from SAM3DSegmentLib.Panel.ModelPicker import ModelPicker
+from SAM3DSegmentLib.Panel.PlaceTools import PlaceTools
+from SAM3DSegmentLib.Panel.PromptList import PromptList
+from SAM3DSegmentLib.Panel.Pulse import Pulse
+from SAM3DSegmentLib.Panel.SegmentList import SegmentList
+from SAM3DSegmentLib.Panel.Selections import Selections
+from SAM3DSegmentLib.Panel.Shortcuts import Shortcut, Shortcuts
+from SAM3DSegmentLib.Panel.StatusLine import StatusLine
 from SAM3DSegmentLib.Paths import resourcePath
-from SAM3DSegmentLib.PlaceTools import PlaceTools
-from SAM3DSegmentLib.PromptList import PromptList
-from SAM3DSegmentLib.Pulse import Pulse
 from SAM3DSegmentLib.SampleVolume import loadSample
-from SAM3DSegmentLib.SegmentList import SegmentList
-from SAM3DSegmentLib.Selections import Selections
-from SAM3DSegmentLib.Shortcuts import Shortcut, Shortcuts
-from SAM3DSegmentLib.StatusLine import StatusLine
+from SAM3DSegmentLib.Setup import Dependencies
 
 _ICONS = {
     "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",

@@ -22,9 +22,9 @@ from pathlib import Path
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Advice import explained
-from SAM3DSegmentLib.Computer import Computer, dotted, numbers
-from SAM3DSegmentLib.Preflight import Finding, computationBackend, findings, gpuHint, networkFinding
+from SAM3DSegmentLib.Setup.Advice import explained
+from SAM3DSegmentLib.Setup.Computer import Computer, dotted, numbers
+from SAM3DSegmentLib.Setup.Preflight import Finding, computationBackend, findings, gpuHint, networkFinding
 
 # Oldest versions, as in pyproject.toml; never an exact one, since other extensions share these packages.
 OLDEST = {"torch": (2, 4), "safetensors": (0, 4), "SimpleITK": (2, 3)}

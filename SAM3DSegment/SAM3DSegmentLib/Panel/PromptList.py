@@ -6,9 +6,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib import Words
-from SAM3DSegmentLib.Icons import icon
-from SAM3DSegmentLib.ItemTable import Cell, ItemTable, Row
+from SAM3DSegmentLib.Panel import Words
+from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 
 SIGN, TEXT, VISIBLE, JUMP, FLIP, DELETE = range(6)
 

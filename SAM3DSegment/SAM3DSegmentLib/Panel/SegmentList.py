@@ -7,9 +7,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib import Words
-from SAM3DSegmentLib.Icons import icon, swatch
-from SAM3DSegmentLib.ItemTable import Cell, ItemTable, Row
+from SAM3DSegmentLib.Panel import Words
+from SAM3DSegmentLib.Panel.Icons import icon, swatch
+from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 
 CURRENT, COLOR, NAME, VOLUME, VISIBLE, LOCKED, REMOVE = range(7)
 

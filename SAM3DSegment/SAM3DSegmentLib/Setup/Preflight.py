@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Computer import Computer, dotted, numbers
+from SAM3DSegmentLib.Setup.Computer import Computer, dotted, numbers
 
 GB = 2**30
 # On Linux, PyTorch 2.13 for the CPU takes 0.75 GB (measured); with CUDA about 7 GB (estimated). Downloads come on top.

@@ -5,7 +5,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib import Words
+from SAM3DSegmentLib.Panel import Words
 
 
 class StatusLine:

@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from SAM3DSegmentLib.OppositeClick import OppositeClick
+from SAM3DSegmentLib.Panel.OppositeClick import OppositeClick
 from SAM3DSegmentLib.PromptNodes import KIND_ATTRIBUTE
 
 

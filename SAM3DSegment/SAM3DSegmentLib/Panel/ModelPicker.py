@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib import Words
+from SAM3DSegmentLib.Panel import Words
 
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec

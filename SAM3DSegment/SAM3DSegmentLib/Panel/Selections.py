@@ -7,7 +7,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from SAM3DSegmentLib.ParameterNode import sceneParameterNode
+from SAM3DSegmentLib.Panel.ParameterNode import sceneParameterNode
 
 
 class Selections(VTKObservationMixin):

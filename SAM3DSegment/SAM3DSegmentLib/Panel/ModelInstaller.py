@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib import Words
+from SAM3DSegmentLib.Panel import Words
 
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec

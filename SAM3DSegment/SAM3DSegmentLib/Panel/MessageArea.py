@@ -5,7 +5,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Icons import icon
+from SAM3DSegmentLib.Panel.Icons import icon
 
 
 class MessageArea:

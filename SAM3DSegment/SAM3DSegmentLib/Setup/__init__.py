@@ -1,0 +1,1 @@
+"""PyTorch and what else Slicer lacks: looked for, asked about, installed."""
