@@ -117,6 +117,15 @@ def test_a_mask_alone_can_be_refined(a_model, an_embedding, a_click):
     assert np.isfinite(a_model.decode(an_embedding, none, prior).low_res_logits).all()
 
 
+def test_a_mask_on_the_voxels_can_be_started_from(a_model, an_embedding, a_click):
+    if PromptKind.MASK not in a_model.spec.prompt_kinds or a_model.spec.window.layout is not Layout.SLICES:
+        pytest.skip("the model takes no mask, or takes it in its window")
+    decoded = a_model.decode(an_embedding, a_click, None).low_res_logits
+    low_res = a_model.to_low_res(np.full(an_embedding.grid.shape, 3.0, dtype=np.float32))
+    assert (low_res.shape, low_res.dtype) == (decoded.shape, np.float32)
+    assert np.allclose(a_model.to_voxels(low_res, an_embedding.grid.shape), 3.0, atol=1e-4)
+
+
 def test_a_box_alone_gives_logits(a_model, an_embedding, a_click):
     corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)])
     boxes = (a_click.points[0] - 8 + 16 * corners)[None]

@@ -181,7 +181,7 @@ def test_a_file_that_carries_code_is_refused_and_the_code_not_run(the_small_stat
     assert b"print" in zipfile.ZipFile(path).read("sam/data.pkl")
     with pytest.raises(CheckpointError, match="carries code"):
         build(get_spec("sam"), path, "cpu")
-    (tmp_path / "bare.pth").write_bytes(pickle.dumps(Bomb()))
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps(Bomb(), protocol=2))
     with pytest.raises(CheckpointError):
         build(get_spec("sam"), tmp_path / "bare.pth", "cpu")
     assert capsys.readouterr().out == ""
