@@ -121,11 +121,14 @@ def _adapter_forms(repeats: int, *, slices: int) -> dict[str, Any]:
 
 def _tumour_forms(repeats: int) -> dict[str, Any]:
     from inference_core.evaluation.plain_sam3d_adapter import compare_forms
+    from inference_core.models.blocks.precision import wanted_precision
 
+    precision = wanted_precision()
     forms = compare_forms(repeats=repeats)
     return {
         "network_forms": {
             "weights": "random",
+            "precision": precision,
             "shortcut": asdict(forms.fast),
             "plain": asdict(forms.plain),
             "ratio": forms.ratio,
@@ -191,7 +194,7 @@ def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
 def _network_rows(forms: dict[str, Any]) -> list[tuple[str, str]]:
     fast, plain = forms["shortcut"], forms["plain"]
     rows = [
-        ("whole first click", f"{fast['first_s']:.1f} s CPU time (random weights, one thread)"),
+        ("whole first click", f"{fast['first_s']:.1f} s CPU time (random weights, one thread, {forms['precision']})"),
         ("of the plain form", f"{plain['first_s']:.1f} s CPU time"),
         ("share of the plain form", f"{forms['ratio']:.2f}"),
         ("further click", f"{fast['further_s']:.1f} s CPU time; of the plain form {plain['further_s']:.1f} s"),

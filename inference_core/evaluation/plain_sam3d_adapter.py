@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from inference_core.evaluation.forms import in_a_process
 from inference_core.evaluation.timing import peak_memory_bytes
+from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.blocks.shifted_cube_attention import shifted_mask
 from inference_core.models.sam3d_adapter_network import (
     Adapter,
@@ -130,8 +131,9 @@ class FastForm:
         self.network = network
 
     def encode(self, image: Tensor) -> dict[str, Tensor]:
-        """All that clicks do not change."""
-        *shallow, deepest = self.network.encoder(image)
+        """All that clicks do not change, the encoder in the precision that the environment asks for."""
+        with in_wanted_precision("cpu"):
+            *shallow, deepest = (features.float() for features in self.network.encoder(image))
         return {"deepest": deepest, "fixed": self.network.decoder.fixed(shallow, image)}
 
     def decode(self, encoded: dict[str, Tensor], points: Tensor) -> Tensor:

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from inference_core.errors import ModelError, PromptError
 from inference_core.geometry.grid import Float
+from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
+from inference_core.models.sam3d_adapter_check import check_order, order_caution, training_cautions
 from inference_core.models.sam3d_adapter_network import Sam3DAdapterNetwork
-from inference_core.models.sam3d_adapter_weights import network_from
+from inference_core.models.sam3d_adapter_weights import network_of, state_from
 from inference_core.models.spec import HounsfieldScale, ModelSpec
 from inference_core.prompts.encoding import WindowPrompts
 
@@ -64,7 +66,8 @@ class Sam3DAdapter:
                 "use it on a CT that was loaded with its rescale slope and intercept.", self.spec.title,
             )  # fmt: skip
         image = scaled(raw, self._scale)[None, None].to(self.device)
-        *shallow, deepest = self.network.encoder(image)
+        with in_wanted_precision(self.device):
+            *shallow, deepest = (features.float() for features in self.network.encoder(image))
         return Embedding({"deepest": deepest, "fixed": self.network.decoder.fixed(shallow, image)}, window.grid)
 
     @torch.inference_mode()
@@ -87,10 +90,16 @@ class Sam3DAdapter:
 def build(spec: ModelSpec, weights_path: Path, device: str) -> Sam3DAdapter:
     """Build 3DSAM-adapter from an official checkpoint or a flat file, of any size of this family.
 
+    The spec's cautions tell where the file seems to be one of those that the authors replaced in August 2023.
+
     Raises:
         CheckpointError: the file does not fit the network.
     """
-    return Sam3DAdapter(spec, network_from(weights_path), device)
+    state = state_from(weights_path)
+    model = Sam3DAdapter(spec, network_of(state, name=weights_path.name), device)
+    cautions = training_cautions(state) or order_caution(check_order(model.network))
+    model.spec = replace(model.spec, cautions=cautions)
+    return model
 
 
 def scaled(raw: Tensor, scale: HounsfieldScale) -> Tensor:

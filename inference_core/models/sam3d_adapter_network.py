@@ -66,7 +66,7 @@ class Adapter(nn.Module):
 
     def inner(self, x: Tensor) -> Tensor:
         """Tokens (1, h, w, d, C) to half as many channels, each knowing its neighbours."""
-        inner = F.relu(linear(x, self.linear1)).movedim(-1, 1)
+        inner = F.relu(linear(x, self.linear1)).movedim(-1, 1).to(x.dtype)
         return F.relu(self.conv(inner)).movedim(1, -1)
 
     def outer(self, inner: Tensor) -> Tensor:

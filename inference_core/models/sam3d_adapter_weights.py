@@ -41,6 +41,15 @@ def network_from(path: Path) -> Sam3DAdapterNetwork:
     Raises:
         CheckpointError: the file is absent, damaged, carries code, or is of another model or of the automatic variant.
     """
+    return network_of(state_from(path), name=path.name)
+
+
+def state_from(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint under flat names, `encoder_dict.*`, `feature_dict.N.*` and `decoder_dict.*`.
+
+    Raises:
+        CheckpointError: the file is absent, damaged, carries code, or is of the automatic variant.
+    """
     state = _flat(load_content(path), path.name)
     if state is None:
         state = load_state_dict(path)
@@ -49,12 +58,21 @@ def network_from(path: Path) -> Sam3DAdapterNetwork:
             f"'{path.name}' is of 3DSAM-adapter's automatic variant, which takes no clicks; "
             "choose the checkpoint that was trained with prompts."
         )
+    return state
+
+
+def network_of(state: Mapping[str, Tensor], *, name: str) -> Sam3DAdapterNetwork:
+    """The network with the weights of a flat state; `name` is what errors call its file.
+
+    Raises:
+        CheckpointError: the state is of another model.
+    """
     config = config_of(state)
-    _check_masks(state, config, path.name)
+    _check_masks(state, config, name)
     with torch.device("meta"):
         network = Sam3DAdapterNetwork(config)
     used = {key: value for key, value in state.items() if not _UNUSED.match(key) and not _MASK.match(key)}
-    load_strict(network, used, renames=_OURS, name=path.name)
+    load_strict(network, used, renames=_OURS, name=name)
     return network
 
 

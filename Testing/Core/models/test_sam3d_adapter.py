@@ -156,6 +156,18 @@ def test_background_clicks_and_priors_are_not_read(a_small_model, an_oblique_win
     assert np.array_equal(a_small_model.decode(embedding, mixed, first).low_res_logits, first)
 
 
+def test_lower_precision_is_asked_for_by_name_and_stays_close(a_small_model, an_oblique_window, monkeypatch):
+    window, click = noise(an_oblique_window), clicks([[10.0, 20.0, 15.0]])
+    exact = a_small_model.decode(a_small_model.encode(window), click, None).low_res_logits
+    monkeypatch.setenv("SAM3DSEGMENT_PRECISION", "bfloat16")
+    rough = a_small_model.decode(a_small_model.encode(window), click, None).low_res_logits
+    assert rough.dtype == np.float32
+    assert 1e-4 < np.abs(rough - exact).max() < 0.5 * exact.std()
+    monkeypatch.setenv("SAM3DSEGMENT_PRECISION", "int8")
+    with pytest.raises(ModelError, match="SAM3DSEGMENT_PRECISION is 'int8'; set it to one of float32, bfloat16"):
+        a_small_model.encode(window)
+
+
 def test_a_box_alone_is_a_click_at_its_centre(a_small_model, an_oblique_window):
     embedding = a_small_model.encode(noise(an_oblique_window))
     corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)]) * [10.0, 8.0, 6.0] + [5.0, 9.0, 12.0]
