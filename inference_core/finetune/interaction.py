@@ -75,9 +75,9 @@ class SimulatedUser:
     def _loose_box(self, index: int) -> Tensor:
         voxels = np.argwhere(self.targets[index].numpy())
         low, high = voxels.min(axis=0) - 0.5, voxels.max(axis=0) + 0.5
-        slack = np.maximum(1, 0.12 * (high - low))
-        low = low - self.rng.uniform(-0.3, 1, 3) * slack
-        high = np.maximum(low + 1, high + self.rng.uniform(-0.3, 1, 3) * slack)
+        slack = np.maximum(1, self.rng.uniform(0.02, 0.3) * (high - low))
+        low = low - self.rng.uniform(-0.2, 1, 3) * slack
+        high = np.maximum(low + 1, high + self.rng.uniform(-0.2, 1, 3) * slack)
         corners = [[(high if (n >> axis) & 1 else low)[axis] for axis in range(3)] for n in range(8)]
         return torch.tensor(np.array(corners)[None], dtype=torch.float32)
 

@@ -80,7 +80,7 @@ def labelled_sample(rng: np.random.Generator, volumes: Sequence[LabelledVolume],
     """A window around a random place of a random target, from much smaller than the target to much larger."""
     while True:
         case = volumes[int(rng.integers(len(volumes)))]
-        low, high = _USUAL_WINDOWS if rng.random() < 0.7 else _ALL_WINDOWS
+        low, high = _USUAL_WINDOWS if rng.random() < 0.55 else _ALL_WINDOWS
         ratio = np.exp(rng.uniform(np.log(low), np.log(high)))
         spacing = float(np.clip(ratio * case.diameter_mm / size, *SPACING_RANGE_MM))
         centre = case.interior_ras[int(rng.integers(len(case.interior_ras)))]

@@ -145,7 +145,7 @@ _SPECS = (
             url=None,
             filename="sam3d_lite.safetensors",
             size_bytes=5229586,
-            sha256="622f925665962314be716a4027b584e89a3f47d2dd961d8e82b51a5c470835a5",
+            sha256="be107632f0fd58462ef7ef56d57fe68538dfa418b88eb8662ce57038e873604f",
             bundled=True,
         ),
         licence="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",
