@@ -102,6 +102,7 @@ def test_models_lists_the_registry(capsys) -> None:
     for entry, spec in zip(entries, all_specs(), strict=True):
         assert {"title", "prompts", "licence", "size_bytes", "source", "installed"} <= set(entry)
         assert set(entry["prompts"]) == {kind.value for kind in spec.prompt_kinds}
+        assert set(entry["prompts_by_session"]) == {kind.value for kind in spec.session_kinds}
         assert spec.name in shown
         assert spec.licence in shown
 

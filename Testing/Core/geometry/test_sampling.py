@@ -295,3 +295,20 @@ def test_the_extent_of_a_window_beside_the_grid_is_empty(corner):
     assert (stop >= start).all()
     assert (start >= 0).all()
     assert (stop <= grid.shape).all()
+
+
+@pytest.mark.parametrize("orientation", [5, 19, 33])
+@pytest.mark.parametrize("spacing", [0.8, 2.6])
+def test_beyond_the_volume_a_window_has_the_value_for_beyond(orientation, spacing):
+    """Also where several voxels are averaged, some of them beyond: the value itself is left over then everywhere."""
+    grid = oblique_grid(orientation, 0, size_mm=20.0)
+    window = isotropic_grid(grid.to_ras((0, 0, 0)), shape=(14, 12, 16), spacing=spacing, axes=np.eye(3))
+    flat = sample_window(Volume(np.full(grid.shape, 59.5), grid), window, reflect=False, beyond=59.5)
+    np.testing.assert_allclose(flat, 59.5, rtol=1e-6)
+    dark = sample_window(Volume(np.zeros(grid.shape), grid), window, reflect=False, beyond=10.0)
+    depth = np.minimum((ijk := grid.to_ijk(window.to_ras(voxels_of(window)))), np.array(grid.shape) - 1 - ijk).min(
+        axis=-1
+    )
+    np.testing.assert_allclose(dark[depth > 2 * spacing], 0.0, atol=1e-6)
+    np.testing.assert_allclose(dark[depth < -2 * spacing - 1], 10.0, rtol=1e-6)
+    assert (depth > 2 * spacing).any()
