@@ -14,7 +14,7 @@ from inference_core.cli.parsing import add_json_option, add_model_options, count
 from inference_core.cli.reporting import Progress, check_outputs, say, table, write_json
 from inference_core.errors import ModelError
 from inference_core.models.registry import get_spec
-from inference_core.models.spec import ModelSpec
+from inference_core.models.spec import ModelSpec, PromptKind
 
 if TYPE_CHECKING:
     from inference_core.evaluation.forms import EncoderForms
@@ -26,7 +26,8 @@ DESCRIPTION = """Time the first and the further clicks on a synthetic 512 x 512 
 compare a first click on 100 and on 1000 slices, and read the peak memory. For sam, sam_med3d
 and medical_sam_adapter (and _3d), compare the encoder's exact shortcuts with the plain form
 (random weights: the time does not depend on them); for sam3d_adapter the whole network, which
-takes 8 GB of memory and minutes a repeat. Clicks are timed only where a model is installed."""
+takes 8 GB of memory and minutes a repeat; for ma_sam one stack of five slices. Clicks are timed
+only where a model is installed."""
 EXAMPLES = ""
 
 _USUAL, _SHORT, _LONG = 300, 100, 1000
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> None:
     """
     spec = get_spec(options.model)
     check_outputs(options.json)
-    found = _find(spec, options.weights)
+    found = _find(spec, options.weights) if PromptKind.POSITIVE_CLICK in spec.prompt_kinds else None
     from inference_core.evaluation.timing import machine_facts
 
     content: dict[str, Any] = {"model": spec.name, "machine": machine_facts(), "repeats": options.repeat}
@@ -119,6 +120,12 @@ def _adapter_forms(repeats: int, *, slices: int) -> dict[str, Any]:
     return _as_json(compare_forms(sizes, slices=slices, repeats=repeats))
 
 
+def _stack_forms(repeats: int) -> dict[str, Any]:
+    from inference_core.evaluation.plain_ma_sam import compare_forms
+
+    return _as_json(compare_forms(repeats=repeats))
+
+
 def _tumour_forms(repeats: int) -> dict[str, Any]:
     from inference_core.evaluation.plain_sam3d_adapter import compare_forms
     from inference_core.models.blocks.precision import wanted_precision
@@ -159,6 +166,7 @@ _OWN: dict[str, Callable[[int], dict[str, Any]]] = {
     "sam": _sam_forms,
     "medical_sam_adapter": partial(_adapter_forms, slices=1),
     "medical_sam_adapter_3d": partial(_adapter_forms, slices=8),
+    **dict.fromkeys(("ma_sam", "ma_sam_prostate", "ma_sam_box"), _stack_forms),
     "sam3d_adapter": _tumour_forms,
 }
 """What only one family has to show."""

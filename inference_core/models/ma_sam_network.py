@@ -77,13 +77,12 @@ class MaSamBlock(EncoderBlock):
         self.adapters = nn.ModuleList([SliceAdapter(sizes.width, adapter_width, slices) for _ in range(2)])
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.adapters[0](x)
         # On a CPU an image at a time stays in the processor's cache; elsewhere all of them keep the device busy.
-        images = x.split(1) if x.device.type == "cpu" else (x,)
-        x = x + torch.cat([self.attended(image) for image in images])
+        at_once = 1 if x.device.type == "cpu" else len(x)
+        x = x + self.adapters[0](x)
+        x = torch.cat([some + self.attended(some) for some in x.split(at_once)])
         x = x + self.adapters[1](x)
-        y: Tensor = x + self.mlp(self.norm2(x))
-        return y
+        return torch.cat([some + self.mlp(self.norm2(some)) for some in x.split(at_once)])
 
 
 class MaSamNetwork(SamNetwork):

@@ -39,7 +39,8 @@ class Mlp(nn.Module):
             return y
         # A part at a time stays in the processor's cache.
         parts = [linear(self._hidden(part), self.lin2) for part in x.reshape(-1, x.shape[-1]).split(_TOKENS)]
-        return torch.cat(parts).view(*x.shape[:-1], -1)
+        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return whole.view(*x.shape[:-1], -1)
 
     def _hidden(self, x: Tensor) -> Tensor:
         if isinstance(self.activation, nn.GELU) and self.activation.approximate == "none":
