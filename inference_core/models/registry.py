@@ -145,7 +145,7 @@ _SPECS = (
             url=None,
             filename="sam3d_lite.safetensors",
             size_bytes=5229586,
-            sha256="be107632f0fd58462ef7ef56d57fe68538dfa418b88eb8662ce57038e873604f",
+            sha256="9e3bb14b06be8aec1be15e7c0a9f8c181000dc1fff71acc50e2b8589949ff978",
             bundled=True,
         ),
         licence="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",
