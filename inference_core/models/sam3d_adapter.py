@@ -26,9 +26,8 @@ from inference_core.models.spec import HounsfieldScale, ModelSpec
 from inference_core.prompts.encoding import WindowPrompts
 
 _LOG = logging.getLogger(__name__)
-_FAT_HU = -20.0
-_LEAST_FAT = 0.002
 _LEAST_TISSUE = 0.02
+_LEAST_DEVIATION_HU = 3.0
 
 
 class Sam3DAdapter:
@@ -108,16 +107,16 @@ def scaled(raw: Tensor, scale: HounsfieldScale) -> Tensor:
 
 
 def looks_like_hounsfield_units(raw: Tensor, scale: HounsfieldScale) -> bool:
-    """Whether voxels could be a part of a body in HU: some are fat or air, and some are soft tissue.
+    """Whether voxels could be a part of a body in HU: something is below water, and there is soft tissue that varies.
 
-    An MR image and a CT without its rescale intercept have nothing below zero. A window beyond the volume is all mean.
+    An MR image and a CT without its rescale intercept have nothing below zero; a normalised image hardly varies. A
+    window beyond the volume is all mean.
     """
     inside = raw[raw != np.float32(scale.mean)]
     if len(inside) == 0:
         return True
-    fat_or_air = (inside < _FAT_HU).float().mean()
     tissue = ((inside > scale.low) & (inside < scale.high)).float().mean()
-    return bool(fat_or_air > _LEAST_FAT and tissue > _LEAST_TISSUE)
+    return bool(inside.min() < 0 and tissue > _LEAST_TISSUE and inside.std() > _LEAST_DEVIATION_HU)
 
 
 def _points_of(prompts: WindowPrompts) -> Float:

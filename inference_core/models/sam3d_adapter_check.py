@@ -18,7 +18,6 @@ from inference_core.models.sam3d_adapter_network import VOXELS_PER_TOKEN, Sam3DA
 _NORM = "transformer.layers.0.norm1.weight"
 _CLEARLY_BETTER = 0.2
 _HARDLY_ANYTHING = 0.1
-_CUBES = 2
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,12 @@ def order_caution(found: OrderCheck) -> tuple[str, ...]:
 def check_order(network: Sam3DAdapterNetwork) -> OrderCheck:
     """Click on a darker and on a brighter lesion, on a small crop, in either order; the better of the two counts.
 
-    The crop is an eighth of a usual one, and so is the time it takes.
+    The crop is one of the encoder's cubes, a 64th of a usual one, and so is the time it takes.
     """
-    device = network.encoder.pos_embed.device
+    device, size = network.encoder.pos_embed.device, VOXELS_PER_TOKEN * network.config.cube
     overlaps = []
     for contrast in (-1.2, 1.2):
-        image, target, click = (part.to(device) for part in synthetic_lesion(_size(network), contrast=contrast))
+        image, target, click = (part.to(device) for part in synthetic_lesion(size, contrast=contrast))
         maps = network.encoder(image)
         overlaps.append([_overlap(network, image, order, click, target) for order in (maps, maps[::-1])])
     published, backwards = (max(column) for column in zip(*overlaps, strict=True))
@@ -109,10 +108,6 @@ def _overlap(
     logits = network.decoder([*others, network.prompt_encoder(last, click)], image)
     mask = logits[0, 1] > logits[0, 0]
     return float(2 * (mask & target).sum() / (mask.sum() + target.sum()))
-
-
-def _size(network: Sam3DAdapterNetwork) -> int:
-    return VOXELS_PER_TOKEN * min(_CUBES * network.config.cube, network.config.grid)
 
 
 def _untouched(tensor: Tensor | None, *, where_absent: bool = True) -> bool:
