@@ -77,12 +77,20 @@ def _find(spec: ModelSpec, weights: Path | None) -> Path | None:
 
 def _clicks(model: PromptableModel, *, repeats: int, progress: Progress) -> dict[str, Any]:
     """Seconds on volumes of three lengths; the peak is read before the longest one is made."""
-    from inference_core.evaluation.timing import first_clicks, further_clicks, peak_memory_bytes, synthetic_ct
+    from inference_core.evaluation.timing import (
+        ORGAN_MM,
+        clicks_in_sessions,
+        first_clicks,
+        peak_memory_bytes,
+        synthetic_ct,
+    )
 
     progress.show(f"clicking on {_USUAL} slices")
-    volume = synthetic_ct(_USUAL)
-    first = first_clicks(volume, model, repeats=repeats)
-    further = further_clicks(volume, model, repeats=repeats)
+    first, further = clicks_in_sessions(synthetic_ct(_USUAL), model, repeats=repeats)
+    progress.show("clicking on a target as large as an organ")
+    wide = synthetic_ct(_USUAL, radius_mm=ORGAN_MM)
+    wide_first, wide_further = clicks_in_sessions(wide, model, repeats=repeats, radius_mm=ORGAN_MM)
+    del wide
     peak = peak_memory_bytes()
     by_length = {}
     for slices in (_SHORT, _LONG):
@@ -92,6 +100,8 @@ def _clicks(model: PromptableModel, *, repeats: int, progress: Progress) -> dict
     return {
         "first_click_s": first.as_json(),
         "further_click_s": further.as_json(),
+        "wide_first_click_s": wide_first.as_json(),
+        "wide_further_click_s": wide_further.as_json(),
         "peak_memory_bytes": peak,
         "first_click_s_by_slices": {str(slices): times.as_json() for slices, times in by_length.items()},
         "first_click_ratio": by_length[_LONG].median / by_length[_SHORT].median,
@@ -181,6 +191,8 @@ def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
             ("device", content["device"]),
             (f"first click, {_USUAL} slices", _times(first)),
             ("further click", _times(further)),
+            ("first click, target of 0.9 l", _times(content["wide_first_click_s"])),
+            ("further click, target of 0.9 l", _times(content["wide_further_click_s"])),
             (f"peak memory, {_USUAL} slices", "unknown" if peak is None else f"{peak / 1e9:.2f} GB"),
             *[(f"first click, {n} slices", _times(times)) for n, times in content["first_click_s_by_slices"].items()],
             (f"ratio {_LONG} to {_SHORT} slices", f"{content['first_click_ratio']:.2f}"),

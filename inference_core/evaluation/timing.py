@@ -21,10 +21,14 @@ from inference_core.models.interface import PromptableModel
 from inference_core.prompts.prompt_set import Click, PromptSet
 
 _SPACING_MM = (0.8, 0.8, 1.0)
-_LESION_MM = 18.0
+LESION_MM = 18.0
+ORGAN_MM = 60.0
 _TILE = 16
-# Offsets in mm from the lesion's centre of the clicks that follow the first: on its rim, and off it.
-_FURTHER = (((0, 14, 0), True), ((0, 0, -26), False), ((-13, 0, 3), True), ((24, 6, 0), False), ((5, -9, 9), True))
+# The clicks that follow the first, in radii from the target's centre: on its rim, and off it.
+_FURTHER = (
+    ((0, 0.78, 0), True), ((0, 0, -1.44), False), ((-0.72, 0, 0.17), True), ((1.33, 0.33, 0), False),
+    ((0.28, -0.5, 0.5), True),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Times:
         return {"median": self.median, "worst": self.worst, "all": list(self.seconds)}
 
 
-def synthetic_ct(slices: int) -> Volume:
+def synthetic_ct(slices: int, *, radius_mm: float = LESION_MM) -> Volume:
     """A CT of 512 x 512 x slices int16 voxels: a cylinder of noisy tissue with one bright ball in its middle."""
     rng = np.random.default_rng(0)
     shape = (512, 512, slices)
@@ -62,19 +66,23 @@ def synthetic_ct(slices: int) -> Volume:
         stack[start : start + _TILE] = tile[: min(_TILE, slices - start)]
     for k in range(slices):
         z = k * _SPACING_MM[2] + affine[2, 3]
-        if abs(z) < _LESION_MM:
-            stack[k][(x**2 + y**2 + z**2) < _LESION_MM**2] += 60
+        if abs(z) < radius_mm:
+            stack[k][(x**2 + y**2 + z**2) < radius_mm**2] += 60
     return Volume(stack.T, Grid(shape, affine), f"synthetic CT of {slices} slices")
 
 
 def first_clicks(volume: Volume, model: PromptableModel, *, repeats: int) -> Times:
     """Seconds to answer the first click, in a new session each time."""
-    return Times(tuple(_seconds(Session(volume, model), _clicks()[:1]) for _ in range(repeats)))
+    return Times(tuple(_seconds(Session(volume, model), _clicks(LESION_MM)[:1]) for _ in range(repeats)))
 
 
-def further_clicks(volume: Volume, model: PromptableModel, *, repeats: int) -> Times:
-    """Seconds to answer each of the clicks after the first, in sessions of six."""
-    return Times(tuple(seconds for _ in range(repeats) for seconds in _further(volume, model)))
+def clicks_in_sessions(
+    volume: Volume, model: PromptableModel, *, repeats: int, radius_mm: float = LESION_MM
+) -> tuple[Times, Times]:
+    """Seconds to answer the first click, and each of the five clicks after it, in sessions of six."""
+    sessions = [list(_session(volume, model, _clicks(radius_mm))) for _ in range(repeats)]
+    first = Times(tuple(seconds[0] for seconds in sessions))
+    return first, Times(tuple(each for seconds in sessions for each in seconds[1:]))
 
 
 def peak_memory_bytes() -> int | None:
@@ -107,20 +115,19 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
-def _clicks() -> tuple[Click, ...]:
+def _clicks(radius_mm: float) -> tuple[Click, ...]:
     # Slightly off the middle, as a hand is.
-    further = (Click((float(r), float(a), float(s)), positive) for (r, a, s), positive in _FURTHER)
-    return (Click((2.0, -1.5, 1.0)), *further)
+    first = Click((2.0, -1.5, 1.0))
+    return first, *(Click((r * radius_mm, a * radius_mm, s * radius_mm), positive) for (r, a, s), positive in _FURTHER)
+
+
+def _session(volume: Volume, model: PromptableModel, clicks: tuple[Click, ...]) -> Iterator[float]:
+    session = Session(volume, model)
+    for count in range(1, len(clicks) + 1):
+        yield _seconds(session, clicks[:count])
 
 
 def _seconds(session: Session, clicks: tuple[Click, ...]) -> float:
     started = perf_counter()
     session.predict(PromptSet(clicks))
     return perf_counter() - started
-
-
-def _further(volume: Volume, model: PromptableModel) -> Iterator[float]:
-    session, clicks = Session(volume, model), _clicks()
-    _seconds(session, clicks[:1])
-    for n in range(2, len(clicks) + 1):
-        yield _seconds(session, clicks[:n])

@@ -152,6 +152,7 @@ def test_benchmark_measures_clicks_memory_and_the_machine(
     for name, slices in (("_USUAL", 64), ("_SHORT", 56), ("_LONG", 72)):
         monkeypatch.setattr(benchmark, name, slices)
     monkeypatch.setattr(benchmark, "_OWN", {})
+    monkeypatch.setattr("inference_core.evaluation.timing.ORGAN_MM", 20.0)
     report = tmp_path / "b.json"
 
     assert main(["benchmark", *a_small_model, "--repeat", "2", "--json", str(report)]) == 0
@@ -160,6 +161,8 @@ def test_benchmark_measures_clicks_memory_and_the_machine(
     assert len(content["first_click_s"]["all"]) == 2
     assert len(content["further_click_s"]["all"]) == 10
     assert content["further_click_s"]["worst"] >= content["further_click_s"]["median"] > 0
+    assert len(content["wide_first_click_s"]["all"]) == 2
+    assert len(content["wide_further_click_s"]["all"]) == 10
     assert set(content["first_click_s_by_slices"]) == {"56", "72"}
     assert content["first_click_ratio"] > 0
     assert {"cpus", "threads", "torch"} <= set(content["machine"])
