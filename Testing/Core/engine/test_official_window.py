@@ -103,9 +103,14 @@ def test_masks_on_the_original_grid_are_the_scripts(an_oblique_volume, a_small_m
         window = official_window(an_oblique_volume, label=label_of(category), size=SIZE)
         logits = last_logits(a_small_model, window, the_official_run, name=name)
         assert np.abs(logits - the_official_run[f"{name}low_res_last"]).max() < 1e-4
-        mask = upsampled(logits) > 0
-        assert np.array_equal(packed(mask), the_official_run[f"{name}roi_pred_packbits"])
-        laid = official_mask_on(an_oblique_volume.grid, Volume(mask, window.grid))
+        fine = upsampled(logits)
+        bits = the_official_run[f"{name}roi_pred_packbits"]
+        theirs = np.unpackbits(bits, count=fine.size).reshape(fine.shape).astype(bool)
+        # A logit of rounding noise may fall on either side of zero, by the order in which a kernel adds.
+        differs = (fine > 0) != theirs
+        assert differs.sum() <= 2
+        assert (np.abs(fine[differs]) < 1e-4).all()
+        laid = official_mask_on(an_oblique_volume.grid, Volume(theirs, window.grid))
         assert np.array_equal(packed(laid.array.T), the_official_run[f"{name}orig_zyx_packbits"])
         final[laid.array] = category
     assert np.array_equal(final.T, the_official_run[f"nc{clicks}/final_zyx"])
