@@ -130,7 +130,7 @@ class FastMaSam:
             self.kept.append(self.embedder.of_slice(ABDOMINAL_CT.windowed(voxels.numpy())))
         tokens = self.embedder.of_stack(self.kept, ABDOMINAL_CT)
         self.kept.pop()
-        return self.network.decode(self.network.image_encoder.from_tokens(tokens))
+        return self.network.decode(self.network.embed(tokens))
 
 
 def compare_forms(*, repeats: int = 2) -> EncoderForms:

@@ -60,7 +60,7 @@ class MaSamReader:
         """Class probabilities (T, nx, ny, n) of the slices with these numbers."""
         tokens = self.tokens(numbers).to(self.model.device)
         network = self.model.network
-        logits = network.decode(network.image_encoder.from_tokens(tokens))
+        logits = network.decode(network.embed(tokens))
         shape = (self.slices.array.shape[0], self.slices.array.shape[1])
         return np.asarray(on_voxels(logits.softmax(dim=1), shape).permute(1, 2, 3, 0).cpu().numpy())
 
@@ -116,7 +116,7 @@ class MaSamBox(_Loaded):
         rule = PANCREATIC_CT
         patches = [self.embedder.of_slice(rule.windowed(window.array[:, :, k])) for k in range(count)]
         tokens = self.embedder.of_stack(patches, rule).to(self.device)
-        return Embedding({"image_embedding": self.network.image_encoder.from_tokens(tokens)}, window.grid)
+        return Embedding({"image_embedding": self.network.embed(tokens)}, window.grid)
 
     @torch.inference_mode()
     def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:

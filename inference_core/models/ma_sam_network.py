@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inference_core.models.blocks.layers import linear
+from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.blocks.sam_image_encoder import EncoderBlock
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes
@@ -64,8 +65,10 @@ class SliceAdapter(nn.Module):
         stacks = x.reshape(-1, self.slices * x.shape[1] * x.shape[2], x.shape[3])
         step = x.shape[1] * x.shape[2]
         mixed = linear(stacks, self.here)
-        mixed[:, step:].baddbmm_(stacks[:, :-step], self.before.T.expand(len(stacks), -1, -1))
-        mixed[:, :-step].baddbmm_(stacks[:, step:], self.after.T.expand(len(stacks), -1, -1))
+        # In place, so that autocast does not see it: the precision is that of the tokens.
+        before, after = (tap.T.to(mixed.dtype).expand(len(stacks), -1, -1) for tap in (self.before, self.after))
+        mixed[:, step:].baddbmm_(stacks[:, :-step], before)
+        mixed[:, :-step].baddbmm_(stacks[:, step:], after)
         return mixed.reshape(x.shape)
 
 
@@ -92,6 +95,11 @@ class MaSamNetwork(SamNetwork):
         block = partial(MaSamBlock, adapter_width=sizes.adapter_width, slices=sizes.slices)
         super().__init__(sizes.sam, encoder_block=block)
         self.all_sizes = sizes
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Patch embeddings (N, g, g, C) to image embeddings (N, prompt width, g, g), in the precision asked for."""
+        with in_wanted_precision(str(tokens.device)):
+            return self.image_encoder.from_tokens(tokens).float()
 
     def decode(self, embeddings: Tensor, boxes: Tensor | None = None) -> Tensor:
         """Logits (N, T, S, S) of image embeddings (N, prompt width, g, g), with a box (N, 4) for each or none.

@@ -267,6 +267,16 @@ def test_the_trainings_own_file_is_read(an_automatic_model, the_delta, tmp_path)
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
+def test_half_the_digits_change_the_answer_a_little_for_those_who_ask(an_automatic_model, the_reference, monkeypatch):
+    tokens = torch.from_numpy(the_reference["patch_embed"])
+    with torch.inference_mode():
+        exact = an_automatic_model.network.embed(tokens)
+        monkeypatch.setenv("SAM3DSEGMENT_PRECISION", "bfloat16")
+        rough = an_automatic_model.network.embed(tokens)
+    assert rough.dtype == torch.float32
+    assert 1e-3 < (rough - exact).abs().max() < 0.2 < exact.std()
+
+
 def test_a_file_without_its_sam_is_refused_by_naming_it(tmp_path, the_delta):
     with pytest.raises(CheckpointError, match="holds only what MA-SAM adapted; give SAM's own checkpoint with --base"):
         load_automatic_model("ma_sam", weights=DATA / "delta_auto.safetensors", device="cpu")
