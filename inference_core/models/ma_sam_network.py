@@ -10,6 +10,7 @@ an adapter; T classes with the background; S the side of the input.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference_core.models.blocks.layers import linear
+from inference_core.models.blocks.layers import add_to, linear
 from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.blocks.sam_image_encoder import EncoderBlock
 from inference_core.models.blocks.sam_network import SamNetwork
@@ -80,12 +81,17 @@ class MaSamBlock(EncoderBlock):
         self.adapters = nn.ModuleList([SliceAdapter(sizes.width, adapter_width, slices) for _ in range(2)])
 
     def forward(self, x: Tensor) -> Tensor:
-        # On a CPU an image at a time stays in the processor's cache; elsewhere all of them keep the device busy.
-        at_once = 1 if x.device.type == "cpu" else len(x)
-        x = x + self.adapters[0](x)
-        x = torch.cat([some + self.attended(some) for some in x.split(at_once)])
-        x = x + self.adapters[1](x)
-        return torch.cat([some + self.mlp(self.norm2(some)) for some in x.split(at_once)])
+        x = self._adding(x + self.adapters[0](x), self.attended)
+        return self._adding(add_to(x, self.adapters[1](x)), lambda some: self.mlp(self.norm2(some)))
+
+    @staticmethod
+    def _adding(x: Tensor, layers: Callable[[Tensor], Tensor]) -> Tensor:
+        """x + layers(x); on a CPU an image at a time, which stays in the processor's cache, and in the memory of x."""
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return x + layers(x)
+        for image in x.split(1):
+            image.add_(layers(image))
+        return x
 
 
 class MaSamNetwork(SamNetwork):

@@ -69,6 +69,11 @@ def by_one_dnn(x: Tensor) -> bool:
     return plain and _HAS_ONE_DNN and not torch.is_autocast_enabled("cpu")
 
 
+def add_to(x: Tensor, more: Tensor) -> Tensor:
+    """x + more, in the memory of x where no gradient will ask for the old x: a new one was measured to cost more."""
+    return x + more if torch.is_grad_enabled() else x.add_(more)
+
+
 class HeadMlp(nn.Module):
     """The three linear layers, ReLU between them, with which SAM reads a token."""
 

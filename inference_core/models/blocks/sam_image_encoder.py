@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference_core.models.blocks.layers import ChannelNorm, Mlp
+from inference_core.models.blocks.layers import ChannelNorm, Mlp, add_to
 from inference_core.models.blocks.sam_attention import GridAttention
 from inference_core.models.blocks.sam_sizes import SamSizes
 
@@ -39,8 +39,7 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attended(x)
-        y: Tensor = x + self.mlp(self.norm2(x))
-        return y
+        return add_to(x, self.mlp(self.norm2(x)))
 
     def attended(self, x: Tensor) -> Tensor:
         """Attention of the normalised tokens, without the residual; beyond the grid windows see zeros."""
