@@ -34,7 +34,7 @@ class Answering:
 
     @staticmethod
     def _question(items: tuple[PromptItem, ...], settings: Settings) -> tuple[Any, ...]:
-        return (tuple(item.prompt for item in items), settings.model, settings.cutOptions)
+        return (tuple(item.prompt for item in items), settings.model, settings.windowMm, settings.cutOptions)
 
     def _ask(self) -> None:
         """Ask the model, if the current segment's prompts or settings are not those it was asked about last."""
@@ -68,9 +68,7 @@ class Answering:
         volumeKey = self._volumeKey(volume.grid)
         segmentKey = (self.segmentationNode.GetID(), work.segmentId)
         settings = self.settings
-        request = Request(
-            volume, volumeKey, segmentKey, settings.model, settings.device, work.promptSet(items), settings.cutOptions
-        )
+        request = Request(volume, volumeKey, segmentKey, settings, work.promptSet(items))
         asked = _Asked(work, items, settings, volume.grid, volumeKey, time.monotonic())
         self.worker.submit(
             Job(

@@ -42,7 +42,7 @@ class AutomaticCommand:
         volume = volumeFromNode(self.volumeNode)
         key = self._volumeKey(volume.grid)
         settings = self.settings
-        request = Request(volume, key, (), settings.model, settings.device, PromptSet(), settings.cutOptions)
+        request = Request(volume, key, (), settings, PromptSet())
         started = time.monotonic()
         self.worker.submit(
             Job(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inference_core.engine.automatic import Labelled
-    from inference_core.engine.composing import CutOptions
     from inference_core.engine.session import Prediction, Session
     from inference_core.geometry.volume import Volume
     from inference_core.models.interface import PromptableModel
     from inference_core.prompts.prompt_set import PromptSet
+    from SAM3DSegmentLib.Settings import Settings
 
 Notify = Callable[[str, float], None]
 _MOST_SESSIONS = 8
@@ -27,10 +27,8 @@ class Request:
     volume: "Volume"
     volumeKey: Hashable
     segmentKey: Hashable
-    model: str
-    device: str
+    settings: "Settings"
     prompts: "PromptSet"
-    options: "CutOptions"
 
 
 class Engine:
@@ -38,7 +36,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._model: PromptableModel | None = None
-        self._loaded: tuple[str, str] | None = None
+        self._loaded: tuple[str, str, str] | None = None
         self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
         self._notify: Notify = _silent
         self._cautions: tuple[str, ...] = ()
@@ -58,13 +56,13 @@ class Engine:
         from inference_core.errors import DeviceError
 
         try:
-            return self._answer(request, request.device, notify)
+            return self._answer(request, request.settings.device, notify)
         except DeviceError:
             self.forget()
             if self._model is None or self._model.device == "cpu":
                 raise
         try:
-            return self._answer(request, request.device, notify)
+            return self._answer(request, request.settings.device, notify)
         except DeviceError:
             self.forget()
             self._loaded = None
@@ -78,7 +76,7 @@ class Engine:
         """
         from inference_core.engine.automatic import segment_automatically
 
-        model: Any = self._open(request.model, request.device, notify)
+        model: Any = self._open(request.settings, request.settings.device, notify)
         return segment_automatically(request.volume, model, quick=quick, notify=notify)
 
     def forget(self) -> None:
@@ -87,24 +85,27 @@ class Engine:
         _empty_gpu_cache()
 
     def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
-        self._open(request.model, device, notify)
+        self._open(request.settings, device, notify)
         session = self._session(request)
-        session.options = request.options
+        session.options = request.settings.cutOptions
         self._notify = notify
         try:
             return session.predict(request.prompts)
         finally:
             self._notify = _silent
 
-    def _open(self, name: str, device: str, notify: Notify) -> "PromptableModel":
+    def _open(self, settings: "Settings", device: str, notify: Notify) -> "PromptableModel":
         from inference_core.engine.loading import open_model
+        from inference_core.models.blocks.precision import use_precision
 
-        if self._model is None or self._loaded != (name, device):
+        wanted = (settings.model, device, settings.precision)
+        if self._model is None or self._loaded != wanted:
             notify("loading", 0.0)
             self.forget()
             self._model = None
-            self._model = open_model(name, device=device)
-            self._loaded = (name, device)
+            use_precision(settings.precision)
+            self._model = open_model(settings.model, device=device)
+            self._loaded = wanted
             self.description = _described(self._model.device)
             self._cautions = self._model.spec.cautions
         return self._model
@@ -114,14 +115,19 @@ class Engine:
         from inference_core.engine.cache import EmbeddingCache
         from inference_core.engine.session import Session
 
-        key = (request.volumeKey, request.segmentKey)
+        key = (request.volumeKey, request.segmentKey, request.settings.windowMm)
         if key not in self._sessions:
             for other in [other for other in self._sessions if other[0] != request.volumeKey]:
                 del self._sessions[other]
             shared = next((session.cache for session in self._sessions.values()), EmbeddingCache(_CACHE_BYTES))
             assert self._model is not None
             self._sessions[key] = Session(
-                request.volume, self._model, cache=shared, keep_steps=_STEPS_KEPT, notify=self._tell
+                request.volume,
+                self._model,
+                cache=shared,
+                keep_steps=_STEPS_KEPT,
+                window_mm=request.settings.windowMm,
+                notify=self._tell,
             )
             while len(self._sessions) > _MOST_SESSIONS:
                 self._sessions.popitem(last=False)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 class Settings:
     """The settings of an answer.
 
+    precision is of the encoder. windowMm: how far to look around clicks (None: the model tries several widths).
     threshold is a logit. localRadiusMm: change voxels only this near to the newest prompt (None: anywhere).
     othersAreBackground: keep out of all other segments. overwrite: "none", "visible" or "all", what may become of other
     segments' voxels.
@@ -18,6 +19,8 @@ class Settings:
 
     model: str
     device: str = "auto"
+    precision: str = "auto"
+    windowMm: float | None = None
     threshold: float = 0.0
     smoothingMm: float = 0.0
     keepClickedPieces: bool = True

@@ -81,6 +81,31 @@ class SettingsCommands:
         """Choose where to compute; it counts from the next answer on."""
         self._set(device=name)
 
+    @property
+    def precision(self) -> str:
+        """What encoders compute in: "auto" (bfloat16 on a GPU), "float32" or "bfloat16"."""
+        return self.settings.precision
+
+    def setPrecision(self, name: str) -> None:
+        """Choose what encoders compute in; it counts from the next answer on."""
+        self._set(precision=name)
+
+    @property
+    def windowMm(self) -> float | None:
+        """How far the model looks around clicks; None lets it try several widths."""
+        return self.settings.windowMm
+
+    def setWindow(self, widthMm: float | None) -> None:
+        """Choose how far the model looks around clicks; the current prompts are answered anew."""
+        self._set(windowMm=widthMm)
+
+    def windowChoices(self) -> list[float]:
+        """The widths (mm) that the chosen model can look through; none where it sees whole slices or has one width."""
+        from inference_core.models.registry import get_spec
+
+        window = get_spec(self.settings.model).window
+        return [max(window.shape) * spacing for spacing in window.spacings] if len(window.spacings) > 1 else []
+
     def deviceDescription(self) -> str:
         """The device in use in words; empty before the first answer, since torch is not loaded just to tell."""
         return self.engine.description

@@ -60,7 +60,7 @@ def segment_unprompted(
 
     started = perf_counter()
     progress.show(f"loading {spec.title}")
-    model = load_automatic(spec, weights, options.device, base=options.base)
+    model = load_automatic(spec, weights, options)
     loaded = perf_counter() - started
     slices = None if options.slices is None else (options.slices[0], options.slices[1])
     found = segment_automatically(volume, model, quick=options.quick, slices=slices, notify=progress.notify)

@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     with Progress() as progress:
         if found is not None:
             progress.show(f"loading {spec.title}")
-            model = load(spec, found, options.device, base=options.base)
+            model = load(spec, found, options)
             content |= {"device": model.device, **_clicks(model, repeats=options.repeat, progress=progress)}
         if spec.name in _OWN:
             progress.show("comparing the encoder's forms")
@@ -138,9 +138,9 @@ def _stack_forms(repeats: int) -> dict[str, Any]:
 
 def _tumour_forms(repeats: int) -> dict[str, Any]:
     from inference_core.evaluation.plain_sam3d_adapter import compare_forms
-    from inference_core.models.blocks.precision import wanted_precision
+    from inference_core.models.blocks.precision import precision_on
 
-    precision = wanted_precision()
+    precision = precision_on("cpu")
     forms = compare_forms(repeats=repeats)
     return {
         "network_forms": {

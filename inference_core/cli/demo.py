@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
         progress.show(f"loading {spec.title}")
         from inference_core.engine.session import Session
 
-        session = Session(case.volume, load(spec, weights, options.device, base=options.base), notify=progress.notify)
+        session = Session(case.volume, load(spec, weights, options), notify=progress.notify)
         steps = _steps(case, session)
         progress.show("writing mask, prompts and picture")
         _write(folder, case, steps, model=spec.name)

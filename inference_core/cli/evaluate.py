@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     spec, weights = find_model(options.model, options.weights)
     pairs = matched_pairs(options.images, options.labels)
     _check_libraries(plot=options.plot is not None)
-    model = load(spec, weights, options.device, base=options.base)
+    model = load(spec, weights, options)
     ways = _ways(model, peers=options.peers)
     done: dict[str, list[Case]] = {name: [] for name, _, _ in ways}
     failed: list[dict[str, str]] = []

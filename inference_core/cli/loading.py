@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,41 +31,43 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
     return spec, weights
 
 
-def load(spec: ModelSpec, weights: Path, device: str, *, base: Path | None = None) -> PromptableModel:
-    """Load a model onto a device of `engine.device.DEVICES`; installed weights are checked by their sha256 first.
+def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> PromptableModel:
+    """Load a model with the device, base and precision of `parsing.add_model_options`.
 
-    `base` is the checkpoint under a model that holds only what it adapted, where it is not the installed one. What the
-    file lacks or leaves open is said.
+    Installed weights are checked by their sha256 first. What the file lacks or leaves open is said.
 
     Raises:
         DeviceError: the device is absent.
         CheckpointError: the file does not fit the model, or there is no base file of this name.
     """
-    _check_base(base)
+    _prepare(options)
     from inference_core.engine.loading import open_model
 
-    model = open_model(spec.name, device=device, weights=_own(spec, weights), base=base)
+    model = open_model(spec.name, device=options.device, weights=_own(spec, weights), base=options.base)
     _caution(model.spec)
     return model
 
 
-def load_automatic(spec: ModelSpec, weights: Path, device: str, *, base: Path | None = None) -> AutomaticModel:
+def load_automatic(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> AutomaticModel:
     """Load a model that needs no prompt, likewise.
 
     Raises:
         DeviceError, CheckpointError: as `load`.
     """
-    _check_base(base)
+    _prepare(options)
     from inference_core.engine.loading import open_automatic_model
 
-    model = open_automatic_model(spec.name, device=device, weights=_own(spec, weights), base=base)
+    model = open_automatic_model(spec.name, device=options.device, weights=_own(spec, weights), base=options.base)
     _caution(model.spec)
     return model
 
 
-def _check_base(base: Path | None) -> None:
-    if base is not None and not base.is_file():
-        raise CheckpointError(f"There is no weights file '{base}'; give the path of one.")
+def _prepare(options: argparse.Namespace) -> None:
+    if options.base is not None and not options.base.is_file():
+        raise CheckpointError(f"There is no weights file '{options.base}'; give the path of one.")
+    from inference_core.models.blocks.precision import use_precision
+
+    use_precision(options.precision)
 
 
 def _own(spec: ModelSpec, weights: Path) -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from inference_core.engine.device import DEVICES
 from inference_core.errors import SAM3DError
 from inference_core.models.registry import DEFAULT_MODEL
+from inference_core.models.spec import PRECISIONS
 
 _NEGATIVE_NUMBER = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
 
@@ -67,7 +68,7 @@ def count(text: str) -> int:
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_MODEL) -> None:
-    """Add --model, --weights, --base and --device."""
+    """Add --model, --weights, --base, --device and --precision."""
     parser.add_argument(
         "--model", default=default, metavar="NAME", help=f"a name that `models` lists (default {DEFAULT_MODEL})"
     )
@@ -76,6 +77,10 @@ def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = 
         "--base", type=Path, metavar="FILE", help="the SAM checkpoint under a model that holds only what it adapted"
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default auto)")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto",
+        help="of the encoders of the published models (default auto: bfloat16 on a GPU, else float32)",
+    )  # fmt: skip
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from inference_core.cli.automatic import add_stack_options, check_stack_options, segment_unprompted
 from inference_core.cli.given import add_prompt_options, check_given, in_ras
 from inference_core.cli.loading import find_model, load
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, finite
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, finite, positive
 from inference_core.cli.reporting import Progress, check_outputs, say, write_json
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
-from inference_core.models.spec import ModelSpec
+from inference_core.models.spec import Layout, ModelSpec
 
 if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
@@ -62,8 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", default="segment", help="the segment's name in a .seg.nrrd (default segment)")
     parser.add_argument(
-        "--window", choices=("adaptive", "official"), default="adaptive",
-        help="official: exactly as the model's own authors' script, for comparison with published numbers",
+        "--window", type=_window, default="adaptive", metavar="adaptive|official|MM",
+        help="how far to look around clicks: adaptive tries several widths (default), a number of mm is the width; "
+        "official: exactly as the model's own authors' script, for comparison with published numbers",
     )  # fmt: skip
     add_stack_options(parser)
     add_json_option(parser)
@@ -100,7 +101,7 @@ def _segment_prompted(
     prompts = plan.saved.prompts.with_(*in_ras(options.given, options.frame, volume.grid))
     prompts.checked_on(volume.grid, volume.name)
     progress.show(f"loading {plan.spec.title}")
-    model = load(plan.spec, plan.weights, options.device, base=options.base)
+    model = load(plan.spec, plan.weights, options)
     loaded = perf_counter() - started
     if options.window == "official":
         prediction = _predict_officially(volume, model, prompts)
@@ -132,8 +133,14 @@ def _checked(options: argparse.Namespace) -> _Plan:
     spec, weights = find_model(name, options.weights)
     if options.window == "official" and not spec.window.official:
         raise UsageError(f"'{spec.name}' has no official window; leave out --window official.")
+    if isinstance(options.window, float) and spec.window.layout is Layout.SLICES:
+        raise UsageError(f"'{spec.name}' looks at whole slices; leave out --window.")
     threshold = options.threshold if options.threshold is not None else saved.threshold
     return _Plan(spec, weights, saved, 0.0 if threshold is None else threshold)
+
+
+def _window(text: str) -> str | float:
+    return text if text in ("adaptive", "official") else positive(text)
 
 
 def _check_inputs_are_kept(options: argparse.Namespace) -> None:
@@ -170,7 +177,8 @@ def _predict(
     from inference_core.engine.session import Session
 
     cutting = CutOptions(threshold=plan.threshold)
-    session = Session(volume, model, options=cutting, quick=options.quick, notify=progress.notify)
+    width = None if options.window == "adaptive" else options.window
+    session = Session(volume, model, options=cutting, quick=options.quick, window_mm=width, notify=progress.notify)
     return session.predict(prompts)
 
 

@@ -88,16 +88,23 @@ class Looker:
     """Looks at one volume with one model; embeddings come from a cache."""
 
     def __init__(
-        self, volume: Volume, model: PromptableModel, cache: EmbeddingCache, *, refine: bool = True, notify: Notify
+        self,
+        volume: Volume,
+        model: PromptableModel,
+        cache: EmbeddingCache,
+        *,
+        refine: bool = True,
+        edge_mm: float | None = None,
+        notify: Notify,
     ) -> None:
         self.volume, self.model, self.cache = volume, model, cache
-        self.refine, self.notify = refine, notify
+        self.refine, self.edge_mm, self.notify = refine, edge_mm, notify
         self.clock = Clock()
 
     def start(self, mask: Volume) -> Look:
         """The look that an initial mask stands for; nothing is encoded yet."""
         prompts = PromptSet(initial_mask=mask)
-        (window,) = candidate_windows(prompts, self.model.spec.window, self.volume.grid)
+        (window,) = self._windows(prompts)
         inside = lay_onto((mask.array != 0).astype(np.float32), mask.grid, window, outside=0.0)
         return (Part(prompts, Layer(window, INITIAL_LOGIT * (2 * inside - 1))),)
 
@@ -126,7 +133,7 @@ class Looker:
         return part.base.window.contains(prompt.ras)
 
     def _first(self, prompts: PromptSet) -> Part:
-        windows = candidate_windows(prompts, self.model.spec.window, self.volume.grid)
+        windows = self._windows(prompts)
         scales = tuple(self._decode(prompts, window, None, step=(n, len(windows))) for n, window in enumerate(windows))
         return Part(prompts, self._best(scales, prompts), scales)
 
@@ -136,7 +143,7 @@ class Looker:
             return replace(part, prompts=prompts)
         window = self._window_for(part, prompts)
         if isinstance(prompt, BoxPrompt) or window is None:
-            (window,) = candidate_windows(prompts, self.model.spec.window, self.volume.grid)[-1:]
+            (window,) = self._windows(prompts)[-1:]
         base = self._decode(prompts, window, self._prior(part.base, window))
         if len(part.prompts.prompts) == 1 and part.scales:
             base = self._best((base, *self._neighbouring_scales(part, prompts)), prompts)
@@ -158,8 +165,11 @@ class Looker:
         held = next((window for window in wider if holds(window, prompts)), None)
         if held is not None:
             return held
-        window = candidate_windows(prompts, self.model.spec.window, self.volume.grid)[0]
+        window = self._windows(prompts)[0]
         return window if window.spacing[0] <= self.model.spec.window.spacings[-1] * 1.01 else None
+
+    def _windows(self, prompts: PromptSet) -> tuple[Grid, ...]:
+        return candidate_windows(prompts, self.model.spec.window, self.volume.grid, edge_mm=self.edge_mm)
 
     @staticmethod
     def _best(scales: tuple[Layer, ...], prompts: PromptSet) -> Layer:

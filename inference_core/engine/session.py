@@ -60,7 +60,8 @@ class Session:
     `cache` may be shared by sessions on the same volume with the same model. `keep_steps` bounds the history for
     callers that keep one of their own: older steps can no longer be undone. `look_bytes` bounds the memory of logits:
     older ones are found again by looking again where they are needed. `quick` matters to models of stacks of slices
-    only: each slice is then seen in one stack, not in all that hold it.
+    only: each slice is then seen in one stack, not in all that hold it. `window_mm` says how far to look around clicks
+    (the edge of the first window); by itself the session tries several widths. It does not matter to models of slices.
 
     A call that raises, or is cancelled by `notify` raising `Cancelled`, leaves the session as it was.
     Not thread-safe: all calls come from one thread.
@@ -74,6 +75,7 @@ class Session:
         options: CutOptions | None = None,
         refine: bool = True,
         quick: bool = False,
+        window_mm: float | None = None,
         cache: EmbeddingCache | None = None,
         keep_steps: int | None = None,
         look_bytes: int = DEFAULT_LOOK_BYTES,
@@ -87,7 +89,7 @@ class Session:
         if model.spec.window.layout is Layout.SLICES:
             self._looker = SliceLooker(volume, cast("SliceModel", model), self.cache, quick=quick, notify=notify)
         else:
-            self._looker = Looker(volume, model, self.cache, refine=refine, notify=notify)
+            self._looker = Looker(volume, model, self.cache, refine=refine, edge_mm=window_mm, notify=notify)
         self._kept = KeptLooks(look_bytes)
         self._history: list[Step] = [Step(PromptSet(), PackedMask.of(EMPTY))]
         self._undone: list[Step] = []

@@ -41,8 +41,14 @@ def window_at(centre_ras: ArrayLike, spec: WindowSpec, *, spacing: float, axes: 
     return Grid(spec.shape, affine)
 
 
-def candidate_windows(prompts: PromptSet, spec: WindowSpec, volume: Grid) -> tuple[Grid, ...]:
-    """Windows worth looking through for a first answer, finest first: one where a box or mask tells the size."""
+def candidate_windows(
+    prompts: PromptSet, spec: WindowSpec, volume: Grid, *, edge_mm: float | None = None
+) -> tuple[Grid, ...]:
+    """Windows worth looking through for a first answer, finest first: one where a box or mask tells the size.
+
+    One also where the user says by `edge_mm` how far to look: that wide, or as near to it as the model's spacings
+    allow, and as wide as the clicks need.
+    """
     axes = canonical_axes(volume)
     low, high, sized = _bounds(prompts, axes)
     centre = axes @ ((low + high) / 2)
@@ -51,6 +57,8 @@ def candidate_windows(prompts: PromptSet, spec: WindowSpec, volume: Grid) -> tup
         return (window_at(centre, spec, spacing=_fitting_spacing(needed, spec), axes=axes),)
     room = 1 - 2 * _CLICK_MARGIN
     needed = float(((high - low) / (room * np.asarray(spec.shape))).max())
+    if edge_mm is not None:
+        return (window_at(centre, spec, spacing=max(needed, _nearest_spacing(edge_mm, spec)), axes=axes),)
     chosen = [spacing for spacing in spec.spacings if spacing >= needed] or [_fitting_spacing(needed, spec)]
     windows = [window_at(centre, spec, spacing=spacing, axes=axes) for spacing in _useful(chosen, spec, volume)]
     return tuple(windows)
@@ -139,6 +147,13 @@ def _fitting_spacing(needed: float, spec: WindowSpec) -> float:
     while spacing < needed / BOX_CONTEXT * 1.1 and spacing * GROWTH <= coarsest + 1e-6:
         spacing *= GROWTH
     return spacing
+
+
+def _nearest_spacing(edge_mm: float, spec: WindowSpec) -> float:
+    wanted = edge_mm / max(spec.shape)
+    if spec.any_spacing:
+        return float(np.clip(wanted, spec.spacings[0], spec.spacings[-1] * MOST_GROWTH))
+    return min(spec.spacings, key=lambda spacing: abs(spacing - wanted))
 
 
 def _useful(spacings: list[float], spec: WindowSpec, volume: Grid) -> list[float]:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from inference_core.errors import ModelError, PromptError
 from inference_core.geometry.grid import Float, Grid
+from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
 from inference_core.models.medical_sam_adapter_files import read_checkpoint
@@ -60,7 +61,9 @@ class MedicalSamAdapter:
             raise ModelError(f"{self.spec.title} looks at one slice at a time, not {window.array.shape[2]}.")
         pictures = self._frame(window.grid).pictures(np.asarray(window.array, dtype=np.float32))
         images = network_images(pictures, self.spec.intensity, self.size).to(self.device)
-        return Embedding({"image_embedding": self.network.image_encoder(images)}, window.grid)
+        with in_wanted_precision(self.device):
+            embedding = self.network.image_encoder(images).float()
+        return Embedding({"image_embedding": embedding}, window.grid)
 
     @torch.inference_mode()
     def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from inference_core.errors import CheckpointError, ModelError, PromptError
 from inference_core.geometry.grid import Float
+from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes, read_sizes
 from inference_core.models.blocks.slice_images import LongestSide, UInt8, eight_bit
@@ -53,7 +54,9 @@ class Sam:
         if window.array.shape[2] != 1:
             raise ModelError(f"{self.spec.title} looks at one slice at a time, not {window.array.shape[2]}.")
         image = self.picture(eight_bit(window.array[:, :, 0].T))
-        return Embedding({"image_embedding": self.network.image_encoder(image)}, window.grid)
+        with in_wanted_precision(self.device):
+            embedding = self.network.image_encoder(image).float()
+        return Embedding({"image_embedding": embedding}, window.grid)
 
     def picture(self, picture: UInt8) -> Tensor:
         """An 8-bit picture, grey (H, W) or RGB (H, W, 3), as the network's input (1, 3, 1024, 1024)."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inference_core.errors import ModelError, PromptError, VolumeError
 from inference_core.geometry.grid import Float
+from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
 from inference_core.models.sam_med3d_network import SamMed3DConfig, SamMed3DNetwork
 from inference_core.models.spec import ModelSpec
@@ -46,7 +47,9 @@ class SamMed3D:
             )
         raw = torch.from_numpy(np.ascontiguousarray(window.array, dtype=np.float32))
         image = foreground_zscore(raw)[None, None].to(self.device)
-        return Embedding({"image_embedding": self.network.image_encoder(image)}, window.grid)
+        with in_wanted_precision(self.device):
+            embedding = self.network.image_encoder(image).float()
+        return Embedding({"image_embedding": embedding}, window.grid)
 
     @torch.inference_mode()
     def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:

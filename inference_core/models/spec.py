@@ -40,6 +40,10 @@ class ClickFrame(str, Enum):
     ROW_COLUMN_UNSCALED = "row, column in pixels of 1.5 mm of the slice, whatever the size of the network's input"
 
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What encoders can be told to compute in (`blocks.precision`)."""
+
+
 class Padding(str, Enum):
     """What a window shows beyond the edge of the volume."""
 

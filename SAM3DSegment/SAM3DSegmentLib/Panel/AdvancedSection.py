@@ -1,4 +1,4 @@
-"""What is seldom needed: the device, what becomes of other segments, and prompts as files."""
+"""What is seldom needed: device, precision and window, what becomes of other segments, and prompts as files."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +8,20 @@ import slicer
 from slicer.i18n import tr as _
 
 _DEVICE_SETTING = "SAM3DSegment/device"
+_PRECISION_SETTING = "SAM3DSegment/precision"
 
 
 class AdvancedSection:
-    """The device is a matter of the computer and kept in Slicer's settings, not in the scene."""
+    """Device and precision are a matter of the computer and kept in Slicer's settings; the rest goes into the scene.
 
-    def __init__(self, ui: Any, logic: Any, *, guarded: Callable[[Callable[[], Any]], Any], onOverwrite: Any) -> None:
+    `choose(name=value)` sets a value of the scene's parameter node.
+    """
+
+    def __init__(
+        self, ui: Any, logic: Any, *, guarded: Callable[[Callable[[], Any]], Any], choose: Callable[..., None]
+    ) -> None:
         self._ui, self._logic, self._guarded = ui, logic, guarded
+        self._widths: list[float] | None = None
         for text, name in (
             (_("Automatic"), "auto"),
             (_("NVIDIA graphics card (CUDA)"), "cuda"),
@@ -22,6 +29,12 @@ class AdvancedSection:
             (_("Processor (CPU)"), "cpu"),
         ):
             ui.deviceSelector.addItem(text, name)
+        for text, name in (
+            (_("Automatic"), "auto"),
+            (_("Full (float32)"), "float32"),
+            (_("Half (bfloat16)"), "bfloat16"),
+        ):
+            ui.precisionSelector.addItem(text, name)
         for text, mode in (
             (_("stay as they are"), "none"),
             (_("are cut where visible"), "visible"),
@@ -29,8 +42,15 @@ class AdvancedSection:
         ):
             ui.overwriteSelector.addItem(text, mode)
         logic.setDevice(qt.QSettings().value(_DEVICE_SETTING, "auto"))
+        logic.setPrecision(qt.QSettings().value(_PRECISION_SETTING, "auto"))
         ui.deviceSelector.connect("activated(int)", self._onDevice)
-        ui.overwriteSelector.connect("activated(int)", lambda index: onOverwrite(ui.overwriteSelector.itemData(index)))
+        ui.precisionSelector.connect("activated(int)", self._onPrecision)
+        ui.windowSelector.connect(
+            "activated(int)", lambda index: choose(windowMm=float(ui.windowSelector.itemData(index)))
+        )
+        ui.overwriteSelector.connect(
+            "activated(int)", lambda index: choose(overwriteMode=ui.overwriteSelector.itemData(index))
+        )
         ui.exportButton.connect("clicked(bool)", self._export)
         ui.importButton.connect("clicked(bool)", self._import)
 
@@ -38,6 +58,8 @@ class AdvancedSection:
         """Show what the logic holds now."""
         logic, ui = self._logic, self._ui
         ui.deviceSelector.setCurrentIndex(ui.deviceSelector.findData(logic.deviceName))
+        ui.precisionSelector.setCurrentIndex(ui.precisionSelector.findData(logic.precision))
+        self._offerWindows()
         ui.overwriteSelector.setCurrentIndex(ui.overwriteSelector.findData(logic.overwriteMode))
         ui.exportButton.setEnabled(bool(logic.promptItems()))
         ui.importButton.setEnabled(logic.volumeNode is not None)
@@ -46,6 +68,26 @@ class AdvancedSection:
         name = self._ui.deviceSelector.itemData(index)
         qt.QSettings().setValue(_DEVICE_SETTING, name)
         self._guarded(lambda: self._logic.setDevice(name))
+
+    def _onPrecision(self, index: int) -> None:
+        name = self._ui.precisionSelector.itemData(index)
+        qt.QSettings().setValue(_PRECISION_SETTING, name)
+        self._guarded(lambda: self._logic.setPrecision(name))
+
+    def _offerWindows(self) -> None:
+        """The widths of the chosen model, and the one of the scene that may come from another model."""
+        selector, now = self._ui.windowSelector, self._logic.windowMm or 0.0
+        widths = sorted({*self._logic.windowChoices(), *([now] if now else [])})
+        if widths != self._widths:
+            self._widths = widths
+            selector.clear()
+            selector.addItem(_("Automatic"), 0.0)
+            for width in widths:
+                selector.addItem(f"{width:.0f} mm", width)
+            selector.setEnabled(bool(widths))
+        index = ([0.0, *widths]).index(now)
+        if selector.currentIndex != index:
+            selector.setCurrentIndex(index)
 
     def _export(self) -> None:
         path = qt.QFileDialog.getSaveFileName(

@@ -13,13 +13,15 @@ class SAM3DSegmentParameterNode:
     """The panel's choices; prompts and masks are nodes of their own.
 
     volume and segmentation as chosen in the selectors; segmentId the current segment; model a name of the registry,
-    empty for the default one; the rest as the controls of the same meaning.
+    empty for the default one; windowMm how far to look around clicks, 0 for automatic; the rest as the controls of the
+    same meaning.
     """
 
     volume: slicer.vtkMRMLScalarVolumeNode
     segmentation: slicer.vtkMRMLSegmentationNode
     segmentId: str = ""
     model: str = ""
+    windowMm: Annotated[float, WithinRange(0, 10000)] = 0.0
     changeOnlyNearby: bool = False
     localRadiusMm: Annotated[float, WithinRange(1, 500)] = 20.0
     smoothingMm: Annotated[float, WithinRange(0, 10)] = 0.0

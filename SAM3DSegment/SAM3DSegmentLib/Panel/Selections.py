@@ -95,6 +95,7 @@ class Selections(VTKObservationMixin):
         radius = node.localRadiusMm if node.changeOnlyNearby else None
         for now, wanted, choose in (
             (logic.modelName, node.model or logic.modelName, logic.setModel),
+            (logic.windowMm, node.windowMm or None, logic.setWindow),
             (logic.localRadiusMm, radius, logic.setLocalRadius),
             (logic.smoothingMm, node.smoothingMm, logic.setSmoothing),
             (logic.keepClickedPieces, node.keepClickedPieces, logic.setKeepClickedPieces),

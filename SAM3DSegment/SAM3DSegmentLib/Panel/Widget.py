@@ -109,9 +109,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             buttons, logic, guarded, prepare=self._ensureDependencies, onDisturbed=self.pulse.refreshSoon
         )
         self.boundary = Boundary(ui.boundarySlider, reset=ui.boundaryResetButton, logic=logic, guarded=guarded)
-        self.advanced = AdvancedSection(
-            ui, logic, guarded=guarded, onOverwrite=lambda mode: self.selections.choose(overwriteMode=mode)
-        )
+        self.advanced = AdvancedSection(ui, logic, guarded=guarded, choose=self.selections.choose)
         self.installer = ModelInstaller(
             onProgress=self.status.showFetching, onDone=self._onModelInstalled, onError=self._onModelFailed
         )

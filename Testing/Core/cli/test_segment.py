@@ -196,3 +196,26 @@ def test_the_official_window_answers_as_the_authors_script_does(a_run, a_ct, a_t
     expected = predict_officially(volume, load_model(spec.name, weights=weights, device="cpu"), clicked)
     np.testing.assert_array_equal(mask.array, expected.mask.on(volume.grid.shape))
     assert facts["window"]["spacing_mm"] == pytest.approx([1.5, 1.5, 1.5])
+
+
+def test_the_width_of_the_window_can_be_given(the_default_model, a_ct, a_target_click, tmp_path) -> None:
+    report = tmp_path / "report.json"
+    given = ("segment", a_ct, "--output", tmp_path / "mask.nii.gz", "--json", report, "--click", *a_target_click)
+    assert main([str(part) for part in (*given, "--window", "60")]) == 0
+    window = json.loads(report.read_text())["window"]
+    assert window["shape"][0] * window["spacing_mm"][0] == pytest.approx(60)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--window", "wide"), "'wide' is not a number"),
+        (("--window", "-3"), "-3 is not greater than zero"),
+        (("--precision", "half"), "invalid choice: 'half'"),
+    ],
+)
+def test_a_window_or_precision_that_is_none_is_refused(a_ct, tmp_path, capsys, given, said) -> None:
+    output = tmp_path / "mask.nii.gz"
+    assert main([str(part) for part in ("segment", a_ct, "--output", output, "--click", 0, 0, 0, *given)]) == 2
+    assert said in capsys.readouterr().err
+    assert not output.exists()

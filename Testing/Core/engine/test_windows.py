@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,40 @@ def test_a_box_chooses_one_window_that_holds_it_with_context(an_oblique_grid):
     assert corners.min() > 2
     assert corners.max() < 29
     assert np.ptp(corners, axis=0).max() > 16
+
+
+@pytest.mark.parametrize(("edge_mm", "spacing"), [(10, 1.0), (70, 70 / 32), (128, 4.0), (9999, 16.0)])
+def test_the_user_may_say_how_far_to_look(an_oblique_grid, edge_mm, spacing):
+    click = PromptSet((Click(tuple(an_oblique_grid.centre_ras)),))
+    (window,) = candidate_windows(click, WINDOW, an_oblique_grid, edge_mm=edge_mm)
+    assert window.spacing == pytest.approx([spacing] * 3)
+    stepwise = replace(WINDOW, any_spacing=False)
+    (window,) = candidate_windows(click, stepwise, an_oblique_grid, edge_mm=edge_mm)
+    nearest = min((1.0, 2.0, 4.0), key=lambda step: abs(32 * step - edge_mm))
+    assert window.spacing[0] == pytest.approx(nearest)
+
+
+def test_clicks_further_apart_than_the_width_asked_for_widen_it(an_oblique_grid):
+    ends = [an_oblique_grid.centre_ras + (0, 0, offset) for offset in (-30, 30)]
+    (window,) = candidate_windows(PromptSet(tuple(Click(tuple(end)) for end in ends)), WINDOW, Grid(
+        (200, 200, 200), an_oblique_grid.affine), edge_mm=32)  # fmt: skip
+    assert all(window.contains(end) for end in ends)
+    assert window.spacing[0] < 4
+
+
+def test_a_box_says_more_than_a_width(an_oblique_grid):
+    box = Box3D.in_voxels(an_oblique_grid, centre_ijk=np.array(an_oblique_grid.shape) / 2, size_ijk=(20, 20, 10))
+    prompts = PromptSet((BoxPrompt(box),))
+    assert candidate_windows(prompts, WINDOW, an_oblique_grid, edge_mm=500) == candidate_windows(
+        prompts, WINDOW, an_oblique_grid
+    )
+
+
+def test_a_session_told_how_far_to_look_encodes_one_window_for_a_click(a_model, a_volume, a_ball):
+    session = Session(a_volume, a_model, window_mm=48)
+    prediction = session.predict(PromptSet((Click(tuple(a_ball[0])),)))
+    assert prediction.window.spacing[0] * prediction.window.shape[0] == pytest.approx(48)
+    assert len(a_model.encoded) == 1
 
 
 def test_scales_wider_than_the_whole_volume_are_not_tried():

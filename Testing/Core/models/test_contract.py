@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from inference_core.geometry.grid import Grid
+from inference_core.models.blocks import precision
 from inference_core.models.interface import PromptableModel, WindowImage
 from inference_core.models.registry import all_specs, load_model
 from inference_core.models.spec import Layout, PromptKind
@@ -148,3 +149,11 @@ def boxed(centre) -> WindowPrompts:
     """A box of 16 voxels a side, and no click."""
     corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)])
     return WindowPrompts(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), (centre - 8 + 16 * corners)[None])
+
+
+def test_half_the_digits_change_the_answer_a_little(a_model, a_window, an_embedding, a_prompt, monkeypatch):
+    exact = a_model.decode(an_embedding, a_prompt, None).low_res_logits
+    monkeypatch.setattr(precision, "_chosen", ["bfloat16"])
+    rough = a_model.decode(a_model.encode(a_window), a_prompt, None).low_res_logits
+    assert (rough.dtype, rough.shape) == (np.float32, exact.shape)
+    assert np.abs(rough - exact).mean() < 0.2 * exact.std()

@@ -14,6 +14,7 @@ from torch import nn
 from inference_core.errors import CheckpointError, ModelError, PromptError, VolumeError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
+from inference_core.models.blocks import precision
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes, read_sizes
 from inference_core.models.interface import Embedding, WindowImage
@@ -271,7 +272,7 @@ def test_half_the_digits_change_the_answer_a_little_for_those_who_ask(an_automat
     tokens = torch.from_numpy(the_reference["patch_embed"])
     with torch.inference_mode():
         exact = an_automatic_model.network.embed(tokens)
-        monkeypatch.setenv("SAM3DSEGMENT_PRECISION", "bfloat16")
+        monkeypatch.setattr(precision, "_chosen", ["bfloat16"])
         rough = an_automatic_model.network.embed(tokens)
     assert rough.dtype == torch.float32
     assert 1e-3 < (rough - exact).abs().max() < 0.2 < exact.std()

@@ -1,33 +1,38 @@
-"""Computing in half the digits for twice the speed, for those who ask for it.
+"""Computing encoders in half the digits for twice the speed: by default on a GPU, elsewhere for those who ask for it.
 
-`SAM3DSEGMENT_PRECISION=bfloat16` lets the models that offer it do their matrix products with eight significant bits
-instead of 24. The default is `float32`, which all reference numbers hold for.
+"auto" is float32 on a CPU, which all reference numbers hold for, and on a GPU bfloat16, eight significant bits instead
+of 24, in matrix products and attention.
 """
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from inference_core.errors import ModelError
+from inference_core.models.spec import PRECISIONS
 
-VARIABLE = "SAM3DSEGMENT_PRECISION"
-PRECISIONS = ("float32", "bfloat16")
+_chosen = ["auto"]
 
 
-def wanted_precision() -> str:
-    """One of `PRECISIONS`, as the environment says.
+def use_precision(name: str) -> None:
+    """Compute in one of `PRECISIONS` from the next encoding on, in this whole program.
 
     Raises:
-        ModelError: it says something else.
+        ModelError: there is no such precision.
     """
-    name = os.environ.get(VARIABLE) or PRECISIONS[0]
     if name not in PRECISIONS:
-        raise ModelError(f"{VARIABLE} is '{name}'; set it to one of {', '.join(PRECISIONS)}, or not at all.")
-    return name
+        raise ModelError(f"There is no precision '{name}'; use one of {', '.join(PRECISIONS)}.")
+    _chosen[0] = name
+
+
+def precision_on(device: str) -> str:
+    """What is computed in on a device: "float32" or "bfloat16"."""
+    if _chosen[0] != "auto":
+        return _chosen[0]
+    on_gpu = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
+    return "bfloat16" if on_gpu else "float32"
 
 
 def in_wanted_precision(device: str) -> torch.autocast:
-    """A context in which matrix products and attention are computed in the precision asked for."""
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=wanted_precision() == "bfloat16")
+    """A context in which matrix products and attention are computed in the precision wanted on a device."""
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision_on(device) == "bfloat16")
