@@ -138,19 +138,18 @@ def _stack_forms(repeats: int) -> dict[str, Any]:
 
 def _tumour_forms(repeats: int) -> dict[str, Any]:
     from inference_core.evaluation.plain_sam3d_adapter import compare_forms
-    from inference_core.models.blocks.precision import precision_on
 
-    precision = precision_on("cpu")
     forms = compare_forms(repeats=repeats)
     return {
         "network_forms": {
             "weights": "random",
-            "precision": precision,
             "shortcut": asdict(forms.fast),
             "plain": asdict(forms.plain),
+            "bfloat16": asdict(forms.half),
             "ratio": forms.ratio,
             "further_ratio": forms.further_ratio,
             "largest_difference": forms.largest_difference,
+            "bfloat16_difference": forms.half_difference,
             "logit_std": forms.logit_std,
         }
     }
@@ -162,8 +161,10 @@ def _as_json(forms: EncoderForms) -> dict[str, Any]:
             "weights": "random",
             "shortcut_cpu_s": forms.shortcut_s,
             "plain_cpu_s": forms.plain_s,
+            "bfloat16_cpu_s": forms.half_s,
             "ratio": forms.ratio,
             "largest_difference": forms.largest_difference,
+            "bfloat16_difference": forms.half_difference,
             "embedding_std": forms.embedding_std,
             "shortcut_peak_memory_bytes": forms.shortcut_peak,
             "plain_peak_memory_bytes": forms.plain_peak,
@@ -204,6 +205,7 @@ def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
             ("encoder, plain form", f"{forms['plain_cpu_s']:.1f} s CPU time"),
             ("share of the plain form", f"{forms['ratio']:.2f}"),
             ("largest difference", f"{forms['largest_difference']:.1e} of std {forms['embedding_std']:.2g}"),
+            ("in bfloat16", _in_half(forms["bfloat16_cpu_s"], forms["bfloat16_difference"] / forms["embedding_std"])),
         ]
         peak, plain_peak = forms["shortcut_peak_memory_bytes"], forms["plain_peak_memory_bytes"]
         if peak and plain_peak:
@@ -214,16 +216,21 @@ def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
 def _network_rows(forms: dict[str, Any]) -> list[tuple[str, str]]:
     fast, plain = forms["shortcut"], forms["plain"]
     rows = [
-        ("whole first click", f"{fast['first_s']:.1f} s CPU time (random weights, one thread, {forms['precision']})"),
+        ("whole first click", f"{fast['first_s']:.1f} s CPU time (random weights, one thread)"),
         ("of the plain form", f"{plain['first_s']:.1f} s CPU time"),
         ("share of the plain form", f"{forms['ratio']:.2f}"),
         ("further click", f"{fast['further_s']:.1f} s CPU time; of the plain form {plain['further_s']:.1f} s"),
         ("share of the plain form", f"{forms['further_ratio']:.2f}"),
         ("largest difference", f"{forms['largest_difference']:.1e} of std {forms['logit_std']:.2g}"),
+        ("in bfloat16", _in_half(forms["bfloat16"]["first_s"], forms["bfloat16_difference"] / forms["logit_std"])),
     ]
     if fast["peak"] and plain["peak"]:
         rows.append(("peak memory", f"{fast['peak'] / 1e9:.2f} GB; of the plain form {plain['peak'] / 1e9:.2f} GB"))
     return rows
+
+
+def _in_half(seconds: float, share: float) -> str:
+    return f"{seconds:.1f} s CPU time; differs by {share:.1%} of the standard deviation (root mean square)"
 
 
 def _times(times: dict[str, Any]) -> str:

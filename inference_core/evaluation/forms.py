@@ -1,4 +1,4 @@
-"""Two forms of one encoder side by side: the one that is used, with its exact shortcuts, and the plain one."""
+"""Forms of one encoder side by side: the one that is used, exact and in half the digits, and the plain one."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ Result = TypeVar("Result")
 Encode = Callable[[Tensor], Tensor]
 Prepare = Callable[[str], tuple[Encode, Tensor]]
 """Makes a form, "fast" or "plain", and an image for it; both forms get the same image and parameters."""
+FORMS = ("fast", "plain", "half")
+"""As it is used; as its definition reads; as it is used, in bfloat16."""
 
 
 @dataclass(frozen=True)
 class EncoderForms:
-    """CPU seconds of one encoding in each form, the best of the repeats, and how far their embeddings differ.
+    """CPU seconds of one encoding in each form, the best of the repeats, and how far they differ from the plain one.
 
-    Peak memory in bytes where each form ran in a process of its own.
+    `half_difference` is the root mean square, `largest_difference` what it says. Peak memory in bytes where each form
+    ran in a process of its own.
     """
 
     shortcut_s: float
     plain_s: float
+    half_s: float
     largest_difference: float
+    half_difference: float
     embedding_std: float
     shortcut_peak: int | None = None
     plain_peak: int | None = None
@@ -62,22 +67,47 @@ def compare_apart(prepare: Prepare, *, repeats: int) -> EncoderForms:
     Raises:
         DeviceError: a process was stopped, as it is when the memory runs out.
     """
-    (fast, found), (plain, wanted) = (_in_a_process(form, prepare, repeats=repeats) for form in ("fast", "plain"))
+    (fast, found), (plain, wanted), (half, rough) = (_in_a_process(form, prepare, repeats=repeats) for form in FORMS)
     return EncoderForms(
-        fast.cpu_s, plain.cpu_s, float(np.abs(found - wanted).max()), float(wanted.std()), fast.peak, plain.peak
+        fast.cpu_s,
+        plain.cpu_s,
+        half.cpu_s,
+        largest_difference=float(np.abs(found - wanted).max()),
+        half_difference=root_mean_square(rough - wanted),
+        embedding_std=float(wanted.std()),
+        shortcut_peak=fast.peak,
+        plain_peak=plain.peak,
     )
 
 
 @torch.inference_mode()
 def compare(shortcut: Encode, plain: Encode, image: Tensor, *, repeats: int) -> EncoderForms:
-    """Encode one image in both forms in this process, after a warm-up, and time each by the CPU's clock.
+    """Encode one image in each form in this process, after a warm-up, and time each by the CPU's clock.
 
     CPU time does not grow with what else the machine is doing, as wall time does.
     """
     found, shortcut_s = _timed(shortcut, image, repeats)
     wanted, plain_s = _timed(plain, image, repeats)
-    difference = float((found - wanted).abs().max())
-    return EncoderForms(shortcut_s, plain_s, difference, float(wanted.std()))
+    with in_form("half"):
+        rough, half_s = _timed(shortcut, image, repeats)
+    return EncoderForms(
+        shortcut_s,
+        plain_s,
+        half_s,
+        largest_difference=float((found - wanted).abs().max()),
+        half_difference=root_mean_square((rough.float() - wanted).numpy()),
+        embedding_std=float(wanted.std()),
+    )
+
+
+def in_form(form: str) -> torch.autocast:
+    """A context in which the used form's functions are those of `form`."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=form == "half")
+
+
+def root_mean_square(values: NDArray[np.float32]) -> float:
+    """Of all values."""
+    return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
 
 
 def in_a_process(form: str, measure: Callable[[str], Result]) -> Result:
@@ -103,9 +133,10 @@ def _in_a_process(form: str, prepare: Prepare, *, repeats: int) -> tuple[FormCos
 def _measure(form: str, *, prepare: Prepare, repeats: int) -> tuple[FormCost, NDArray[np.float32]]:
     """What one form costs in this process after a warm-up, and its embedding."""
     torch.set_num_threads(1)
-    encode, image = prepare(form)
-    embedding, seconds = _timed(encode, image, repeats)
-    return FormCost(seconds, peak_memory_bytes()), embedding.numpy()
+    encode, image = prepare("plain" if form == "plain" else "fast")
+    with in_form(form):
+        embedding, seconds = _timed(encode, image, repeats)
+    return FormCost(seconds, peak_memory_bytes()), embedding.float().numpy()
 
 
 def _timed(encode: Encode, image: Tensor, repeats: int) -> tuple[Tensor, float]:

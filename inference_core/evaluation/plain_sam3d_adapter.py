@@ -19,9 +19,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inference_core.evaluation.forms import in_a_process
+from inference_core.evaluation.forms import FORMS, in_a_process, in_form, root_mean_square
 from inference_core.evaluation.timing import peak_memory_bytes
-from inference_core.models.blocks.precision import in_wanted_precision
 from inference_core.models.blocks.shifted_cube_attention import shifted_mask
 from inference_core.models.sam3d_adapter_network import (
     Adapter,
@@ -127,12 +126,14 @@ def _convolved(layers: nn.Module, x: Tensor) -> Tensor:
 class FastForm:
     """The network as it is used, with the same two calls."""
 
+    form = "fast"
+
     def __init__(self, network: Sam3DAdapterNetwork) -> None:
         self.network = network
 
     def encode(self, image: Tensor) -> dict[str, Tensor]:
-        """All that clicks do not change, the encoder in the precision that the environment asks for."""
-        with in_wanted_precision("cpu"):
+        """All that clicks do not change."""
+        with in_form(self.form):
             *shallow, deepest = (features.float() for features in self.network.encoder(image))
         return {"deepest": deepest, "fixed": self.network.decoder.fixed(shallow, image)}
 
@@ -140,6 +141,12 @@ class FastForm:
         """Points (N, 3) in crop voxels (d, h, w) to logits (1, k, D, H, W)."""
         prompted = self.network.prompt_encoder(encoded["deepest"], points)
         return self.network.decoder.prompted(encoded["fixed"], prompted)
+
+
+class HalfForm(FastForm):
+    """The network as it is used where half the digits are asked for: the encoder's, as `Sam3DAdapter.encode` does."""
+
+    form = "half"
 
 
 def _resized(x: Tensor, *, factor: float, corners: bool) -> Tensor:
@@ -157,11 +164,16 @@ class ClickCost:
 
 @dataclass(frozen=True)
 class Forms:
-    """Both forms' cost on the same weights and crop, and how far their logits differ."""
+    """The forms' cost on the same weights and crop, and how far their logits differ from the plain form's.
+
+    `largest_difference` is that of the fast form, `half_difference` the root mean square of that in half the digits.
+    """
 
     fast: ClickCost
     plain: ClickCost
+    half: ClickCost
     largest_difference: float
+    half_difference: float
     logit_std: float
 
     @property
@@ -187,7 +199,7 @@ class Form(Protocol):
         ...
 
 
-_FORMS: dict[str, Callable[[Sam3DAdapterNetwork], Form]] = {"fast": FastForm, "plain": PlainForm}
+_FORMS: dict[str, Callable[[Sam3DAdapterNetwork], Form]] = {"fast": FastForm, "plain": PlainForm, "half": HalfForm}
 
 
 def compare_forms(config: Sam3DAdapterConfig | None = None, *, repeats: int = 1, seed: int = 0) -> Forms:
@@ -200,8 +212,15 @@ def compare_forms(config: Sam3DAdapterConfig | None = None, *, repeats: int = 1,
         DeviceError: a process was stopped, as it is when the memory runs out; the plain form needs 8 GB.
     """
     run = partial(measure, config=config or Sam3DAdapterConfig(), repeats=repeats, seed=seed)
-    (fast_cost, fast), (plain_cost, plain) = (in_a_process(form, run) for form in _FORMS)
-    return Forms(fast_cost, plain_cost, float(np.abs(fast - plain).max()), float(plain.std()))
+    (fast_cost, fast), (plain_cost, plain), (half_cost, half) = (in_a_process(form, run) for form in FORMS)
+    return Forms(
+        fast_cost,
+        plain_cost,
+        half_cost,
+        largest_difference=float(np.abs(fast - plain).max()),
+        half_difference=root_mean_square(half - plain),
+        logit_std=float(plain.std()),
+    )
 
 
 def random_network(config: Sam3DAdapterConfig, *, seed: int) -> Sam3DAdapterNetwork:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from inference_core.evaluation import forms as forms_of_an_encoder
@@ -39,18 +40,20 @@ def test_both_forms_agree_where_windows_reach_beyond_the_grid():
 
 
 def test_a_comparison_tells_time_and_agreement(monkeypatch):
-    embeddings = {"fast": np.array([1.0, 2.5]), "plain": np.array([1.0, 2.0])}
-    costs = {"fast": FormCost(2.0, 10), "plain": FormCost(8.0, 30)}
+    embeddings = {"fast": np.array([1.0, 2.5]), "plain": np.array([1.0, 2.0]), "half": np.array([4.0, 6.0])}
+    costs = {"fast": FormCost(2.0, 10), "plain": FormCost(8.0, 30), "half": FormCost(1.0, 5)}
     monkeypatch.setattr(forms_of_an_encoder, "_in_a_process", lambda form, _, **__: (costs[form], embeddings[form]))
     forms = compare_forms(TINY)
     assert (forms.ratio, forms.largest_difference, forms.embedding_std) == (0.25, 0.5, 0.5)
     assert (forms.shortcut_peak, forms.plain_peak) == (10, 30)
+    assert (forms.half_s, forms.half_difference) == (1.0, pytest.approx(12.5**0.5))
 
 
 def test_a_form_is_measured_in_a_process_of_its_own():
     held = np.ones(100_000_000, dtype=np.uint8)
     forms = compare_forms(TINY, repeats=1)
     assert forms.largest_difference < 2e-5
-    assert min(forms.shortcut_s, forms.plain_s) > 0
+    assert min(forms.shortcut_s, forms.plain_s, forms.half_s) > 0
+    assert 1e-4 < forms.half_difference / forms.embedding_std < 0.1
     assert forms.shortcut_peak is None or 5e7 < forms.shortcut_peak < peak_memory_bytes()
     assert held[0]
