@@ -13,8 +13,7 @@ QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 QtCore = pytest.importorskip("PySide6.QtCore")
 
 MODULE = Path(__file__).resolve().parents[2] / "SAM3DSegment"
-# Of 768 pixels, what Slicer 5.12 leaves to a module below its tool bars and above its data probe; measured on its
-# screenshots at 96 dpi.
+# Of 768 pixels, what Slicer leaves to a module below its tool bars and above its data probe: an estimate.
 PANEL_PX = 600
 NARROW_PX = 400
 
