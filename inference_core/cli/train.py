@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train only the estimate of a mask's IoU, by which scales are chosen",
     )
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="compute in bfloat16: faster where the processor has AVX512-BF16 or AMX"
+    )
     parser.add_argument("--learning-rate", type=positive, default=2e-3, help="at its highest (default 0.002)")
     parser.add_argument("--seed", type=int, default=0, help="of all random choices (default 0)")
 
@@ -60,6 +63,7 @@ def run(options: argparse.Namespace) -> None:
         sarcoma=options.sarcoma,
         start_from=options.start_from,
         quality_only=options.quality_only,
+        bfloat16=options.bfloat16,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )

@@ -119,12 +119,15 @@ class Trainer:
         shares = _FIRST_CLICKS if self.config.quality_only else _CLICK_SHARES
         clicks = 1 + int(self.rng.choice(len(shares), p=shares))
         learn_first = clicks == 1 or self.rng.random() < 0.5
-        features = self.network.encoder(image)
+        with self._precision():
+            features = self.network.encoder(image)
         loss, first, last = torch.zeros(()), 0.0, 0.0
         for click in range(clicks):
             learns = click == clicks - 1 or (click == 0 and learn_first)
             with torch.set_grad_enabled(learns):
-                logits, quality = self.network.decoder(features, image, user.prompts())
+                with self._precision():
+                    logits, quality = self.network.decoder(features, image, user.prompts())
+                logits, quality = logits.float(), quality.float()
                 if learns:
                     loss = loss + self._loss(logits, quality, truth, whole)
             last = _dice(logits, truth)
@@ -133,6 +136,9 @@ class Trainer:
                 user.see(logits)
         self._learn(loss)
         return float(loss.detach()), first, last
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16)
 
     def _loss(self, logits: Tensor, quality: Tensor, truth: Tensor, whole: Tensor) -> Tensor:
         estimate = quality_loss(quality, logits, truth, whole)

@@ -1,7 +1,8 @@
 """Procedurally generated windows of any modality: deformed shapes, textures, contrasts, blur, bias, outliers.
 
 A window is a map of regions (an arg-max of smooth random fields, so that organs touch) with deformed ellipsoids,
-branching tubes and shells laid into it; each region has its own intensity and texture. The target is one of them.
+branching tubes and shells laid into it; each region has its own intensity and texture. The target is one of them. Some
+show a whole body in air, as a wide window does, where the lesion that is meant is small.
 Arrays are (i, j, k) float32; no real data.
 """
 
@@ -16,6 +17,7 @@ from scipy import ndimage as ndi
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _SMALLEST_TARGET = 24
+_BODY_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +37,13 @@ def synthetic_sample(rng: np.random.Generator, size: int) -> Sample:
     while True:
         regions, lesions = random_regions(rng, size)
         target = _choose_target(rng, regions, lesions)
+        in_air = rng.random() < _BODY_SHARE
+        if in_air:
+            air = _body_depth(rng, size) < 0
+            regions[air] = regions.max() + 1
+            target &= ~air
         if _SMALLEST_TARGET <= target.sum() <= 0.6 * target.size:
-            return Sample(_paint(rng, regions, lesions), target, float(target.sum()))
+            return Sample(_paint(rng, regions, lesions, in_air=in_air), target, float(target.sum()))
 
 
 def lesion_into(rng: np.random.Generator, image: Array) -> Sample:
@@ -95,6 +102,14 @@ def _blob_depth(rng: np.random.Generator, size: int) -> Array:
     return np.asarray(1 - radius + bumps, dtype=np.float32)
 
 
+def _body_depth(rng: np.random.Generator, size: int) -> Array:
+    """Positive inside a smooth body that fills much of the window."""
+    radii = size * rng.uniform(0.3, 0.6, 3)
+    axes = [(np.arange(size) - (0.5 + rng.uniform(-0.15, 0.15)) * size) / radius for radius in radii]
+    squares = [axis.reshape([-1 if a == n else 1 for a in range(3)]) ** 2 for n, axis in enumerate(axes)]
+    return np.asarray(1 - np.sqrt(sum(squares)) + 0.1 * smooth_noise(rng, size, 4), dtype=np.float32)
+
+
 def _tube_depth(rng: np.random.Generator, size: int) -> Array:
     """Positive inside a vessel-like tube along a random walk."""
     steps = 3 * size
@@ -123,12 +138,15 @@ def _choose_target(rng: np.random.Generator, regions: NDArray[np.int64], lesions
     return np.asarray(parts == sizes.argmax())
 
 
-def _paint(rng: np.random.Generator, regions: NDArray[np.int64], lesions: list[int]) -> Array:
+def _paint(rng: np.random.Generator, regions: NDArray[np.int64], lesions: list[int], *, in_air: bool) -> Array:
+    """Grey values of labelled regions; `in_air`: the last label is what surrounds the body."""
     size, count = regions.shape[0], int(regions.max()) + 1
     level = rng.uniform(0, 1, count)
     if rng.random() < 0.4:
         # Air, bone or metal: far from all other tissue, as on CT.
         level[rng.integers(0, count)] += float(rng.choice([-1, 1])) * rng.uniform(2, 8)
+    if in_air:
+        level[-1] = -rng.uniform(0, 4)
     for lesion in lesions:
         if rng.random() < 0.6:
             level[lesion] = level[int(rng.integers(0, count))] + float(rng.choice([-1, 1])) * rng.uniform(0.06, 0.35)

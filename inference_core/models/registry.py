@@ -144,8 +144,8 @@ _SPECS = (
         checkpoint=Checkpoint(
             url=None,
             filename="sam3d_lite.safetensors",
-            size_bytes=5229586,
-            sha256="9e3bb14b06be8aec1be15e7c0a9f8c181000dc1fff71acc50e2b8589949ff978",
+            size_bytes=5237362,
+            sha256="e7794f915225fc2cf7fb4279eaa73417c3a0923184def585343c3f27dbccece8",
             bundled=True,
         ),
         licence="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",

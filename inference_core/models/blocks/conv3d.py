@@ -69,9 +69,11 @@ def convolve(
 ) -> Tensor:
     """Convolve by oneDNN whenever it is there.
 
-    PyTorch sends small 3D convolutions of batch 1 to a plain loop that was measured ten times slower than oneDNN.
+    PyTorch sends small 3D convolutions of batch 1 to a plain loop that was measured ten times slower than oneDNN. Under
+    autocast the plain call is made, since only that is cast.
     """
-    if x.device.type == "cpu" and not torch.is_grad_enabled() and torch.backends.mkldnn.is_available():
+    plain = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+    if x.device.type == "cpu" and not plain and torch.backends.mkldnn.is_available():
         result: Tensor = torch.ops.aten.mkldnn_convolution(x, weight, bias, padding, stride, dilation, groups)
         return result
     return F.conv3d(x, weight, bias, stride, padding, dilation, groups)

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inference_core.models.blocks.geodesic import REACH_CHANNELS, reach_maps
 from inference_core.models.interface import Float32
 from inference_core.prompts.encoding import WindowPrompts
 
-PROMPT_CHANNELS = 10
+PROMPT_CHANNELS = 10 + REACH_CHANNELS
 _STAMP_VOXELS = 2.0
 _REACH_VOXELS = 12.0
 
@@ -88,7 +89,28 @@ def prompt_maps(image: Tensor, prompts: DensePrompts) -> Tensor:
         _intensity_maps(local, prompts, distance, label) for (distance, _), label in zip(near, (1, 0), strict=True)
     ]
     stamps = [stamp for _, stamp in near]
-    return torch.cat([*stamps, *alike, prompts.box, prompts.prior], dim=1)
+    deviation = torch.cat([maps[:, :1] for maps in alike], dim=1)
+    reach = reach_maps(local, deviation, _clicked_cells(prompts, half))
+    return torch.cat([*stamps, *alike, prompts.box, prompts.prior, reach], dim=1)
+
+
+def _clicked_cells(prompts: DensePrompts, half: torch.Size) -> Tensor:
+    """The cells (B, 2, d, h, w) of the foreground and the background clicks; a box stands in for no foreground."""
+    points, labels = _with_centre(prompts)
+    most = torch.tensor(half, device=points.device) - 1
+    i, j, k = torch.minimum(((points - 0.5) / 2).round().long().clamp(min=0), most).unbind(dim=-1)
+    seeds = torch.zeros(len(points), 3, *half, dtype=torch.bool, device=points.device)
+    batch = torch.arange(len(points), device=points.device)[:, None].expand_as(labels)
+    # A padded click (label -1) falls into the third map, which is left out.
+    seeds[batch, torch.where(labels < 0, 2, 1 - labels), i, j, k] = True
+    return seeds[:, :2]
+
+
+def _with_centre(prompts: DensePrompts) -> tuple[Tensor, Tensor]:
+    """Points (B, N + 1, 3) and labels (B, N + 1) with the box's centre as a foreground click where there is none."""
+    missing = (prompts.labels == 1).sum(dim=1, keepdim=True) == 0
+    points = torch.cat([prompts.points, prompts.box_centre], dim=1)
+    return points, torch.cat([prompts.labels, torch.where(missing, 1, -1)], dim=1)
 
 
 def _distance_maps(prompts: DensePrompts, half: torch.Size, label: int) -> tuple[Tensor, Tensor]:
@@ -135,9 +157,7 @@ def similarity_to_clicks(keys: Tensor, prompts: DensePrompts, *, stride: int) ->
 
     `keys` (B, C, ...) are unit vectors on a grid `stride` window voxels apart.
     """
-    points = torch.cat([prompts.points, prompts.box_centre], dim=1)
-    missing = (prompts.labels == 1).sum(dim=1, keepdim=True) == 0
-    labels = torch.cat([prompts.labels, torch.where(missing, 1, -1)], dim=1)
+    points, labels = _with_centre(prompts)
     clicked = sample_at(keys, points, stride=stride)
     likeness = torch.einsum("bcn,bcv->bnv", clicked, keys.flatten(2))
     maps = []
