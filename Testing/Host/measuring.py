@@ -57,6 +57,11 @@ class Measuring:
             first = self._click(self._centre)
         self._say("first click to mask on screen", f"{first:.2f} s (loads torch and the model)")
         self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
+        self._centre = self._load(synthetic_ct(300))
+        with Gap() as gap:
+            again = self._click(self._centre)
+        self._say("first click on another volume", f"{again:.2f} s")
+        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
         writes = self._timedWrites()
         with Gap() as gap:
             seconds = [self._click(self._near()) for _ in range(CLICKS)]
