@@ -14,12 +14,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from inference_core.errors import DeviceError
 from inference_core.evaluation.timing import peak_memory_bytes
 
 Result = TypeVar("Result")
+Network = TypeVar("Network", bound=nn.Module)
 Encode = Callable[[Tensor], Tensor]
 Prepare = Callable[[str], tuple[Encode, Tensor]]
 """Makes a form, "fast" or "plain", and an image for it; both forms get the same image and parameters."""
@@ -98,6 +99,16 @@ def compare(shortcut: Encode, plain: Encode, image: Tensor, *, repeats: int) -> 
         half_difference=root_mean_square((rough.float() - wanted).numpy()),
         embedding_std=float(wanted.std()),
     )
+
+
+def randomly_drawn(make: Callable[[], Network], *, seed: int) -> Network:
+    """A network with random weights, position tables and biases included, so that no term of it is idle."""
+    torch.manual_seed(seed)
+    network = make()
+    for name, parameter in network.named_parameters():
+        if "pos" in name or name.endswith("bias"):
+            nn.init.normal_(parameter, std=0.1)
+    return network.eval()
 
 
 def in_form(form: str) -> torch.autocast:

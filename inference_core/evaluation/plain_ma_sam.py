@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference_core.evaluation.forms import Encode, EncoderForms, compare_apart
+from inference_core.evaluation.forms import Encode, EncoderForms, compare_apart, randomly_drawn
 from inference_core.models.blocks.sam_attention import cut_windows, joined_windows, relative_table
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes, read_sizes
@@ -157,11 +157,7 @@ def random_files(sam: SamSizes, *, adapter_width: int, rank: int, seed: int = 0)
 
     `sam` has the sizes of the SAM, but as many mask tokens as there are classes with the background.
     """
-    torch.manual_seed(seed)
-    base = SamNetwork(sam)
-    for name, parameter in base.named_parameters():
-        if "pos" in name or name.endswith("bias"):
-            nn.init.normal_(parameter, std=0.1)
+    base = randomly_drawn(lambda: SamNetwork(sam), seed=seed)
     encoder = {key: value.detach() for key, value in base.state_dict().items() if key.startswith("image_encoder.")}
     # Only its decoder is taken: the adapted one goes on to the input's own size.
     other = replace(sam, width=48, depth=1, heads=1, global_blocks=(0,), upscaled=(*sam.upscaled, 16, 8))

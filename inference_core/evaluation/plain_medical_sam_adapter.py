@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from inference_core.evaluation.forms import EncoderForms, compare_apart
+from inference_core.evaluation.forms import EncoderForms, compare_apart, randomly_drawn
 from inference_core.evaluation.plain_sam import PlainAttention
 from inference_core.models.blocks.sam_attention import cut_windows, joined_windows
 from inference_core.models.blocks.sam_image_encoder import ImageEncoder
@@ -67,13 +67,9 @@ def plain_encoder(encoder: ImageEncoder, sizes: AdaptedSizes, *, depth: DepthOf 
 
 def random_encoder(sizes: AdaptedSizes, *, depth: DepthOf | None = None, seed: int = 0) -> ImageEncoder:
     """An encoder with random weights, position tables and biases included, so that no term of it is idle."""
-    torch.manual_seed(seed)
-    encoder = adapted_network(sizes, depth=depth).image_encoder
-    for name, parameter in encoder.named_parameters():
-        if "pos" in name or name.endswith("bias"):
-            nn.init.normal_(parameter, std=0.1)
+    encoder = randomly_drawn(lambda: adapted_network(sizes, depth=depth).image_encoder, seed=seed)
     fold_for_inference(encoder)
-    return encoder.eval()
+    return encoder
 
 
 def compare_forms(sizes: AdaptedSizes, *, slices: int, repeats: int = 2) -> EncoderForms:

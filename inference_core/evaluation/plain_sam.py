@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inference_core.evaluation.forms import EncoderForms, compare_apart
+from inference_core.evaluation.forms import EncoderForms, compare_apart, randomly_drawn
 from inference_core.models.blocks.layers import Mlp
 from inference_core.models.blocks.sam_attention import GridAttention, cut_windows, joined_windows
 from inference_core.models.blocks.sam_image_encoder import EncoderBlock, ImageEncoder
@@ -69,12 +69,7 @@ def plain_encoder(encoder: ImageEncoder, sizes: SamSizes) -> ImageEncoder:
 
 def random_encoder(sizes: SamSizes, *, seed: int = 0) -> ImageEncoder:
     """An encoder with random weights, the position tables and biases included, so that no term of it is idle."""
-    torch.manual_seed(seed)
-    encoder = ImageEncoder(sizes)
-    for name, parameter in encoder.named_parameters():
-        if "pos" in name or name.endswith("bias"):
-            nn.init.normal_(parameter, std=0.1)
-    return encoder.eval()
+    return randomly_drawn(lambda: ImageEncoder(sizes), seed=seed)
 
 
 def compare_forms(sizes: SamSizes | None = None, *, repeats: int = 2) -> EncoderForms:

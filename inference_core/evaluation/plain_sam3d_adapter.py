@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inference_core.evaluation.forms import FORMS, in_a_process, in_form, root_mean_square
+from inference_core.evaluation.forms import FORMS, in_a_process, in_form, randomly_drawn, root_mean_square
 from inference_core.evaluation.timing import peak_memory_bytes
 from inference_core.models.blocks.shifted_cube_attention import shifted_mask
 from inference_core.models.sam3d_adapter_network import (
@@ -224,13 +224,8 @@ def compare_forms(config: Sam3DAdapterConfig | None = None, *, repeats: int = 1,
 
 
 def random_network(config: Sam3DAdapterConfig, *, seed: int) -> Sam3DAdapterNetwork:
-    """A network with random weights, position tables and biases included, so that no term of it is idle."""
-    torch.manual_seed(seed)
-    network = Sam3DAdapterNetwork(config)
-    for name, parameter in network.named_parameters():
-        if "pos" in name or name.endswith("bias"):
-            nn.init.normal_(parameter, std=0.1)
-    return network.eval()
+    """A network with random weights, none of whose terms is idle."""
+    return randomly_drawn(lambda: Sam3DAdapterNetwork(config), seed=seed)
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from inference_core.evaluation.forms import EncoderForms, compare
+from inference_core.evaluation.forms import EncoderForms, compare, randomly_drawn
 from inference_core.models.blocks.cube_attention import CubeAttention
 from inference_core.models.sam_med3d_network import ImageEncoder3D, SamMed3DConfig
 
@@ -54,12 +54,7 @@ def plain_encoder(encoder: ImageEncoder3D, config: SamMed3DConfig) -> ImageEncod
 
 def random_encoder(config: SamMed3DConfig, *, seed: int = 0) -> ImageEncoder3D:
     """An encoder with random weights, the position tables and biases included, so that no term of it is idle."""
-    torch.manual_seed(seed)
-    encoder = ImageEncoder3D(config)
-    for name, parameter in encoder.named_parameters():
-        if "pos" in name or name.endswith("bias"):
-            nn.init.normal_(parameter, std=0.1)
-    return encoder.eval()
+    return randomly_drawn(lambda: ImageEncoder3D(config), seed=seed)
 
 
 def compare_encoder_forms(config: SamMed3DConfig | None = None, *, repeats: int = 2, seed: int = 0) -> EncoderForms:
