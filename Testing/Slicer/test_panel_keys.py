@@ -95,11 +95,10 @@ def test_escape_puts_the_tool_down(a_panel):
 def test_escape_stops_what_runs_and_keeps_the_tool(a_panel, a_grid, a_slow_model):
     a_panel.pressButton(a_panel.panel.ui.foregroundButton)
     a_panel.click(a_panel.red, center_of(a_grid, FIRST))
-    assert a_panel.waitUntil(a_slow_model.entered.is_set, seconds=20)
-    a_panel.settle()
     ui = a_panel.panel.ui
-    assert ui.stopButton.visible
+    assert a_panel.waitUntil(lambda: ui.stopButton.visible, seconds=20)
     assert ui.progressBar.visible
+    assert a_slow_model.entered.wait(20)
     a_panel.press("Esc")
     a_slow_model.release.set()
     rest(a_panel)
