@@ -79,6 +79,14 @@ class Engine:
         model: Any = self._open(request.settings, request.settings.device, notify)
         return segment_automatically(request.volume, model, quick=quick, notify=notify)
 
+    def prepare(self, settings: "Settings", notify: Notify) -> None:
+        """Load the model that these settings name, unless it is.
+
+        Raises:
+            SAM3DError: the model cannot be used, with what to do; `Cancelled` when notify raises it.
+        """
+        self._open(settings, settings.device, notify)
+
     def forget(self) -> None:
         """Let go of all sessions and their embeddings."""
         self._sessions.clear()

@@ -22,6 +22,7 @@ from SAM3DSegmentLib.AutomaticCommand import AutomaticCommand
 from SAM3DSegmentLib.Conversion import volumeFromNode
 from SAM3DSegmentLib.Engine import Engine
 from SAM3DSegmentLib.Paths import makeCoreImportable
+from SAM3DSegmentLib.PrepareCommand import PrepareCommand
 from SAM3DSegmentLib.PromptCommands import PromptCommands
 from SAM3DSegmentLib.Report import report
 from SAM3DSegmentLib.SegmentCommands import SegmentCommands, isSegmentation
@@ -35,7 +36,13 @@ Listener = Callable[[str, dict[str, Any]], None]
 
 
 class SAM3DSegmentLogic(
-    SegmentCommands, PromptCommands, SettingsCommands, AutomaticCommand, Answering, ScriptedLoadableModuleLogic
+    SegmentCommands,
+    PromptCommands,
+    SettingsCommands,
+    PrepareCommand,
+    AutomaticCommand,
+    Answering,
+    ScriptedLoadableModuleLogic,
 ):
     """The module's logic; see the file's docstring. All calls come from the main thread."""
 

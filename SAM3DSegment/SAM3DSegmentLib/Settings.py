@@ -29,6 +29,11 @@ class Settings:
     overwrite: str = "none"
 
     @property
+    def loading(self) -> tuple[str, str, str]:
+        """The part of the settings that a model is loaded by: its name, the device and the precision."""
+        return self.model, self.device, self.precision
+
+    @property
     def cutOptions(self) -> "CutOptions":
         """The part of the settings that the core applies."""
         from inference_core.engine.composing import CutOptions

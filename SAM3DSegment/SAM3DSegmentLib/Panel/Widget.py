@@ -179,6 +179,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.automaticButton.setVisible(isAutomatic)
         obstacle = "" if isAutomatic else self.tools.obstacle
         self.status.refresh(self.tools.active, hasPrompts=hasPrompts, obstacle=obstacle)
+        if self._entered and hasVolume and Dependencies.ready():
+            logic.prepare(advise=Dependencies.unusedGpu)
 
     # What the user does
 

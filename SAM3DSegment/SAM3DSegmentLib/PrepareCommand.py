@@ -1,0 +1,54 @@
+"""Loading torch and the model before the first click needs them, so that it waits for its image alone."""
+
+from collections.abc import Callable
+
+from SAM3DSegmentLib.Engine import Engine, Notify
+from SAM3DSegmentLib.Settings import Settings
+from SAM3DSegmentLib.Worker import Job, Worker
+
+
+class PrepareCommand:
+    """The part of the logic that gets the chosen model ready while the user still looks for the target."""
+
+    settings: Settings
+    engine: Engine
+    worker: Worker
+    _prepared: tuple[str, str, str] | None = None
+
+    def prepare(self, advise: Callable[[], str | None] = lambda: None) -> None:
+        """Load the chosen model in the worker's thread; nothing where that was done or tried, or something else runs.
+
+        Packages and weights must be there. What fails here is not told: the first click tries again, and tells.
+        advise() is called in the worker's thread the first time; what it says is passed on as "cautioned".
+        """
+        wanted = self.settings.loading
+        if self.busy or wanted == self._prepared or not self.isModelInstalled(self.settings.model):
+            return
+        isFirst = self._prepared is None
+        settings = self.settings
+
+        def run(notify: Notify) -> str | None:
+            self.engine.prepare(settings, notify)
+            return advise() if isFirst else None
+
+        self.worker.submit(
+            Job(
+                run=run,
+                onDone=lambda advice: self._isPrepared(wanted, advice),
+                onError=lambda error: self._isNotPrepared(wanted, error),
+                onProgress=lambda stage, fraction: self.emit("progress", stage=stage, fraction=fraction),
+            )
+        )
+
+    def _isPrepared(self, wanted: tuple[str, str, str], advice: str | None) -> None:
+        self._prepared = wanted
+        if advice:
+            self.emit("cautioned", message=advice)
+        self.emit("state")
+
+    def _isNotPrepared(self, wanted: tuple[str, str, str], error: Exception) -> None:
+        from inference_core.errors import Cancelled
+
+        if not isinstance(error, Cancelled):
+            self._prepared = wanted
+        self.emit("state")
