@@ -80,12 +80,17 @@ class Engine:
         return segment_automatically(request.volume, model, quick=quick, notify=notify)
 
     def prepare(self, settings: "Settings", notify: Notify) -> None:
-        """Load the model that these settings name, unless it is.
+        """Load the model that these settings name and warm it up, unless it is loaded.
 
         Raises:
             SAM3DError: the model cannot be used, with what to do; `Cancelled` when notify raises it.
         """
-        self._open(settings, settings.device, notify)
+        from inference_core.engine.warming import warm_up
+
+        before = self._model
+        model = self._open(settings, settings.device, notify)
+        if model is not before:
+            warm_up(model)
 
     def forget(self) -> None:
         """Let go of all sessions and their embeddings."""

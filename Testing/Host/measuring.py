@@ -54,6 +54,7 @@ class Measuring:
         began = time.perf_counter()
         self._centre = self._load(synthetic_ct(300))
         with Gap() as gap:
+            self._user.waitUntil(self._logic.deviceDescription, seconds=120)
             self._finish()
         self._say("choosing a volume to model loaded", f"{time.perf_counter() - began:.2f} s")
         self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")

@@ -1,6 +1,7 @@
 """The model is loaded as soon as there is an image to click on, so that the first click need not wait for it."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from support.module_scenes import FIRST, click, events
@@ -45,6 +46,16 @@ def test_the_first_click_finds_its_model_loaded(a_started_logic, a_loader, a_gri
     prepare(a_started_logic)
     assert len(a_loader.loaded) == 1
     assert len(events(a_started_logic, "answered")) == 1
+
+
+def test_a_light_model_is_warmed_up_once(a_started_logic, a_loader, a_model, monkeypatch):
+    light = replace(a_model.spec.checkpoint, size_bytes=5_000_000)
+    monkeypatch.setattr(a_model, "spec", replace(a_model.spec, checkpoint=light))
+    prepare(a_started_logic)
+    worked = a_model.decoded
+    assert worked > 0
+    a_started_logic.engine.prepare(a_started_logic.settings, lambda stage, fraction: None)
+    assert a_model.decoded == worked
 
 
 def test_another_device_is_prepared_anew(a_started_logic, a_loader):
