@@ -18,6 +18,8 @@ _MOST_SESSIONS = 8
 _STEPS_KEPT = 4
 # Some forty windows of the built-in model, two of SAM-Med3D: encoding one again costs less than a full memory.
 _CACHE_BYTES = 256 * 1024**2
+# For each session: some forty decoded answers, of which going back and forth needs a few.
+_LOOK_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ class Engine:
                 self._model,
                 cache=shared,
                 keep_steps=_STEPS_KEPT,
+                look_bytes=_LOOK_BYTES,
                 window_mm=request.settings.windowMm,
                 notify=self._tell,
             )

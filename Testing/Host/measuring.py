@@ -18,7 +18,7 @@ import numpy as np
 import slicer
 from PySide6 import QtCore
 
-CLICKS, MANY_CLICKS, SWITCHES = 20, 100, 20
+CLICKS, MANY_CLICKS, SWITCHES = 20, 200, 20
 
 
 class Gap:
@@ -65,6 +65,10 @@ class Measuring:
             self._say(which, f"{seconds:.2f} s")
             self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
             self._centre = self._load(synthetic_ct(300))
+        with Gap() as gap:
+            for _ in range(CLICKS):
+                self._user.showPoint(self._user.red, self._near())
+        self._say("longest pause where slices are only moved", f"{1e3 * gap.longest:.0f} ms (drawing by software)")
         writes = self._timedWrites()
         with Gap() as gap:
             seconds = [self._click(self._near()) for _ in range(CLICKS)]
