@@ -11,18 +11,21 @@ class TrainingConfig:
     """Budget, data mixture and optimiser of one run.
 
     `stages` are (share of the budget, window size in voxels, batch); small windows first, since they train faster and
-    the network is convolutional. Shares of the three kinds of sample: `labelled`, `inserted` (an artificial lesion in
-    real tissue), the rest synthetic. `quality_only` trains nothing but the estimate of a mask's IoU, at a third of the
-    cost: the choice among a first click's scales rests on it. `bfloat16` computes in that precision (the weights stay
-    float32): a step takes two thirds of the time on processors that have it (AVX512-BF16, AMX).
+    the network is convolutional. Shares of the kinds of sample: `labelled` (tumours), `organ_share` (where `organs` are
+    given), `inserted` (an artificial lesion in real tissue), the rest synthetic. `quality_only` trains nothing but the
+    estimate of a mask's IoU, at a third of the cost: the choice among a first click's scales rests on it. `bfloat16`
+    computes in that precision (the weights stay float32): a step takes two thirds of the time on processors that have
+    it (AVX512-BF16, AMX).
     """
 
     minutes: float
     output: Path
     sarcoma: Path | None = None
+    organs: Path | None = None
     start_from: Path | None = None
     stages: tuple[tuple[float, int, int], ...] = ((0.3, 32, 8), (0.45, 48, 6), (0.25, 64, 4))
     labelled: float = 0.45
+    organ_share: float = 0.15
     inserted: float = 0.15
     box_share: float = 0.3
     quality_only: bool = False

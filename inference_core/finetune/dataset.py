@@ -18,8 +18,15 @@ from inference_core.finetune.synthetic import Sample, lesion_into, synthetic_sam
 class TrainingWindows(IterableDataset[tuple[Tensor, Tensor, float]]):
     """Yields (image float32 (D, H, W), target bool (D, H, W), the whole target's size in window voxels)."""
 
-    def __init__(self, config: TrainingConfig, volumes: Sequence[LabelledVolume], *, size: int) -> None:
-        self.config, self.volumes, self.size = config, volumes, size
+    def __init__(
+        self,
+        config: TrainingConfig,
+        volumes: Sequence[LabelledVolume],
+        organs: Sequence[LabelledVolume] = (),
+        *,
+        size: int,
+    ) -> None:
+        self.config, self.volumes, self.organs, self.size = config, volumes, organs, size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, float]]:
         worker = get_worker_info()
@@ -33,10 +40,14 @@ class TrainingWindows(IterableDataset[tuple[Tensor, Tensor, float]]):
             yield torch.from_numpy(image.copy()), torch.from_numpy(target.copy()), sample.whole
 
     def _draw(self, rng: np.random.Generator) -> Sample:
-        kind = rng.random()
-        if self.volumes and kind < self.config.labelled:
-            sample = labelled_sample(rng, self.volumes, self.size)
-            return replace(sample, image=augmented(rng, sample.image))
-        if self.volumes and kind < self.config.labelled + self.config.inserted:
-            return lesion_into(rng, augmented(rng, background_window(rng, self.volumes, self.size)))
+        config, kind = self.config, rng.random()
+        for share, volumes in ((config.labelled, self.volumes), (config.organ_share, self.organs)):
+            if volumes and kind < share:
+                sample = labelled_sample(rng, volumes, self.size)
+                return replace(sample, image=augmented(rng, sample.image))
+            kind -= share if volumes else 0.0
+        tissue = [volumes for volumes in (self.volumes, self.organs) if volumes]
+        if tissue and kind < config.inserted:
+            volumes = tissue[int(rng.integers(len(tissue)))]
+            return lesion_into(rng, augmented(rng, background_window(rng, volumes, self.size)))
         return synthetic_sample(rng, self.size)

@@ -1,7 +1,7 @@
 """Windows cut at random from labelled volumes: any scale, any orientation, the target anywhere in the window.
 
 The sarcoma training images are themselves cropped around the tumour; windows that reach beyond the crop are mirrored,
-as they are at inference, so that the crop's edge tells nothing.
+as they are at inference, so that the crop's edge tells nothing. A target that the edge cuts goes on in the mirror.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from inference_core.errors import VolumeError
 from inference_core.finetune.synthetic import Array, Sample, smooth_noise
-from inference_core.geometry.files import read_volume
+from inference_core.geometry.files import read_labels, read_volume
 from inference_core.geometry.grid import Float, Grid, isotropic_grid
 from inference_core.geometry.sampling import sample_window
 from inference_core.geometry.volume import Volume
@@ -25,6 +26,9 @@ SPACING_RANGE_MM = (0.75, 5.0)
 _USUAL_WINDOWS = (0.9, 4.0)
 _ALL_WINDOWS = (0.4, 9.0)
 _SMALLEST = 12
+# An organ of fewer voxels is a sliver at the image's edge.
+_ORGAN = 60
+_IMAGES = ("image", "dicom")
 _SHARES = {"CT": 3, "MR": 2}
 _HELD_OUT = ("003", "007", "016", "018", "022", "029", "035", "038", "043", "046")
 HELD_OUT_SARCOMA_PATIENTS = frozenset(f"STS_{number}" for number in _HELD_OUT)
@@ -44,6 +48,12 @@ class LabelledVolume:
         """Of a ball of the target's volume."""
         return float(2 * (3 * self.volume_mm3 / (4 * np.pi)) ** (1 / 3))
 
+    def target_in(self, window: Grid) -> NDArray[np.bool_]:
+        """The target's voxels in the window, and what hangs together with them in the mirror beyond the edge."""
+        inside = sample_window(self.target, window, reflect=False) > 0.5
+        pieces, _ = ndi.label(sample_window(self.target, window, reflect=True) > 0.5)
+        return np.asarray(inside | (np.isin(pieces, np.unique(pieces[inside])) & (pieces > 0)))
+
     @classmethod
     def read(cls, image: Path, label: Path) -> LabelledVolume:
         """Read an image and a label map (above zero is target).
@@ -55,6 +65,11 @@ class LabelledVolume:
         mask = np.ascontiguousarray(labels.array > 0)
         if not mask.any():
             raise VolumeError(f"'{label.name}' of '{label.parent.name}' has no target; leave the case out.")
+        return cls.of(volume, mask)
+
+    @classmethod
+    def of(cls, volume: Volume, mask: NDArray[np.bool_]) -> LabelledVolume:
+        """An image, and its target as a mask of the image's shape that is not empty."""
         depth = ndi.distance_transform_edt(mask, sampling=volume.grid.spacing)
         interior = np.argwhere(depth >= 0.4 * depth.max())[::7]
         target = Volume(mask.astype(np.uint8), volume.grid, volume.name)
@@ -76,6 +91,27 @@ def sarcoma_training_set(folder: Path) -> list[LabelledVolume]:
     return found
 
 
+def organ_training_set(folder: Path) -> list[LabelledVolume]:
+    """Every value of every label map as a target of its own: each sub-folder holds an image.* or dicom, and a label.*.
+
+    Raises:
+        VolumeError: there is no such sub-folder, a file cannot be read, or image and label map are not on one grid.
+    """
+    found = []
+    for labels in sorted(folder.glob("*/label.*")):
+        image = next((path for path in sorted(labels.parent.iterdir()) if path.name.split(".")[0] in _IMAGES), None)
+        if image is None:
+            raise VolumeError(f"'{labels.parent.name}' has a label map but no image; name it image.* or dicom.")
+        volume, values = read_volume(image), read_labels(labels).array
+        if values.shape != volume.grid.shape:
+            raise VolumeError(f"Image and label map of '{labels.parent.name}' differ in shape; leave the case out.")
+        kept = [value for value, voxels in zip(*np.unique(values, return_counts=True), strict=True) if voxels >= _ORGAN]
+        found += [LabelledVolume.of(volume, np.ascontiguousarray(values == value)) for value in kept if value]
+    if not found:
+        raise VolumeError(f"'{folder}' has no sub-folder with an image and a label map; check the path.")
+    return found
+
+
 def labelled_sample(rng: np.random.Generator, volumes: Sequence[LabelledVolume], size: int) -> Sample:
     """A window around a random place of a random target, from much smaller than the target to much larger."""
     while True:
@@ -86,10 +122,10 @@ def labelled_sample(rng: np.random.Generator, volumes: Sequence[LabelledVolume],
         centre = case.interior_ras[int(rng.integers(len(case.interior_ras)))]
         centre = centre + rng.uniform(-0.3, 0.3, 3) * size * spacing
         window = random_window(rng, centre, size=size, spacing=spacing)
-        target = sample_window(case.target, window, reflect=False) > 0.5
+        target = case.target_in(window)
         if target.sum() >= _SMALLEST and target.mean() < 0.95:
             whole = max(float(target.sum()), case.volume_mm3 / spacing**3)
-            return Sample(sample_window(case.image, window, reflect=True), np.asarray(target), whole)
+            return Sample(sample_window(case.image, window, reflect=True), target, whole)
 
 
 def background_window(rng: np.random.Generator, volumes: Sequence[LabelledVolume], size: int) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,7 @@ from inference_core.finetune.checkpoint import save_training_state, save_weights
 from inference_core.finetune.config import TrainingConfig
 from inference_core.finetune.dataset import TrainingWindows
 from inference_core.finetune.interaction import SimulatedUser
-from inference_core.finetune.labelled import LabelledVolume, sarcoma_training_set
+from inference_core.finetune.labelled import organ_training_set, sarcoma_training_set
 from inference_core.finetune.losses import mask_loss, quality_loss
 from inference_core.geometry.atomic import check_writable
 from inference_core.models.blocks.conv3d import channels_last
@@ -74,16 +74,19 @@ class Trainer:
 
         Raises:
             OutputError: the output's folder is absent or cannot be written; nothing has been trained then.
+        VolumeError: a labelled image cannot be used; likewise.
         """
         check_writable(self.config.output)
         volumes = sarcoma_training_set(self.config.sarcoma) if self.config.sarcoma else []
-        log.info("%d labelled volumes, %.1f M parameters", len(volumes), _millions(self.network))
+        organs = organ_training_set(self.config.organs) if self.config.organs else []
+        log.info("%d tumours, %d organs, %.1f M parameters", len(volumes), len(organs), _millions(self.network))
         self.progress = Progress()
         try:
             until = 0.0
             for share, size, batch in self.config.stages:
                 until += share
-                self._stage(volumes, until=until, size=size, batch=batch)
+                windows = TrainingWindows(self.config, volumes, organs, size=size)
+                self._stage(windows, until=until, batch=batch)
         finally:
             self.save()
 
@@ -92,8 +95,7 @@ class Trainer:
         save_weights(self.config.output, self.ema)
         save_training_state(self.config.output.with_suffix(".state.pt"), self.network, self.ema)
 
-    def _stage(self, volumes: Sequence[LabelledVolume], *, until: float, size: int, batch: int) -> None:
-        windows = TrainingWindows(self.config, volumes, size=size)
+    def _stage(self, windows: TrainingWindows, *, until: float, batch: int) -> None:
         stream: Iterator[list[Tensor]] = iter(
             DataLoader(
                 windows,
@@ -108,7 +110,7 @@ class Trainer:
             self.progress.steps += 1
             self.progress.samples += batch
             if self.progress.steps % _REPORT_EVERY == 0:
-                self._report(size)
+                self._report(windows.size)
             if self.progress.steps % (10 * _REPORT_EVERY) == 0:
                 self.save()
 

@@ -169,6 +169,7 @@ def test_voxels_that_are_not_numbers_are_refused(segment, bad_images, a_small_mo
         (["train", "--minutes", "0", "--output", "w.safetensors"], "not greater than zero"),
         (["train", "--minutes", "1", "--output", "weights.pth"], "end in .safetensors"),
         (["train", "--minutes", "1", "--output", "w.safetensors", "--sarcoma", "absent"], "no folder of patients"),
+        (["train", "--minutes", "1", "--output", "w.safetensors", "--organs", "absent"], "no folder of cases"),
     ],
 )
 def test_commands_that_cannot_be_followed_are_refused(run, unread_weights, arguments, words) -> None:

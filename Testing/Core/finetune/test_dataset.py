@@ -95,6 +95,18 @@ def test_the_kinds_are_mixed_as_asked_for(drawn):
     assert shares == pytest.approx({"labelled": 0.5, "inserted": 0.2, "synthetic": 0.3}, abs=0.08)
 
 
+def test_organs_have_a_share_of_their_own(drawn, monkeypatch):
+    def labelled(rng, volumes, size):
+        drawn.append(volumes[0])
+        return Sample(np.zeros((4, 4, 4), dtype=np.float32), np.zeros((4, 4, 4), dtype=bool), 0.0)
+
+    monkeypatch.setattr(dataset, "labelled_sample", labelled)
+    config = config_of(labelled=0.3, organ_share=0.3, inserted=0.2)
+    first(400, TrainingWindows(config, ["a tumour"], ["an organ"], size=4))
+    shares = {name: drawn.count(name) / len(drawn) for name in ("a tumour", "an organ", "inserted", "synthetic")}
+    assert shares == pytest.approx({"a tumour": 0.3, "an organ": 0.3, "inserted": 0.2, "synthetic": 0.2}, abs=0.08)
+
+
 def test_without_labelled_volumes_all_windows_are_synthetic(drawn):
     first(50, TrainingWindows(config_of(labelled=0.9), [], size=4))
     assert set(drawn) == {"synthetic"}

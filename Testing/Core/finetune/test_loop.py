@@ -53,8 +53,9 @@ def one_batch(monkeypatch) -> None:
     pair = [(torch.from_numpy(s.image), torch.from_numpy(s.target), s.whole) for s in samples]
 
     class TheSame(torch.utils.data.IterableDataset):
-        def __init__(self, *given, **named) -> None:
+        def __init__(self, *given, size: int) -> None:
             super().__init__()
+            self.size = size
 
         def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, float]]:
             while True:
@@ -203,7 +204,7 @@ def test_labelled_patients_are_read_and_held_out_ones_are_not(a_config, tmp_path
         a_patient(tmp_path / "sarcoma" / name, images=("CT",))
     with caplog.at_level(logging.INFO, logger=loop.__name__):
         Trainer(replace(a_config, sarcoma=tmp_path / "sarcoma", minutes=3 / 60)).run()
-    assert "3 labelled volumes" in caplog.text
+    assert "3 tumours, 0 organs" in caplog.text
 
 
 def test_progress_is_logged_and_saved_on_the_way(a_config, one_batch, caplog, monkeypatch):
