@@ -29,17 +29,26 @@ def reach_maps(local: Tensor, deviation: Tensor, seeds: Tensor) -> Tensor:
     the clicks to 0; the last two say, for each kind, which sign reaches a cell first, from -1 to 1.
     """
     with torch.no_grad():
-        start = torch.where(seeds, 0.0, _FAR).to(local)
         through = _STEP + _CONTRAST * deviation.abs()
-        distance = torch.cat([start, start], dim=1)
-        flat = torch.zeros_like(local)
-        edges = torch.cat([local, local, flat, flat], dim=1)
-        entering = torch.cat([torch.full_like(through, _STEP), through], dim=1)
-        distance = _shortest(distance, edges, entering)
-        positive, negative = distance[:, ::2], distance[:, 1::2]
+        signs = [
+            _sign_distances(local, through[:, sign : sign + 1], seeds[:, sign : sign + 1])
+            for sign in range(seeds.shape[1])
+        ]
+        distance = torch.stack(signs, dim=2).flatten(1, 2)
+        positive, negative = signs
         both = seeds.flatten(2).any(dim=2).all(dim=1)[:, None, None, None, None]
         first = (negative - positive) / (negative + positive + _STEP)
         return torch.cat([torch.exp(-distance / _FALL), first * both], dim=1)
+
+
+def _sign_distances(local: Tensor, through: Tensor, seeds: Tensor) -> Tensor:
+    """Distances (B, 2, d, h, w) from the clicks of one sign, by edges crossed and by voxels unlike the click."""
+    start = torch.where(seeds, 0.0, _FAR).to(local).expand(-1, 2, -1, -1, -1)
+    if not seeds.any():
+        return start
+    edges = torch.cat([local, torch.zeros_like(local)], dim=1)
+    entering = torch.cat([torch.full_like(through, _STEP), through], dim=1)
+    return _shortest(start, edges, entering)
 
 
 def _shortest(distance: Tensor, edges: Tensor, entering: Tensor) -> Tensor:
@@ -47,22 +56,27 @@ def _shortest(distance: Tensor, edges: Tensor, entering: Tensor) -> Tensor:
 
     A step costs half of `entering` at either end, and the contrast of `edges` between them.
     """
+    lengths = {axis: _lengths(edges, entering, axis) for axis in (2, 3, 4)}
     for _ in range(_ROUNDS):
-        for axis in (2, 3, 4):
-            steps = 0.5 * (entering.narrow(axis, 1, entering.shape[axis] - 1) + _but_last(entering, axis))
-            steps = steps + _CONTRAST * edges.diff(dim=axis).abs()
-            distance = _swept(distance, steps, axis)
+        for axis, length in lengths.items():
+            distance = _swept(distance, length, axis)
     return distance
 
 
-def _swept(distance: Tensor, steps: Tensor, axis: int) -> Tensor:
-    """The least of each cell and of those before and after it along one axis, plus the steps between.
+def _lengths(edges: Tensor, entering: Tensor, axis: int) -> Tensor:
+    """The length of the straight path along one axis from the image's face to each cell."""
+    steps = 0.5 * (entering.narrow(axis, 1, entering.shape[axis] - 1) + _but_last(entering, axis))
+    steps = steps + _CONTRAST * edges.diff(dim=axis).abs()
+    return torch.cumsum(torch.cat([torch.zeros_like(entering.narrow(axis, 0, 1)), steps], dim=axis), dim=axis)
 
-    min over j <= i of (d_j + s_j + ... + s_(i-1)) is a running minimum of d minus the running sum of s, plus that sum.
+
+def _swept(distance: Tensor, length: Tensor, axis: int) -> Tensor:
+    """The least of each cell and of those before and after it along one axis, plus the path between.
+
+    min over j <= i of (d_j + l_i - l_j) is a running minimum of d minus l, plus l.
     """
-    total = torch.cumsum(torch.cat([torch.zeros_like(distance.narrow(axis, 0, 1)), steps], dim=axis), dim=axis)
-    ahead = torch.cummin(distance - total, dim=axis).values + total
-    back = torch.cummin((distance + total).flip(axis), dim=axis).values.flip(axis) - total
+    ahead = torch.cummin(distance - length, dim=axis).values + length
+    back = torch.cummin((distance + length).flip(axis), dim=axis).values.flip(axis) - length
     return torch.minimum(ahead, back).clamp(min=0.0)
 
 
