@@ -36,7 +36,9 @@ def the_dependencies(a_slicer, monkeypatch):
 
 
 def test_the_oldest_versions_are_those_of_the_package(the_dependencies):
-    dependencies = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S).group(1)
+    dependencies = re.search(
+        r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M | re.S
+    ).group(1)
     needed = dict(re.findall(r"(\w+)>=([\d.]+)", dependencies))
     del needed["numpy"]  # comes with Slicer
     assert needed == {name: ".".join(map(str, oldest)) for name, oldest in the_dependencies.OLDEST.items()}

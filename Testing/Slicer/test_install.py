@@ -45,7 +45,7 @@ def the_modules(a_build):
 @pytest.fixture(scope="module")
 def the_metadata(a_build):
     """What the extension says of itself, by field."""
-    return dict(line.split("=", 1) for line in (a_build / "metadata.txt").read_text().splitlines())
+    return dict(line.split("=", 1) for line in (a_build / "metadata.txt").read_text(encoding="utf-8").splitlines())
 
 
 def expected_files():
@@ -150,7 +150,7 @@ def test_only_what_slicer_has_is_imported_at_file_scope():
 
 def imported_at_file_scope(path):
     """The top-level packages that importing a file imports."""
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -158,7 +158,9 @@ def imported_at_file_scope(path):
 
 
 def test_the_extension_says_what_slicer_asks_of_it(the_metadata):
-    version = re.search(r'__version__ = "(.+)"', (ROOT / "inference_core" / "__init__.py").read_text()).group(1)
+    version = re.search(
+        r'__version__ = "(.+)"', (ROOT / "inference_core" / "__init__.py").read_text(encoding="utf-8")
+    ).group(1)
     assert the_metadata["VERSION"] == version
     assert version in the_metadata["DESCRIPTION"]
     assert the_metadata["DEPENDS"] == "PyTorch"
@@ -176,7 +178,7 @@ def test_the_pictures_of_the_extension_are_files_of_this_repository(the_metadata
 
 
 def test_the_catalogue_entry_is_the_extensions(the_metadata):
-    entry = json.loads((ROOT / "SAM3DSegment.json").read_text())
+    entry = json.loads((ROOT / "SAM3DSegment.json").read_text(encoding="utf-8"))
     assert the_metadata["NAME"] == "SAM3DSegment"
     assert entry["scm_url"] == the_metadata["HOMEPAGE"] + ".git"
     assert entry["build_dependencies"] == [the_metadata["DEPENDS"]]

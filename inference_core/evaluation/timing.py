@@ -90,7 +90,9 @@ def peak_memory_bytes() -> int | None:
     status = Path("/proc/self/status")
     if status.is_file():
         # What `resource` tells on Linux goes back to before this program was started, to what its parent had in use.
-        peak = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        peak = next(
+            (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")), None
+        )
         if peak is not None:
             return int(peak.split()[1]) * 1024
     try:
