@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from inference_core.errors import OutputError
-from inference_core.finetune.checkpoint import save_training_state, save_weights
+from inference_core.finetune.checkpoint import save_mean, save_training_state, save_weights
 from inference_core.models.blocks.conv3d import channels_last
 from inference_core.models.sam3d_lite import LiteConfig, LiteNetwork
 from inference_core.models.weights import load_state_dict, load_strict
@@ -29,6 +29,24 @@ def test_weights_come_back_rounded_to_half_precision(tmp_path, a_network):
     load_strict(other, load_state_dict(path))
     for name, value in a_network.state_dict().items():
         assert torch.equal(other.state_dict()[name], value.half().float())
+
+
+def test_the_mean_of_two_runs_lies_half_way_between_them(tmp_path, a_network):
+    runs = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for factor, run in enumerate(runs):
+        save_weights(run, {name: factor * torch.ones_like(value) for name, value in a_network.state_dict().items()})
+    save_mean(tmp_path / "mean.safetensors", runs)
+    mean = load_file(tmp_path / "mean.safetensors")
+    assert mean.keys() == a_network.state_dict().keys()
+    assert all(bool((value == 0.5).all()) for value in mean.values())
+
+
+def test_runs_of_different_networks_have_no_mean(tmp_path, a_network):
+    runs = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    save_weights(runs[0], a_network.state_dict())
+    save_weights(runs[1], {"other": torch.zeros(2)})
+    with pytest.raises(ValueError, match="one network"):
+        save_mean(tmp_path / "mean.safetensors", runs)
 
 
 def test_the_published_network_takes_less_than_ten_megabytes(tmp_path):
