@@ -59,12 +59,9 @@ class Measuring:
         self._say("choosing a volume to model loaded", f"{time.perf_counter() - began:.2f} s")
         self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
         self._user.press("F")
-        for which in ("first click to mask on screen", "first click on another volume"):
-            with Gap() as gap:
-                seconds = self._click(self._centre)
-            self._say(which, f"{seconds:.2f} s")
-            self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
-            self._centre = self._load(synthetic_ct(300))
+        self._firstClick("first click to mask on screen")
+        self._centre = self._load(synthetic_ct(300))
+        self._firstClick("first click on another volume")
         with Gap() as gap:
             for _ in range(CLICKS):
                 self._user.showPoint(self._user.red, self._near())
@@ -76,6 +73,12 @@ class Measuring:
         self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
         self._say("writing an answer back", f"{1e3 * median(writes):.1f} ms, worst {1e3 * max(writes):.1f} ms")
         self._memory()
+
+    def _firstClick(self, name):
+        with Gap() as gap:
+            seconds = self._click(self._centre)
+        self._say(name, f"{seconds:.2f} s")
+        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
 
     def _load(self, ct):
         array = np.ascontiguousarray(ct.array.T)

@@ -145,7 +145,7 @@ _SPECS = (
             url=None,
             filename="sam3d_lite.safetensors",
             size_bytes=5237362,
-            sha256="e7794f915225fc2cf7fb4279eaa73417c3a0923184def585343c3f27dbccece8",
+            sha256="e4e98a3e0eecc574e7097848af70d1905bfb3cc1e31373b95779fcba5d57845a",
             bundled=True,
         ),
         licence="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",
