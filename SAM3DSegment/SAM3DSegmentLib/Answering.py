@@ -10,7 +10,6 @@ from SAM3DSegmentLib.Engine import Request
 from SAM3DSegmentLib.PromptNodes import PromptItem
 from SAM3DSegmentLib.SegmentWork import SegmentWork
 from SAM3DSegmentLib.Settings import Settings
-from SAM3DSegmentLib.Worker import Job
 
 if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
@@ -70,13 +69,10 @@ class Answering:
         settings = self.settings
         request = Request(volume, volumeKey, segmentKey, settings, work.promptSet(items))
         asked = _Asked(work, items, settings, volume.grid, volumeKey, time.monotonic())
-        self.worker.submit(
-            Job(
-                run=lambda notify: self.engine.answer(request, notify),
-                onDone=lambda prediction: self._answered(asked, prediction),
-                onError=lambda error: self._failed(asked.work, error),
-                onProgress=lambda stage, fraction: self.emit("progress", stage=stage, fraction=fraction),
-            )
+        self.startJob(
+            lambda notify: self.engine.answer(request, notify),
+            onDone=lambda prediction: self._answered(asked, prediction),
+            onError=lambda error: self._failed(asked.work, error),
         )
         self.emit("state")
 

@@ -8,7 +8,6 @@ import numpy as np
 from SAM3DSegmentLib.Conversion import onSegmentGrid, segmentGrid, volumeFromNode
 from SAM3DSegmentLib.Engine import Request
 from SAM3DSegmentLib.Settings import Settings
-from SAM3DSegmentLib.Worker import Job
 from SAM3DSegmentLib.WriteBack import isLocked, writeSegment
 
 if TYPE_CHECKING:
@@ -44,13 +43,10 @@ class AutomaticCommand:
         settings = self.settings
         request = Request(volume, key, (), settings, PromptSet())
         started = time.monotonic()
-        self.worker.submit(
-            Job(
-                run=lambda notify: self.engine.classes(request, notify, quick=quick),
-                onDone=lambda found: self._foundClasses(found, node, key, started),
-                onError=self._automaticFailed,
-                onProgress=lambda stage, fraction: self.emit("progress", stage=stage, fraction=fraction),
-            )
+        self.startJob(
+            lambda notify: self.engine.classes(request, notify, quick=quick),
+            onDone=lambda found: self._foundClasses(found, node, key, started),
+            onError=self.tellFailure,
         )
         self.emit("state")
 
@@ -76,6 +72,3 @@ class AutomaticCommand:
         where = segmentGrid(node)
         mask = onSegmentGrid(trimmed(array, np.zeros(3, dtype=np.int64)), found.labels.grid, where)
         return int(writeSegment(node, segmentId, after=mask, where=where, volumeNode=self.volumeNode).array.sum())
-
-    def _automaticFailed(self, error: Exception) -> None:
-        self.tellFailure(error)

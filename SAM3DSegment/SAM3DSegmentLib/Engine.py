@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Engine:
         from inference_core.engine.loading import open_model
         from inference_core.models.blocks.precision import use_precision
 
-        wanted = (settings.model, device, settings.precision)
+        wanted = replace(settings, device=device).loading
         if self._model is None or self._loaded != wanted:
             notify("loading", 0.0)
             self.forget()

@@ -30,7 +30,7 @@ from SAM3DSegmentLib.SegmentWork import SegmentWork
 from SAM3DSegmentLib.Settings import Settings
 from SAM3DSegmentLib.SettingsCommands import SettingsCommands
 from SAM3DSegmentLib.Watcher import Watcher
-from SAM3DSegmentLib.Worker import Worker
+from SAM3DSegmentLib.Worker import Job, Notify, Worker
 
 Listener = Callable[[str, dict[str, Any]], None]
 
@@ -193,6 +193,19 @@ class SAM3DSegmentLogic(
         """Tell all listeners."""
         for listener in list(self._listeners):
             listener(event, info)
+
+    def startJob(
+        self, run: Callable[[Notify], Any], *, onDone: Callable[[Any], None], onError: Callable[[Exception], None]
+    ) -> None:
+        """Have the worker run something instead of what waits there; how far it comes is told as "progress"."""
+        self.worker.submit(
+            Job(
+                run=run,
+                onDone=onDone,
+                onError=onError,
+                onProgress=lambda stage, fraction: self.emit("progress", stage=stage, fraction=fraction),
+            )
+        )
 
     def currentWork(self) -> SegmentWork | None:
         """The current segment's work; None where there is no segment, or its geometry cannot be used."""

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from SAM3DSegmentLib.Engine import Engine, Notify
 from SAM3DSegmentLib.Settings import Settings
-from SAM3DSegmentLib.Worker import Job, Worker
 
 
 class PrepareCommand:
@@ -12,7 +11,6 @@ class PrepareCommand:
 
     settings: Settings
     engine: Engine
-    worker: Worker
     _prepared: tuple[str, str, str] | None = None
 
     def prepare(self, advise: Callable[[], str | None] = lambda: None) -> None:
@@ -21,34 +19,30 @@ class PrepareCommand:
         Packages and weights must be there. What fails here is not told: the first click tries again, and tells.
         advise() is called in the worker's thread the first time; what it says is passed on as "cautioned".
         """
-        wanted = self.settings.loading
-        if self.busy or wanted == self._prepared or not self.isModelInstalled(self.settings.model):
+        settings = self.settings
+        if self.busy or settings.loading == self._prepared or not self.isModelInstalled(settings.model):
             return
         isFirst = self._prepared is None
-        settings = self.settings
 
         def run(notify: Notify) -> str | None:
             self.engine.prepare(settings, notify)
             return advise() if isFirst else None
 
-        self.worker.submit(
-            Job(
-                run=run,
-                onDone=lambda advice: self._isPrepared(wanted, advice),
-                onError=lambda error: self._isNotPrepared(wanted, error),
-                onProgress=lambda stage, fraction: self.emit("progress", stage=stage, fraction=fraction),
-            )
+        self.startJob(
+            run,
+            onDone=lambda advice: self._isPrepared(settings, advice),
+            onError=lambda error: self._isNotPrepared(settings, error),
         )
 
-    def _isPrepared(self, wanted: tuple[str, str, str], advice: str | None) -> None:
-        self._prepared = wanted
+    def _isPrepared(self, settings: Settings, advice: str | None) -> None:
+        self._prepared = settings.loading
         if advice:
             self.emit("cautioned", message=advice)
         self.emit("state")
 
-    def _isNotPrepared(self, wanted: tuple[str, str, str], error: Exception) -> None:
+    def _isNotPrepared(self, settings: Settings, error: Exception) -> None:
         from inference_core.errors import Cancelled
 
         if not isinstance(error, Cancelled):
-            self._prepared = wanted
+            self._prepared = settings.loading
         self.emit("state")
