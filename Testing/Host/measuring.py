@@ -57,7 +57,7 @@ class Measuring:
             self._user.waitUntil(self._logic.deviceDescription, seconds=120)
             self._finish()
         self._say("choosing a volume to model loaded", f"{time.perf_counter() - began:.2f} s")
-        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
+        self._sayPause(gap)
         self._user.press("F")
         self._firstClick("first click to mask on screen")
         self._centre = self._load(synthetic_ct(300))
@@ -70,7 +70,7 @@ class Measuring:
         with Gap() as gap:
             seconds = [self._click(self._near()) for _ in range(CLICKS)]
         self._say(f"{CLICKS} further clicks to mask on screen", f"{median(seconds):.2f} s, worst {max(seconds):.2f} s")
-        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
+        self._sayPause(gap)
         self._say("writing an answer back", f"{1e3 * median(writes):.1f} ms, worst {1e3 * max(writes):.1f} ms")
         self._memory()
 
@@ -78,7 +78,7 @@ class Measuring:
         with Gap() as gap:
             seconds = self._click(self._centre)
         self._say(name, f"{seconds:.2f} s")
-        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
+        self._sayPause(gap)
 
     def _load(self, ct):
         array = np.ascontiguousarray(ct.array.T)
@@ -146,6 +146,9 @@ class Measuring:
     def _finish(self):
         if not self._user.waitUntil(lambda: not self._logic.busy, seconds=120):
             raise RuntimeError("no answer in two minutes")
+
+    def _sayPause(self, gap):
+        self._say("longest pause of the window meanwhile", f"{1e3 * gap.longest:.0f} ms")
 
     @staticmethod
     def _say(what, measured):

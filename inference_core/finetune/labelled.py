@@ -95,7 +95,7 @@ def organ_training_set(folder: Path) -> list[LabelledVolume]:
     """Every value of every label map as a target of its own: each sub-folder holds an image.* or dicom, and a label.*.
 
     Raises:
-        VolumeError: there is no such sub-folder, a file cannot be read, or image and label map are not on one grid.
+        VolumeError: there is no such sub-folder, a file cannot be read, or image and label map differ in shape.
     """
     found = []
     for labels in sorted(folder.glob("*/label.*")):

@@ -30,12 +30,9 @@ def reach_maps(local: Tensor, deviation: Tensor, seeds: Tensor) -> Tensor:
     """
     with torch.no_grad():
         through = _STEP + _CONTRAST * deviation.abs()
-        signs = [
-            _sign_distances(local, through[:, sign : sign + 1], seeds[:, sign : sign + 1])
-            for sign in range(seeds.shape[1])
-        ]
-        distance = torch.stack(signs, dim=2).flatten(1, 2)
-        positive, negative = signs
+        of_signs = zip(through.split(1, dim=1), seeds.split(1, dim=1), strict=True)
+        positive, negative = (_sign_distances(local, *of_sign) for of_sign in of_signs)
+        distance = torch.stack([positive, negative], dim=2).flatten(1, 2)
         both = seeds.flatten(2).any(dim=2).all(dim=1)[:, None, None, None, None]
         first = (negative - positive) / (negative + positive + _STEP)
         return torch.cat([torch.exp(-distance / _FALL), first * both], dim=1)
