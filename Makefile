@@ -33,7 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "setup: done; try 'make demo'"
 
-demo: $(STAMP) ## segment a tumour in a synthetic CT; or yours: make demo INPUT=/path/to/dicom CLICK="R A S"
+demo: $(STAMP) ## segment a tumor in a synthetic CT; or yours: make demo INPUT=/path/to/dicom CLICK="R A S"
 	$(BIN)/sam3dsegment demo $(if $(INPUT),"$(INPUT)") $(if $(CLICK),--click $(CLICK)) --output-dir "$(DEMO_DIR)"
 
 # With a display a window opens; without one, or with OUT=, the tour runs offscreen and writes pictures to OUT.

@@ -33,7 +33,7 @@ class Answering:
 
     @staticmethod
     def _question(items: tuple[PromptItem, ...], settings: Settings) -> tuple[Any, ...]:
-        return (tuple(item.prompt for item in items), settings.model, settings.windowMm, settings.cutOptions)
+        return (tuple(item.prompt for item in items), settings.model, settings.windowMm, settings.maskOptions)
 
     def _ask(self) -> None:
         """Ask the model, if the current segment's prompts or settings are not those it was asked about last."""

@@ -11,7 +11,7 @@ from SAM3DSegmentLib.Settings import Settings
 from SAM3DSegmentLib.WriteBack import isLocked, writeSegment
 
 if TYPE_CHECKING:
-    from inference_core.engine.automatic import Labelled
+    from inference_core.engine.automatic import Labeled
 
 
 class AutomaticCommand:
@@ -50,7 +50,7 @@ class AutomaticCommand:
         )
         self.emit("state")
 
-    def _foundClasses(self, found: "Labelled", node: Any, volumeKey: tuple[Any, ...], started: float) -> None:
+    def _foundClasses(self, found: "Labeled", node: Any, volumeKey: tuple[Any, ...], started: float) -> None:
         if node.GetScene() is None or self.volumeNode is None or volumeKey[0] != self.volumeNode.GetID():
             return
         written = 0
@@ -59,9 +59,9 @@ class AutomaticCommand:
         self.emit("answered", seconds=time.monotonic() - started, voxels=written, quality=None, changedVoxels=written)
         self.emit("state")
 
-    def _writeClass(self, array: np.ndarray, found: "Labelled", node: Any, name: str) -> int:
+    def _writeClass(self, array: np.ndarray, found: "Labeled", node: Any, name: str) -> int:
         """Write one class into the segment of its name; nothing where it was not found or its segment is locked."""
-        from inference_core.engine.composing import trimmed
+        from inference_core.geometry.mask import Mask
 
         segmentation = node.GetSegmentation()
         segmentId = segmentation.GetSegmentIdBySegmentName(name)
@@ -70,5 +70,5 @@ class AutomaticCommand:
         if not segmentId:
             segmentId = self.nextSegment(name)
         where = segmentGrid(node)
-        mask = onSegmentGrid(trimmed(array, np.zeros(3, dtype=np.int64)), found.labels.grid, where)
+        mask = onSegmentGrid(Mask.of(array), found.labels.grid, where)
         return int(writeSegment(node, segmentId, after=mask, where=where, volumeNode=self.volumeNode).array.sum())

@@ -1,7 +1,7 @@
 """Between MRML and the core: volumes, segments, their grids. Slicer's arrays are (k, j, i); they are turned here, once.
 
 A segmentation has one grid for all its segments, which need not be the volume's. `SegmentGrid` says where it lies in
-the world; masks are `MaskPatch`es in the labelmaps' own indices.
+the world; masks are `Mask`es in the labelmaps' own indices.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 if TYPE_CHECKING:
-    from inference_core.engine.composing import MaskPatch
     from inference_core.geometry.grid import Grid
+    from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
 
 _SAME_MM = 1e-3
@@ -88,7 +88,7 @@ def volumeFromNode(node: Any) -> "Volume":
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         raise VolumeError(f"The volume '{node.GetName()}' has no voxels; load it again or choose another one.")
     if image.GetNumberOfScalarComponents() != 1:
-        raise VolumeError(f"'{node.GetName()}' is a colour or vector volume; choose a volume with one value a voxel.")
+        raise VolumeError(f"'{node.GetName()}' is a color or vector volume; choose a volume with one value a voxel.")
     if min(image.GetDimensions()) < 2:
         raise VolumeError(f"'{node.GetName()}' is a single slice; choose a volume of at least two slices.")
     matrix = vtk.vtkMatrix4x4()
@@ -121,15 +121,15 @@ def segmentGrid(segmentationNode: Any) -> SegmentGrid:
     return SegmentGrid(Grid((1, 1, 1), nodeToWorld(segmentationNode) @ imageToNode), imageToNode)
 
 
-def readSegment(segmentationNode: Any, segmentId: str) -> "MaskPatch":
+def readSegment(segmentationNode: Any, segmentId: str) -> "Mask":
     """The voxels of a segment, in its labelmap's own indices."""
-    from inference_core.engine.composing import EMPTY, trimmed
+    from inference_core.geometry.mask import EMPTY, Mask
 
     view = labelView(segmentationNode, segmentId)
     if view is None:
         return EMPTY
     array, first, value = view
-    return trimmed(array == value, np.asarray(first))
+    return Mask.of(array == value, first)
 
 
 def labelView(segmentationNode: Any, segmentId: str) -> tuple[np.ndarray, tuple[int, int, int], int] | None:
@@ -149,7 +149,7 @@ def labelView(segmentationNode: Any, segmentId: str) -> tuple[np.ndarray, tuple[
     return array, (extent[0], extent[2], extent[4]), value
 
 
-def orientedImage(patch: "MaskPatch", where: SegmentGrid) -> Any:
+def orientedImage(patch: "Mask", where: SegmentGrid) -> Any:
     """A mask as the `vtkOrientedImageData` (0 and 1) that Slicer's segmentation logics take, of its own extent only."""
     image = slicer.vtkOrientedImageData()
     start, stop = patch.start, patch.stop
@@ -160,26 +160,26 @@ def orientedImage(patch: "MaskPatch", where: SegmentGrid) -> Any:
     return image
 
 
-def onSegmentGrid(patch: "MaskPatch", volumeGrid: "Grid", where: SegmentGrid) -> "MaskPatch":
+def onSegmentGrid(patch: "Mask", volumeGrid: "Grid", where: SegmentGrid) -> "Mask":
     """A mask on the volume's voxels, on the segmentation's: shifted where the voxels coincide, else interpolated."""
-    from inference_core.engine.composing import EMPTY, MaskPatch, trimmed
     from inference_core.geometry.grid import corners_ijk
-    from inference_core.geometry.sampling import lay_onto
+    from inference_core.geometry.mask import EMPTY, Mask
+    from inference_core.geometry.sampling import resample_onto
 
     if not patch.array.size:
         return EMPTY
     source = volumeGrid.cropped(np.subtract(patch.start, 1), np.add(patch.stop, 1))
     if _sameLattice(source, where.lattice):
         start = where.voxelAt(volumeGrid.to_ras(patch.start))
-        return MaskPatch(start, patch.array)
+        return Mask(start, patch.array)
     corners = where.lattice.to_ijk(source.to_ras(corners_ijk(source.shape)))
     start, stop = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
     values = np.pad(patch.array, 1).astype(np.float32)
-    inside = lay_onto(values, source, where.lattice.cropped(start, stop), outside=0.0) > 0.5
-    return trimmed(inside, start)
+    inside = resample_onto(values, source, where.lattice.cropped(start, stop), outside=0.0) > 0.5
+    return Mask.of(inside, start)
 
 
-def asVolume(patch: "MaskPatch", where: SegmentGrid) -> "Volume":
+def asVolume(patch: "Mask", where: SegmentGrid) -> "Volume":
     """A mask as a core volume on the part of the grid it covers, for starting from it."""
     from inference_core.geometry.volume import Volume
 
@@ -187,7 +187,7 @@ def asVolume(patch: "MaskPatch", where: SegmentGrid) -> "Volume":
 
 
 def _sameLattice(first: "Grid", second: "Grid") -> bool:
-    """Whether voxel centres of one grid, over its whole extent, are voxel centres of the other with the same axes."""
+    """Whether voxel centers of one grid, over its whole extent, are voxel centers of the other with the same axes."""
     ends = np.vstack([np.zeros(3), np.diag(np.subtract(first.shape, 1))])
     placed = second.to_ijk(first.to_ras(ends))
     wanted = np.rint(placed[0]) + ends

@@ -3,23 +3,22 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference_core.engine.automatic import Labelled
+    from inference_core.engine.automatic import Labeled
     from inference_core.engine.session import Prediction, Session
     from inference_core.geometry.volume import Volume
-    from inference_core.models.interface import PromptableModel
+    from inference_core.models.interface import Model
     from inference_core.prompts.prompt_set import PromptSet
     from SAM3DSegmentLib.Settings import Settings
 
 Notify = Callable[[str, float], None]
 _MOST_SESSIONS = 8
-_STEPS_KEPT = 4
 # Some forty windows of the built-in model, two of SAM-Med3D: encoding one again costs less than a full memory.
 _CACHE_BYTES = 256 * 1024**2
 # For each session: some forty decoded answers, of which going back and forth needs a few.
-_LOOK_BYTES = 64 * 1024**2
+_LOGITS_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,9 @@ class Engine:
     """Answers requests, keeping the model, the embeddings of each volume and a session for each segment."""
 
     def __init__(self) -> None:
-        self._model: PromptableModel | None = None
+        self._model: Model | None = None
         self._loaded: tuple[str, str, str] | None = None
         self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
-        self._notify: Notify = _silent
         self._cautions: tuple[str, ...] = ()
         self.description = ""
 
@@ -70,7 +68,7 @@ class Engine:
             self._loaded = None
             return self._answer(request, "cpu", notify)
 
-    def classes(self, request: Request, notify: Notify, *, quick: bool) -> "Labelled":
+    def classes(self, request: Request, notify: Notify, *, quick: bool) -> "Labeled":
         """All classes that an automatic model finds in a volume; the request's prompts do not matter.
 
         Raises:
@@ -78,7 +76,7 @@ class Engine:
         """
         from inference_core.engine.automatic import segment_automatically
 
-        model: Any = self._open(request.settings, request.settings.device, notify)
+        model = self._open(request.settings, request.settings.device, notify)
         return segment_automatically(request.volume, model, quick=quick, notify=notify)
 
     def prepare(self, settings: "Settings", notify: Notify) -> None:
@@ -87,7 +85,7 @@ class Engine:
         Raises:
             SAM3DError: the model cannot be used, with what to do; `Cancelled` when notify raises it.
         """
-        from inference_core.engine.warming import warm_up
+        from inference_core.engine.warm_up import warm_up
 
         before = self._model
         model = self._open(settings, settings.device, notify)
@@ -102,24 +100,17 @@ class Engine:
     def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
         self._open(request.settings, device, notify)
         session = self._session(request)
-        session.options = request.settings.cutOptions
-        self._notify = notify
-        try:
-            return session.predict(request.prompts)
-        finally:
-            self._notify = _silent
+        return session.predict(request.prompts, options=request.settings.maskOptions, notify=notify)
 
-    def _open(self, settings: "Settings", device: str, notify: Notify) -> "PromptableModel":
-        from inference_core.engine.loading import open_model
-        from inference_core.models.blocks.precision import use_precision
+    def _open(self, settings: "Settings", device: str, notify: Notify) -> "Model":
+        from inference_core.engine.open_model import open_model
 
         wanted = replace(settings, device=device).loading
         if self._model is None or self._loaded != wanted:
             notify("loading", 0.0)
             self.forget()
             self._model = None
-            use_precision(settings.precision)
-            self._model = open_model(settings.model, device=device)
+            self._model = open_model(settings.model, device=device, precision=settings.precision)
             self._loaded = wanted
             self.description = _described(self._model.device)
             self._cautions = self._model.spec.cautions
@@ -140,22 +131,13 @@ class Engine:
                 request.volume,
                 self._model,
                 cache=shared,
-                keep_steps=_STEPS_KEPT,
-                look_bytes=_LOOK_BYTES,
+                logits_bytes=_LOGITS_BYTES,
                 window_mm=request.settings.windowMm,
-                notify=self._tell,
             )
             while len(self._sessions) > _MOST_SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         return self._sessions[key]
-
-    def _tell(self, stage: str, fraction: float) -> None:
-        self._notify(stage, fraction)
-
-
-def _silent(stage: str, fraction: float) -> None:
-    """No one is listening."""
 
 
 def _described(device: str) -> str:

@@ -3,17 +3,15 @@
 Steps hold compressed differences, so that a history is as long as the user likes.
 """
 
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from SAM3DSegmentLib.PromptNodes import PromptItem
-from SAM3DSegmentLib.WriteBack import part
 
 if TYPE_CHECKING:
-    from inference_core.engine.composing import MaskPatch
+    from inference_core.geometry.mask import Mask
 
 Extent = tuple[tuple[int, int, int], tuple[int, int, int]]
 
@@ -28,9 +26,9 @@ class Situation:
 
     items: tuple[PromptItem, ...]
     threshold: float
-    base: "MaskPatch"
-    added: "MaskPatch"
-    removed: "MaskPatch"
+    base: "Mask"
+    added: "Mask"
+    removed: "Mask"
 
 
 @dataclass(frozen=True)
@@ -42,28 +40,28 @@ class Difference:
     after: bytes
 
     @classmethod
-    def between(cls, before: "MaskPatch", after: "MaskPatch") -> "Difference":
+    def between(cls, before: "Mask", after: "Mask") -> "Difference":
         """What leads from one mask to another."""
-        from inference_core.engine.composing import changed_extent
+        from inference_core.geometry.mask import pack_bits
 
-        extent = changed_extent(before, after)
+        extent = before.changed_extent(after)
         if extent is None:
             return cls(None, b"", b"")
-        return cls(extent, packed(part(before, *extent)), packed(part(after, *extent)))
+        return cls(extent, pack_bits(before.crop(*extent)), pack_bits(after.crop(*extent)))
 
-    def applied(self, mask: "MaskPatch", *, forward: bool) -> "MaskPatch":
+    def applied(self, mask: "Mask", *, forward: bool) -> "Mask":
         """The other mask, given the one (`forward`: the later, given the earlier)."""
-        from inference_core.engine.composing import trimmed
+        from inference_core.geometry.mask import Mask, unpack_bits
 
         if self.extent is None:
             return mask
         start, stop = self.extent
         low = np.minimum(start, mask.start) if mask.array.size else np.asarray(start)
         high = np.maximum(stop, mask.stop) if mask.array.size else np.asarray(stop)
-        whole = part(mask, low, high)
+        whole = mask.crop(low, high)
         here = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(start, stop, low, strict=True))
-        whole[here] = unpacked(self.after if forward else self.before, tuple(np.subtract(stop, start)))
-        return trimmed(whole, low)
+        whole[here] = unpack_bits(self.after if forward else self.before, tuple(np.subtract(stop, start)))
+        return Mask.of(whole, low)
 
 
 @dataclass(frozen=True)
@@ -74,13 +72,13 @@ class Step:
     after: Situation
     differences: tuple[Difference, ...]
 
-    def undone(self, mask: "MaskPatch") -> "MaskPatch":
+    def undone(self, mask: "Mask") -> "Mask":
         """The mask before this step, given the one after it."""
         for difference in reversed(self.differences):
             mask = difference.applied(mask, forward=False)
         return mask
 
-    def redone(self, mask: "MaskPatch") -> "MaskPatch":
+    def redone(self, mask: "Mask") -> "Mask":
         """The mask after this step, given the one before it."""
         for difference in self.differences:
             mask = difference.applied(mask, forward=True)
@@ -128,18 +126,6 @@ class History:
         """Memory of the kept differences."""
         differences = [d for step in (*self._done, *self._undone) for d in step.differences]
         return sum(len(difference.before) + len(difference.after) for difference in differences)
-
-
-def packed(array: np.ndarray) -> bytes:
-    """Booleans (i, j, k) as compressed bits, i fastest."""
-    return zlib.compress(np.packbits(array.ravel(order="F")).tobytes(), 1)
-
-
-def unpacked(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """What `packed` packed."""
-    count = int(np.prod(shape))
-    bits = np.unpackbits(np.frombuffer(zlib.decompress(data), dtype=np.uint8), count=count)
-    return bits.astype(bool).reshape(shape, order="F")
 
 
 def _onlyThreshold(step: Step) -> bool:

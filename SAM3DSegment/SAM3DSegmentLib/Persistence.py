@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from SAM3DSegmentLib.History import packed, unpacked
 from SAM3DSegmentLib.WriteBack import tagOf
 
 if TYPE_CHECKING:
-    from inference_core.engine.composing import MaskPatch
+    from inference_core.geometry.mask import Mask
     from inference_core.prompts.prompt_set import PromptSet
 
 PROMPTS_TAG = "SAM3DSegment.Prompts"
@@ -29,14 +28,14 @@ class Remembered:
     model: str
     threshold: float
     window: dict[str, Any]
-    base: "MaskPatch"
-    added: "MaskPatch"
-    removed: "MaskPatch"
+    base: "Mask"
+    added: "Mask"
+    removed: "Mask"
 
 
 def remember(segment: Any, state: Remembered, imageToNode: np.ndarray) -> None:
     """Write a segment's tags; `imageToNode` (4, 4) tells where the masks' indices lie."""
-    from inference_core.prompts.file import prompts_as_json
+    from inference_core.io.prompts_json import prompts_as_json
 
     prompts = prompts_as_json(state.prompts, model=state.model, threshold=state.threshold, indent=None)
     segment.SetTag(PROMPTS_TAG, prompts)
@@ -55,9 +54,9 @@ def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
 
     Masks on other voxels than `imageToNode` tells are left out: the segmentation was resampled since.
     """
-    from inference_core.engine.composing import EMPTY
     from inference_core.errors import PromptError
-    from inference_core.prompts.file import prompts_from_json
+    from inference_core.geometry.mask import EMPTY
+    from inference_core.io.prompts_json import prompts_from_json
 
     text = tagOf(segment, PROMPTS_TAG)
     if not text:
@@ -79,15 +78,17 @@ def forget(segment: Any) -> None:
     segment.RemoveTag(STATE_TAG)
 
 
-def _written(mask: "MaskPatch") -> dict[str, Any]:
-    bits = base64.b64encode(packed(mask.array)).decode("ascii")
+def _written(mask: "Mask") -> dict[str, Any]:
+    from inference_core.geometry.mask import pack_bits
+
+    bits = base64.b64encode(pack_bits(mask.array)).decode("ascii")
     return {"start": list(mask.start), "shape": list(mask.array.shape), "bits": bits}
 
 
-def _read(entry: dict[str, Any]) -> "MaskPatch":
-    from inference_core.engine.composing import MaskPatch
+def _read(entry: dict[str, Any]) -> "Mask":
+    from inference_core.geometry.mask import Mask, unpack_bits
 
     start, shape = (tuple(int(n) for n in entry[name]) for name in ("start", "shape"))
     if len(start) != 3 or len(shape) != 3 or min(shape) < 1 or np.prod(shape) > 2**33:
         raise ValueError("not the extent of a mask")
-    return MaskPatch(start, unpacked(base64.b64decode(entry["bits"], validate=True), shape))
+    return Mask(start, unpack_bits(base64.b64decode(entry["bits"], validate=True), shape))

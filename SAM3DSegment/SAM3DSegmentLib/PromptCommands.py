@@ -30,8 +30,8 @@ class PromptCommands:
         self.requireWork().nodes.addClick(ras, positive=positive)
         self.promptsTouched()
 
-    def addBox(self, centre: Any, size: Any, axes: Any = None) -> None:
-        """Place a box; centre in world RAS mm, size of its edges in mm, axes (3, 3) with its directions as columns.
+    def addBox(self, center: Any, size: Any, axes: Any = None) -> None:
+        """Place a box; center in world RAS mm, size of its edges in mm, axes (3, 3) with its directions as columns.
 
         Raises:
             PromptError: the box is empty or its axes are not at right angles.
@@ -40,7 +40,7 @@ class PromptCommands:
 
         from inference_core.geometry.box import Box3D
 
-        box = Box3D(np.asarray(centre), np.eye(3) if axes is None else np.asarray(axes), np.asarray(size))
+        box = Box3D(np.asarray(center), np.eye(3) if axes is None else np.asarray(axes), np.asarray(size))
         self.requireWork().nodes.addBox(box)
         self.promptsTouched()
 
@@ -60,7 +60,7 @@ class PromptCommands:
             raise PromptError("The segment is empty; click or paint something first, or draw a box.")
         middle = [(a + b - 1) / 2 for a, b in zip(mask.start, mask.stop, strict=True)]
         size = [n + 2 for n in mask.array.shape]
-        work.nodes.addBox(Box3D.in_voxels(work.where.lattice, centre_ijk=middle, size_ijk=size))
+        work.nodes.addBox(Box3D.in_voxels(work.where.lattice, center_ijk=middle, size_ijk=size))
         self.promptsTouched()
 
     def flipPrompt(self, promptId: str) -> None:
@@ -72,7 +72,7 @@ class PromptCommands:
         self._change(promptId, lambda work, item: work.nodes.delete(item))
 
     def movePrompt(self, promptId: str, ras: Any) -> None:
-        """Move a click, or a box's centre, to a point in world RAS mm."""
+        """Move a click, or a box's center, to a point in world RAS mm."""
         self._change(promptId, lambda work, item: work.nodes.move(item, ras))
 
     def setPromptVisible(self, promptId: str, visible: bool) -> None:
@@ -94,7 +94,7 @@ class PromptCommands:
         Raises:
             OutputError: the file cannot be written.
         """
-        from inference_core.prompts.file import write_prompts
+        from inference_core.io.prompts_json import write_prompts
 
         prompts = promptSetOf(self.promptItems())
         write_prompts(path, prompts, model=self.settings.model, threshold=self.settings.threshold)
@@ -106,7 +106,7 @@ class PromptCommands:
             PromptError: the file cannot be understood.
             ModelError: it names a model that is unknown here.
         """
-        from inference_core.prompts.file import read_prompts
+        from inference_core.io.prompts_json import read_prompts
 
         file = read_prompts(path)
         if file.model:

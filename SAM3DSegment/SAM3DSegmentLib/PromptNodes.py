@@ -23,14 +23,14 @@ SEGMENT_ATTRIBUTE = "SAM3DSegment.SegmentID"
 ORDER_ATTRIBUTE = "SAM3DSegment.Order"
 SEGMENTATION_ROLE = "SAM3DSegment.Segmentation"
 _ORDER_PREFIX = "SAM3DSegment "
-_COLOURS = {"foreground": (0.1, 0.85, 0.2), "background": (0.95, 0.15, 0.1), "box": (1.0, 0.8, 0.1)}
+_COLORS = {"foreground": (0.1, 0.85, 0.2), "background": (0.95, 0.15, 0.1), "box": (1.0, 0.8, 0.1)}
 
 
 @dataclass(frozen=True)
 class PromptItem:
     """One prompt as the panel lists it.
 
-    ras is the click, or the box's centre, in world mm; size the box's edges in mm. `local` is what the node itself
+    ras is the click, or the box's center, in world mm; size the box's edges in mm. `local` is what the node itself
     holds (a point, or an object-to-node matrix and a size), so that bringing a prompt back is exact to the last bit.
     """
 
@@ -87,7 +87,7 @@ class PromptNodes:
         """Place a box (`Box3D`, in world RAS mm)."""
         node = self._newNode("box")
         objectToNode = np.eye(4)
-        objectToNode[:3, :3], objectToNode[:3, 3] = box.axes, box.centre
+        objectToNode[:3, :3], objectToNode[:3, 3] = box.axes, box.center
         parent = node.GetParentTransformNode()
         if parent is not None:
             matrix = vtk.vtkMatrix4x4()
@@ -107,7 +107,7 @@ class PromptNodes:
             self._numberNew(self.nodes())
 
     def move(self, item: PromptItem, ras: Any) -> None:
-        """Move a click, or a box's centre, to a point in world RAS mm."""
+        """Move a click, or a box's center, to a point in world RAS mm."""
         node, index = self._find(item)
         if item.kind == "box":
             node.SetCenterWorld(*map(float, ras))
@@ -304,8 +304,8 @@ def _setBox(node: Any, objectToNode: np.ndarray, size: Any) -> None:
 
 
 def _style(display: Any, kind: str) -> None:
-    display.SetSelectedColor(*_COLOURS[kind])
-    display.SetColor(*_COLOURS[kind])
+    display.SetSelectedColor(*_COLORS[kind])
+    display.SetColor(*_COLORS[kind])
     if kind == "box":
         display.SetFillOpacity(0.08)
         display.SetPropertiesLabelVisibility(False)

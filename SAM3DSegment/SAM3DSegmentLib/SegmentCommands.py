@@ -11,8 +11,8 @@ from SAM3DSegmentLib.Conversion import labelView, segmentGrid
 from SAM3DSegmentLib.PromptNodes import PromptNodes
 from SAM3DSegmentLib.WriteBack import LOCKED_TAG, isLocked
 
-# Far apart in hue, so that neighbouring lesions are told apart; after these Slicer's own generator goes on.
-_COLOURS = (
+# Far apart in hue, so that neighboring lesions are told apart; after these Slicer's own generator goes on.
+_COLORS = (
     (0.95, 0.60, 0.10), (0.20, 0.65, 0.95), (0.85, 0.35, 0.75), (0.45, 0.80, 0.25), (0.95, 0.85, 0.20),
     (0.30, 0.85, 0.75), (0.90, 0.30, 0.30), (0.60, 0.50, 0.95),
 )  # fmt: skip
@@ -46,7 +46,7 @@ class SegmentCommands:
         return node
 
     def nextSegment(self, name: str | None = None) -> str:
-        """Add a segment with a name and a colour of its own and make it the current one; returns its id."""
+        """Add a segment with a name and a color of its own and make it the current one; returns its id."""
         segmentation = self.ensureSegmentation().GetSegmentation()
         segments = [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
         names = {segment.GetName() for segment in segments}
@@ -54,7 +54,7 @@ class SegmentCommands:
         numbered = (_("Lesion {number}").format(number=number) for number in count(len(segments) + 1))
         chosen = name or next(candidate for candidate in numbered if candidate not in names)
         used = {tuple(round(part, 2) for part in segment.GetColor()) for segment in segments}
-        free = [colour for colour in _COLOURS if colour not in used]
+        free = [color for color in _COLORS if color not in used]
         segmentId = segmentation.AddEmptySegment("", chosen, *free[:1])
         self.setSegment(segmentId)
         return segmentId
@@ -85,7 +85,7 @@ class SegmentCommands:
         return isLocked(self.segmentationNode, segmentId)
 
     def segmentVolumeMl(self, segmentId: str) -> float:
-        """A segment's volume in millilitres."""
+        """A segment's volume in milliliters."""
         view = labelView(self.segmentationNode, segmentId)
         if view is None:
             return 0.0
@@ -93,8 +93,8 @@ class SegmentCommands:
         voxel = segmentGrid(self.segmentationNode).lattice.voxel_volume_mm3
         return float(np.count_nonzero(array == value) * voxel / 1000)
 
-    def colourOfSegment(self, segmentId: str) -> tuple[float, float, float]:
-        """A segment's colour, red, green, blue in 0..1."""
+    def colorOfSegment(self, segmentId: str) -> tuple[float, float, float]:
+        """A segment's color, red, green, blue in 0..1."""
         red, green, blue = self.segmentationNode.GetSegmentation().GetSegment(segmentId).GetColor()
         return red, green, blue
 

@@ -10,10 +10,10 @@ from SAM3DSegmentLib.History import Difference, History, Situation, Step
 from SAM3DSegmentLib.Persistence import Remembered, recall, remember
 from SAM3DSegmentLib.PromptNodes import PromptItem, PromptNodes, promptSetOf
 from SAM3DSegmentLib.Settings import Settings
-from SAM3DSegmentLib.WriteBack import part, withoutSegments, writeSegment
+from SAM3DSegmentLib.WriteBack import withoutSegments, writeSegment
 
 if TYPE_CHECKING:
-    from inference_core.engine.composing import MaskPatch
+    from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.prompts.prompt_set import PromptSet
 
@@ -25,7 +25,7 @@ class SegmentWork:
     """
 
     def __init__(self, segmentationNode: Any, segmentId: str) -> None:
-        from inference_core.engine.composing import EMPTY
+        from inference_core.geometry.mask import EMPTY
 
         self.segmentationNode, self.segmentId = segmentationNode, segmentId
         self.nodes = PromptNodes(segmentationNode, segmentId)
@@ -33,7 +33,7 @@ class SegmentWork:
         self.history = History()
         self.mask = readSegment(segmentationNode, segmentId)
         self.situation = Situation((), 0.0, self.mask, EMPTY, EMPTY)
-        self._start: tuple[MaskPatch, Volume] | None = None
+        self._start: tuple[Mask, Volume] | None = None
         self.rememberedModel = ""
         self.asked: Any = None
         self._recall()
@@ -73,14 +73,14 @@ class SegmentWork:
         if not before.items:
             after = replace(before, base=held)
         else:
-            painted, erased = _combined(held, self.mask, _less), _combined(self.mask, held, _less)
-            added = _combined(_combined(before.added, painted, np.logical_or), erased, _less)
-            removed = _combined(_combined(before.removed, erased, np.logical_or), painted, _less)
+            painted, erased = held.minus(self.mask), self.mask.minus(held)
+            added = before.added.union(painted).minus(erased)
+            removed = before.removed.union(erased).minus(painted)
             after = replace(before, base=held, added=added, removed=removed)
         self.history.push(Step(before, after, (difference,)))
         self.situation, self.mask = after, held
 
-    def accept(self, answer: "MaskPatch", items: tuple[PromptItem, ...], settings: Settings, *, volumeNode: Any) -> int:
+    def accept(self, answer: "Mask", items: tuple[PromptItem, ...], settings: Settings, *, volumeNode: Any) -> int:
         """Write an answer (on the segmentation's grid) and make it the newest step; returns how many voxels changed.
 
         Raises:
@@ -117,12 +117,12 @@ class SegmentWork:
         state = Remembered(prompts, settings.model, settings.threshold, window, s.base, s.added, s.removed)
         remember(self.segment, state, self.where.imageToNode)
 
-    def _bring(self, situation: Situation, mask: "MaskPatch", volumeNode: Any) -> None:
+    def _bring(self, situation: Situation, mask: "Mask", volumeNode: Any) -> None:
         self.mask = self._write(mask, volumeNode=volumeNode, overwrite="none", unmasked=True)
         self.nodes.restore(situation.items)
         self.situation = situation
 
-    def _write(self, mask: "MaskPatch", *, volumeNode: Any, overwrite: str, unmasked: bool = False) -> "MaskPatch":
+    def _write(self, mask: "Mask", *, volumeNode: Any, overwrite: str, unmasked: bool = False) -> "Mask":
         return writeSegment(
             self.segmentationNode,
             self.segmentId,
@@ -143,7 +143,7 @@ class SegmentWork:
         self.rememberedModel = known.model
         self.situation = Situation(self.nodes.items(), known.threshold, known.base, known.added, known.removed)
 
-    def _edited(self, answer: "MaskPatch", items: tuple[PromptItem, ...]) -> "MaskPatch":
+    def _edited(self, answer: "Mask", items: tuple[PromptItem, ...]) -> "Mask":
         """An answer with the user's own edits laid over it, but for edits that a newer click contradicts."""
         known = {item.id for item in self.situation.items}
         clicks = [item for item in items if item.id not in known and item.kind != "box"]
@@ -151,11 +151,11 @@ class SegmentWork:
         removed = self._uncontradicted(self.situation.removed, [c for c in clicks if c.kind == "foreground"])
         if added is not self.situation.added or removed is not self.situation.removed:
             self.situation = replace(self.situation, added=added, removed=removed)
-        return _combined(_combined(answer, added, np.logical_or), removed, _less)
+        return answer.union(added).minus(removed)
 
-    def _uncontradicted(self, edits: "MaskPatch", clicks: list[PromptItem]) -> "MaskPatch":
+    def _uncontradicted(self, edits: "Mask", clicks: list[PromptItem]) -> "Mask":
         """Edits without the connected pieces that some clicks lie in."""
-        from inference_core.engine.composing import MaskPatch, trimmed
+        from inference_core.geometry.mask import Mask
 
         voxels = [self.where.voxelAt(click.ras) for click in clicks]
         inside = [np.subtract(voxel, edits.start) for voxel in voxels if edits.at(voxel)]
@@ -166,25 +166,24 @@ class SegmentWork:
         image = sitk.GetImageFromArray(np.ascontiguousarray(edits.array.T, dtype=np.uint8))
         pieces = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True)).T
         kept = edits.array & ~np.isin(pieces, [pieces[tuple(voxel)] for voxel in inside])
-        rest = trimmed(kept, np.asarray(edits.start))
-        return MaskPatch(rest.start, rest.array)
+        return Mask.of(kept, edits.start)
 
-    def _onlyNear(self, wanted: "MaskPatch", items: tuple[PromptItem, ...], radius: float) -> "MaskPatch":
+    def _onlyNear(self, wanted: "Mask", items: tuple[PromptItem, ...], radius: float) -> "Mask":
         """The new mask near the newest prompt, the old one elsewhere."""
-        from inference_core.engine.composing import changed_extent, trimmed
+        from inference_core.geometry.mask import Mask
 
         newest = _newest(items, self.situation.items)
-        extent = changed_extent(self.mask, wanted)
+        extent = self.mask.changed_extent(wanted)
         if newest is None or extent is None:
             return wanted
         start = np.minimum(self.mask.start, wanted.start) if self.mask.array.size else np.asarray(wanted.start)
         stop = np.maximum(self.mask.stop, wanted.stop)
         region = self.where.lattice.cropped(start, stop)
         axes = np.ix_(*[np.arange(n, dtype=np.float32) for n in region.shape])
-        centre = region.to_ijk(newest.ras)
-        squared = sum(((axes[a] - centre[a]) * region.spacing[a]) ** 2 for a in range(3))
+        center = region.to_ijk(newest.ras)
+        squared = sum(((axes[a] - center[a]) * region.spacing[a]) ** 2 for a in range(3))
         near = squared <= radius**2
-        return trimmed(np.where(near, part(wanted, start, stop), part(self.mask, start, stop)), start)
+        return Mask.of(np.where(near, wanted.crop(start, stop), self.mask.crop(start, stop)), start)
 
 
 def _newest(items: tuple[PromptItem, ...], before: tuple[PromptItem, ...]) -> PromptItem | None:
@@ -194,26 +193,10 @@ def _newest(items: tuple[PromptItem, ...], before: tuple[PromptItem, ...]) -> Pr
     return (changed or list(items) or [None])[-1]
 
 
-def _combined(first: "MaskPatch", second: "MaskPatch", rule: Any) -> "MaskPatch":
-    """rule(first, second) voxel by voxel."""
-    from inference_core.engine.composing import trimmed
-
-    patches = [patch for patch in (first, second) if patch.array.size]
-    if not patches:
-        return first
-    start = np.min([patch.start for patch in patches], axis=0)
-    stop = np.max([patch.stop for patch in patches], axis=0)
-    return trimmed(rule(part(first, start, stop), part(second, start, stop)), start)
-
-
-def _less(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return first & ~second
-
-
 def _voxels(difference: Difference) -> int:
-    from SAM3DSegmentLib.History import unpacked
+    from inference_core.geometry.mask import unpack_bits
 
     if difference.extent is None:
         return 0
     shape = tuple(np.subtract(difference.extent[1], difference.extent[0]))
-    return int((unpacked(difference.before, shape) != unpacked(difference.after, shape)).sum())
+    return int((unpack_bits(difference.before, shape) != unpack_bits(difference.after, shape)).sum())

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from inference_core.engine.composing import CutOptions
+    from inference_core.engine.mask_composition import MaskOptions
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Settings:
         return self.model, self.device, self.precision
 
     @property
-    def cutOptions(self) -> "CutOptions":
+    def maskOptions(self) -> "MaskOptions":
         """The part of the settings that the core applies."""
-        from inference_core.engine.composing import CutOptions
+        from inference_core.engine.mask_composition import MaskOptions
 
-        return CutOptions(
+        return MaskOptions(
             threshold=self.threshold, keep_clicked_pieces=self.keepClickedPieces, smoothing_mm=self.smoothingMm
         )

@@ -13,7 +13,7 @@ import slicer
 from SAM3DSegmentLib.Conversion import SegmentGrid, labelView, orientedImage, readSegment
 
 if TYPE_CHECKING:
-    from inference_core.engine.composing import MaskPatch
+    from inference_core.geometry.mask import Mask
 
 LOCKED_TAG = "SAM3DSegment.Locked"
 OVERWRITE_MODES = {
@@ -41,12 +41,12 @@ def writeSegment(
     segmentationNode: Any,
     segmentId: str,
     *,
-    after: "MaskPatch",
+    after: "Mask",
     where: SegmentGrid,
     volumeNode: Any = None,
     overwrite: str = "none",
     unmasked: bool = False,
-) -> "MaskPatch":
+) -> "Mask":
     """Make a segment hold a mask as far as it may be edited; returns what it holds then.
 
     Voxels of locked segments are left to them. The volume is what an intensity range of the Segment Editor refers to.
@@ -55,7 +55,6 @@ def writeSegment(
     Raises:
         OutputError: the segment itself is locked.
     """
-    from inference_core.engine.composing import changed_extent
     from inference_core.errors import OutputError
 
     if isLocked(segmentationNode, segmentId):
@@ -63,7 +62,7 @@ def writeSegment(
     before = readSegment(segmentationNode, segmentId)
     locked = [other for other in _others(segmentationNode, segmentId) if isLocked(segmentationNode, other)]
     after = withoutSegments(after, segmentationNode, locked)
-    changed = changed_extent(before, after)
+    changed = before.changed_extent(after)
     if changed is None:
         return before
     editor = None if unmasked else _restrictions(segmentationNode, volumeNode, overwrite)
@@ -77,37 +76,24 @@ def writeSegment(
     return after
 
 
-def withoutSegments(patch: "MaskPatch", segmentationNode: Any, segmentIds: list[str]) -> "MaskPatch":
+def withoutSegments(patch: "Mask", segmentationNode: Any, segmentIds: list[str]) -> "Mask":
     """A mask less the voxels of some segments."""
-    from inference_core.engine.composing import MaskPatch, trimmed
+    from inference_core.geometry.mask import Mask
 
     array = patch.array
     for segmentId in segmentIds:
         other = readSegment(segmentationNode, segmentId)
-        array = array & ~part(other, patch.start, patch.stop)
+        array = array & ~other.crop(patch.start, patch.stop)
     if array is patch.array:
         return patch
-    kept = trimmed(array, np.asarray(patch.start))
-    return MaskPatch(kept.start, kept.array)
-
-
-def part(patch: "MaskPatch", start: Any, stop: Any) -> np.ndarray:
-    """The voxels start <= ijk < stop of a mask, as booleans; outside the patch they are False."""
-    shape = tuple(int(b - a) for a, b in zip(start, stop, strict=True))
-    whole = np.zeros(shape, dtype=bool, order="F")
-    low, high = np.maximum(patch.start, start), np.minimum(patch.stop, stop)
-    if patch.array.size and (high > low).all():
-        here = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, start, strict=True))
-        there = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(low, high, patch.start, strict=True))
-        whole[here] = patch.array[there]
-    return whole
+    return Mask.of(array, patch.start)
 
 
 def _others(segmentationNode: Any, segmentId: str) -> list[str]:
     return [other for other in segmentationNode.GetSegmentation().GetSegmentIDs() if other != segmentId]
 
 
-def _writeInPlace(segmentationNode: Any, segmentId: str, after: "MaskPatch", changed: Any) -> bool:
+def _writeInPlace(segmentationNode: Any, segmentId: str, after: "Mask", changed: Any) -> bool:
     """Write the changed voxels alone into the segment's labelmap, which other segments may share.
 
     False, and nothing is written, where the labelmap does not reach that far or another segment has a voxel that is to
@@ -123,7 +109,7 @@ def _writeInPlace(segmentationNode: Any, segmentId: str, after: "MaskPatch", cha
     if (start < 0).any() or (stop > array.shape).any():
         return False
     here = array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))]
-    new = part(after, *changed)
+    new = after.crop(*changed)
     if (here[new & (here != value)] != 0).any():
         return False
     here[new] = value
@@ -138,7 +124,7 @@ def _restrictions(segmentationNode: Any, volumeNode: Any, overwrite: str) -> Any
     """A copy of the Segment Editor's settings with our overwrite mode, or None where they restrict nothing.
 
     The Segment Editor's own overwrite mode is not taken over: it starts as "overwrite all", and a click here must not
-    cut a finished neighbour because of a default in another module.
+    cut a finished neighbor because of a default in another module.
     """
     scene = segmentationNode.GetScene()
     theirs = scene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
@@ -163,14 +149,14 @@ def _restrictions(segmentationNode: Any, volumeNode: Any, overwrite: str) -> Any
 
 
 def _modify(
-    segmentationNode: Any, segmentId: str, *, before: "MaskPatch", after: "MaskPatch", where: SegmentGrid, editor: Any
+    segmentationNode: Any, segmentId: str, *, before: "Mask", after: "Mask", where: SegmentGrid, editor: Any
 ) -> None:
     """Add and remove voxels through the Segment Editor's own logic, which applies its masking and overwriting."""
-    from inference_core.engine.composing import MaskPatch, changed_extent
+    from inference_core.geometry.mask import Mask
 
-    changed = changed_extent(before, after)
+    changed = before.changed_extent(after)
     assert changed is not None
-    old, new = part(before, *changed), part(after, *changed)
+    old, new = before.crop(*changed), after.crop(*changed)
     logic = slicer.vtkSlicerSegmentEditorLogic()
     logic.SetMRMLScene(segmentationNode.GetScene())
     logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
@@ -179,12 +165,12 @@ def _modify(
     logic.UpdateReferenceGeometryImage()
     for voxels, mode in ((old & ~new, logic.ModificationModeRemove), (new & ~old, logic.ModificationModeAdd)):
         if voxels.any():
-            image = orientedImage(MaskPatch(changed[0], voxels), where)
+            image = orientedImage(Mask(changed[0], voxels), where)
             logic.ModifySegmentByLabelmap(segmentationNode, segmentId, image, mode, image.GetExtent(), False, False)
     logic.SetSegmentEditorNode(None)
 
 
 def _oneEmptyVoxel(where: SegmentGrid) -> Any:
-    from inference_core.engine.composing import MaskPatch
+    from inference_core.geometry.mask import Mask
 
-    return orientedImage(MaskPatch((0, 0, 0), np.zeros((1, 1, 1), dtype=bool)), where)
+    return orientedImage(Mask((0, 0, 0), np.zeros((1, 1, 1), dtype=bool)), where)

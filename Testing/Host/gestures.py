@@ -105,7 +105,7 @@ def press(key, *, modifier=NO_MODIFIER, widget=None):
 def pressButton(button):
     """Click on a button with the mouse. AssertionError where a user could not."""
     assert button.visible, f"{button.name} cannot be seen"
-    assert button.enabled, f"{button.name} is grey: {button.toolTip}"
+    assert button.enabled, f"{button.name} is gray: {button.toolTip}"
     QTest.mouseClick(button, QtCore.Qt.LeftButton, NO_MODIFIER, button.rect.center())
     settle()
 

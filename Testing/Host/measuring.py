@@ -49,10 +49,10 @@ class Measuring:
 
     def run(self):
         """Measure all there is, and print it."""
-        from inference_core.evaluation.timing import synthetic_ct
+        from inference_core.benchmark.timing import synthetic_ct
 
         began = time.perf_counter()
-        self._centre = self._load(synthetic_ct(300))
+        self._center = self._load(synthetic_ct(300))
         with Gap() as gap:
             self._user.waitUntil(self._logic.deviceDescription, seconds=120)
             self._finish()
@@ -60,7 +60,7 @@ class Measuring:
         self._sayPause(gap)
         self._user.press("F")
         self._firstClick("first click to mask on screen")
-        self._centre = self._load(synthetic_ct(300))
+        self._center = self._load(synthetic_ct(300))
         self._firstClick("first click on another volume")
         with Gap() as gap:
             for _ in range(CLICKS):
@@ -76,7 +76,7 @@ class Measuring:
 
     def _firstClick(self, name):
         with Gap() as gap:
-            seconds = self._click(self._centre)
+            seconds = self._click(self._center)
         self._say(name, f"{seconds:.2f} s")
         self._sayPause(gap)
 
@@ -86,7 +86,7 @@ class Measuring:
         self._user.show(node)
         self._user.panel.ui.volumeSelector.setCurrentNode(node)
         self._user.settle()
-        return ct.grid.centre_ras
+        return ct.grid.center_ras
 
     def _click(self, ras):
         self._user.showPoint(self._user.red, ras)
@@ -103,7 +103,7 @@ class Measuring:
         return spent
 
     def _near(self):
-        return self._centre + self._rng.uniform(-9, 9, 3)
+        return self._center + self._rng.uniform(-9, 9, 3)
 
     @staticmethod
     def _timedWrites():

@@ -27,7 +27,7 @@ def openInput(path):
     return volume
 
 
-def centreOf(volume):
+def centerOf(volume):
     """The middle of a volume in RAS mm."""
     bounds = [0.0] * 6
     volume.GetRASBounds(bounds)
@@ -36,7 +36,7 @@ def centreOf(volume):
 
 def _readSeries(path):
     """DICOM through the project's own reader: the host has no DICOM module."""
-    from inference_core.geometry.files import read_volume
+    from inference_core.io.files import read_volume
 
     volume = read_volume(path)
     array = volume.array.transpose(2, 1, 0).copy()

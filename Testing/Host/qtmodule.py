@@ -12,7 +12,7 @@ from Host.uifile import UiLoader
 
 
 def installQt():
-    """Make `import qt` give PySide6 with PythonQt's behaviour. Returns the module."""
+    """Make `import qt` give PySide6 with PythonQt's behavior. Returns the module."""
     if "qt" in sys.modules:
         return sys.modules["qt"]
     qt = types.ModuleType("qt", "Qt as Slicer's Python sees it")

@@ -93,7 +93,7 @@ def _makeQtImportable():
 
 
 def clearScene():
-    """Close the scene as File > Close scene does: views, colours and the selection stay, everything else goes."""
+    """Close the scene as File > Close scene does: views, colors and the selection stay, everything else goes."""
     slicer.mrmlScene.Clear(False)
 
 

@@ -1,4 +1,4 @@
-"""A slice view: Slicer's slice logic, displayable managers and mouse behaviour in one Qt widget."""
+"""A slice view: Slicer's slice logic, displayable managers and mouse behavior in one Qt widget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 3D view: Slicer's displayable managers and mouse behaviour in one Qt widget."""
+"""The 3D view: Slicer's displayable managers and mouse behavior in one Qt widget."""
 
 from __future__ import annotations
 

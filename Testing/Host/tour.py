@@ -1,4 +1,4 @@
-"""A short tour of the module, done with a real mouse: click a tumour, correct it, undo, save, reopen; with pictures."""
+"""A short tour of the module, done with a real mouse: click a tumor, correct it, undo, save, reopen; with pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import numpy as np
 import slicer
 
-from Host.opening import centreOf, openInput
+from Host.opening import centerOf, openInput
 
 ANSWER_SECONDS = 300.0
 SECOND_CLICK_MM = (7.0, -6.0, 0.0)  # from the first click
@@ -22,7 +22,7 @@ class TourError(RuntimeError):
 class Tour:
     """`user` has the module open; pictures and the scene go to the folder `out`.
 
-    inputPath: what to load instead of the sample; target: where to click, in RAS mm, instead of the sample's tumour or
+    inputPath: what to load instead of the sample; target: where to click, in RAS mm, instead of the sample's tumor or
     the middle of the volume.
     """
 
@@ -73,7 +73,7 @@ class Tour:
         else:
             volume = openInput(self._inputPath)
             self._user.panel.ui.volumeSelector.setCurrentNode(volume)
-            self._target = self._target or centreOf(volume)
+            self._target = self._target or centerOf(volume)
         self._user.settle()
         self._expect(self._logic.volumeNode is not None, "the image is not the panel's volume")
 

@@ -14,7 +14,7 @@ NAMES = ("first ball", "second ball", "no ball")
 @pytest.fixture
 def an_automatic_logic(a_started_logic, a_model, a_grid, monkeypatch):
     """A logic whose model finds each of the two balls as a class of its own, and a third class nowhere."""
-    from inference_core.engine.automatic import Labelled
+    from inference_core.engine.automatic import Labeled
     from inference_core.geometry.volume import Volume
     from inference_core.models.spec import PromptKind
 
@@ -26,7 +26,7 @@ def an_automatic_logic(a_started_logic, a_model, a_grid, monkeypatch):
         labels = np.zeros(volume.grid.shape, dtype=np.uint8)
         for number, (at, radius) in enumerate(zip((FIRST, SECOND), RADII, strict=True), start=1):
             labels[ball_of(a_grid, at, radius).T] = number
-        return Labelled(Volume(labels, volume.grid), NAMES, (0, volume.grid.shape[2] - 1), 1, 0.0)
+        return Labeled(Volume(labels, volume.grid), NAMES, (0, volume.grid.shape[2] - 1), 1, 0.0)
 
     monkeypatch.setattr("inference_core.engine.automatic.segment_automatically", find)
     return a_started_logic

@@ -10,13 +10,13 @@ vtk = pytest.importorskip("vtk")
 TURN = np.array([[-0.8, 0.36, 0.48], [-0.6, -0.48, -0.64], [0.0, -0.8, 0.6]])
 SPACING = (0.9, 1.1, 2.5)
 SHAPE = (60, 50, 24)
-CENTRE_RAS = np.array([12.0, -34.0, 56.0])
+CENTER_RAS = np.array([12.0, -34.0, 56.0])
 
 
 def add_oblique_volume():
     affine = np.eye(4)
     affine[:3, :3] = TURN * SPACING
-    affine[:3, 3] = CENTRE_RAS - affine[:3, :3] @ ((np.array(SHAPE) - 1) / 2)
+    affine[:3, 3] = CENTER_RAS - affine[:3, :3] @ ((np.array(SHAPE) - 1) / 2)
     array = np.random.default_rng(0).normal(100, 20, SHAPE[::-1]).astype(np.float32)
     return slicer.util.addVolumeFromArray(array, ijkToRAS=affine, name="Oblique")
 
@@ -47,10 +47,10 @@ def point(node, index=0):
 
 
 def in_plane(view, right_mm, up_mm):
-    """A point beside CENTRE_RAS in the plane of the view's slice."""
+    """A point beside CENTER_RAS in the plane of the view's slice."""
     matrix = slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetXYToRAS())
     right, up = (matrix[:3, column] / np.linalg.norm(matrix[:3, column]) for column in (0, 1))
-    return CENTRE_RAS + right_mm * right + up_mm * up
+    return CENTER_RAS + right_mm * right + up_mm * up
 
 
 def pixel_mm(view):
@@ -63,7 +63,7 @@ def test_a_click_places_a_point_where_the_mouse_is_in_an_oblique_volume(a_host, 
     a_host.show(add_oblique_volume())
     node = place_with_mouse("vtkMRMLMarkupsFiducialNode")
     view = getattr(a_host, name)
-    wanted = CENTRE_RAS + TURN @ [7.0, -6.0, 5.0]
+    wanted = CENTER_RAS + TURN @ [7.0, -6.0, 5.0]
 
     a_host.click(view, wanted)
 
@@ -74,7 +74,7 @@ def test_a_click_places_a_point_where_the_mouse_is_in_an_oblique_volume(a_host, 
 def test_a_drag_moves_a_point(a_host):
     a_host.show(add_oblique_volume())
     node = place_with_mouse("vtkMRMLMarkupsFiducialNode")
-    placed = a_host.click(a_host.red, CENTRE_RAS)
+    placed = a_host.click(a_host.red, CENTER_RAS)
     stop_placing()
     wanted = in_plane(a_host.red, 9.0, 4.0)
 
@@ -92,9 +92,9 @@ def test_a_box_is_drawn_with_two_clicks(a_host):
     a_host.click(a_host.red, first)
     a_host.click(a_host.red, second)
 
-    centre = np.zeros(3)
-    node.GetCenterWorld(centre)
-    np.testing.assert_allclose(centre, (first + second) / 2, atol=2 * pixel_mm(a_host.red))
+    center = np.zeros(3)
+    node.GetCenterWorld(center)
+    np.testing.assert_allclose(center, (first + second) / 2, atol=2 * pixel_mm(a_host.red))
     assert min(node.GetSize()) > 0
 
 

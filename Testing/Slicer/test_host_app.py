@@ -18,8 +18,8 @@ PICTURES = ["empty_panel", "image", "first_click", "second_click", "dragged_clic
 @pytest.fixture
 def a_series(tmp_path):
     """A DICOM folder with a bright ball of 12 mm radius in the middle of an oblique volume."""
-    from inference_core.geometry.dicom_writer import write_dicom_series
     from inference_core.geometry.grid import Grid
+    from inference_core.io.dicom_writer import write_dicom_series
 
     shape, spacing = (72, 64, 30), np.array([1.0, 1.0, 2.5])
     affine = np.eye(4)

@@ -177,14 +177,14 @@ def test_the_pictures_of_the_extension_are_files_of_this_repository(the_metadata
         assert (ROOT / Path(*path)).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_catalogue_entry_is_the_extensions(the_metadata):
+def test_the_catalog_entry_is_the_extensions(the_metadata):
     entry = json.loads((ROOT / "SAM3DSegment.json").read_text(encoding="utf-8"))
     assert the_metadata["NAME"] == "SAM3DSegment"
     assert entry["scm_url"] == the_metadata["HOMEPAGE"] + ".git"
     assert entry["build_dependencies"] == [the_metadata["DEPENDS"]]
     assert entry["category"] == "Segmentation"
     known = {"$schema", "build_dependencies", "build_subdirectory", "category", "scm_revision", "scm_url", "tier"}
-    assert set(entry) <= known, "the catalogue's schema takes no others"
+    assert set(entry) <= known, "the catalog's schema takes no others"
 
 
 def test_every_self_test_is_registered_with_slicer(a_build):
@@ -205,7 +205,7 @@ print(stored.width(), stored.height(), np.abs(difference).mean())
 """
 
 
-def test_the_catalogues_picture_is_the_modules_icon(monkeypatch):
+def test_the_catalogs_picture_is_the_modules_icon(monkeypatch):
     pytest.importorskip("PySide6")
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     width, height, difference = map(float, in_fresh_python(COMPARE_PICTURES, path=[ROOT / "Testing"]).split())

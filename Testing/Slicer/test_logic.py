@@ -24,11 +24,11 @@ def test_a_click_makes_a_segmentation_and_a_segment_on_demand(a_started_logic, a
     )
 
 
-def test_the_next_segment_has_a_name_and_a_colour_of_its_own(a_started_logic):
+def test_the_next_segment_has_a_name_and_a_color_of_its_own(a_started_logic):
     ids = [a_started_logic.nextSegment() for _ in range(10)]
     names = [a_started_logic.segmentationNode.GetSegmentation().GetSegment(i).GetName() for i in ids]
     assert names == [f"Lesion {n}" for n in range(1, 11)]
-    assert len({a_started_logic.colourOfSegment(i) for i in ids}) == 10
+    assert len({a_started_logic.colorOfSegment(i) for i in ids}) == 10
 
 
 def test_a_second_click_adds_the_other_ball_from_the_cached_embedding(a_started_logic, a_grid, a_model):
@@ -43,7 +43,7 @@ def test_a_second_click_adds_the_other_ball_from_the_cached_embedding(a_started_
 def test_a_moved_click_moves_the_mask(a_started_logic, a_grid):
     click(a_started_logic, a_grid, FIRST)
     (item,) = a_started_logic.promptItems()
-    a_started_logic.movePrompt(item.id, a_grid.centre_ras + SECOND)
+    a_started_logic.movePrompt(item.id, a_grid.center_ras + SECOND)
     assert a_started_logic.waitUntilIdle(20)
     assert dice(voxels(a_started_logic), ball_of(a_grid, SECOND, RADII[1])) > 0.93
 
@@ -54,7 +54,7 @@ def test_a_point_dragged_in_a_view_is_answered_when_it_is_let_go(a_started_logic
     answered = len(events(a_started_logic, "answered"))
     node.InvokeEvent(node.PointStartInteractionEvent)
     for share in (0.3, 0.7, 1.0):
-        node.SetNthControlPointPositionWorld(0, *(a_grid.centre_ras + FIRST + share * (SECOND - FIRST)))
+        node.SetNthControlPointPositionWorld(0, *(a_grid.center_ras + FIRST + share * (SECOND - FIRST)))
         a_started_logic.poll(0.02)
     assert len(events(a_started_logic, "answered")) == answered
     node.InvokeEvent(node.PointEndInteractionEvent)
@@ -84,7 +84,7 @@ def test_a_flipped_click_changes_its_list_and_keeps_its_place(a_started_logic, a
 
 def test_a_rotated_box_segments_what_is_in_it(a_started_logic, a_grid):
     axes = a_grid.affine[:3, :3] / a_grid.spacing
-    a_started_logic.addBox(a_grid.centre_ras + FIRST, (22.0, 22.0, 22.0), axes)
+    a_started_logic.addBox(a_grid.center_ras + FIRST, (22.0, 22.0, 22.0), axes)
     assert a_started_logic.waitUntilIdle(20)
     (item,) = a_started_logic.promptItems()
     assert item.kind == "box"
@@ -103,9 +103,9 @@ def test_a_box_from_the_mask_holds_all_of_it(a_started_logic, a_grid):
 
 def test_clicks_made_while_the_model_computes_are_answered_together(a_started_logic, a_grid):
     for n in range(10):
-        a_started_logic.addClick(a_grid.centre_ras + FIRST + (0.3 * n, 0, 0))
+        a_started_logic.addClick(a_grid.center_ras + FIRST + (0.3 * n, 0, 0))
         a_started_logic.poll()
-    a_started_logic.addClick(a_grid.centre_ras + SECOND)
+    a_started_logic.addClick(a_grid.center_ras + SECOND)
     assert a_started_logic.waitUntilIdle(20)
     assert len(a_started_logic.promptItems()) == 11
     both = ball_of(a_grid, FIRST, RADII[0]) | ball_of(a_grid, SECOND, RADII[1])
@@ -120,9 +120,9 @@ def test_twenty_undos_and_redos_bring_back_prompts_and_mask_bit_for_bit(a_starte
         if n % 5 == 4:
             logic.deletePrompt(logic.promptItems()[0].id)
         elif n % 7 == 3:
-            logic.addBox(a_grid.centre_ras + FIRST, rng.uniform(15, 25, 3))
+            logic.addBox(a_grid.center_ras + FIRST, rng.uniform(15, 25, 3))
         else:
-            logic.addClick(a_grid.centre_ras + FIRST + rng.uniform(-4, 4, 3), n % 3 != 2)
+            logic.addClick(a_grid.center_ras + FIRST + rng.uniform(-4, 4, 3), n % 3 != 2)
         assert logic.waitUntilIdle(20)
         course.append((prompts_of(logic), voxels(logic)))
     for wanted, mask in reversed(course[:-1]):
@@ -144,7 +144,7 @@ def test_twenty_undos_and_redos_bring_back_prompts_and_mask_bit_for_bit(a_starte
 def test_undo_before_the_answer_takes_the_click_back(a_started_logic, a_grid):
     click(a_started_logic, a_grid, FIRST)
     mask = voxels(a_started_logic)
-    a_started_logic.addClick(a_grid.centre_ras + SECOND)
+    a_started_logic.addClick(a_grid.center_ras + SECOND)
     a_started_logic.undo()
     assert a_started_logic.waitUntilIdle(20)
     assert len(a_started_logic.promptItems()) == 1
@@ -280,7 +280,7 @@ def test_a_locked_segment_says_so_and_keeps_its_voxels(a_started_logic, a_grid):
 def test_cancelling_leaves_prompts_and_mask_as_they_are(a_started_logic, a_grid):
     click(a_started_logic, a_grid, FIRST)
     mask = voxels(a_started_logic)
-    a_started_logic.addClick(a_grid.centre_ras + SECOND)
+    a_started_logic.addClick(a_grid.center_ras + SECOND)
     a_started_logic.poll()
     a_started_logic.cancel()
     assert a_started_logic.waitUntilIdle(20)
@@ -292,7 +292,7 @@ def test_cancelling_leaves_prompts_and_mask_as_they_are(a_started_logic, a_grid)
 def test_what_is_removed_while_the_model_computes_is_let_go(a_started_logic, a_grid, what):
     logic = a_started_logic
     click(logic, a_grid, FIRST)
-    logic.addClick(a_grid.centre_ras + SECOND)
+    logic.addClick(a_grid.center_ras + SECOND)
     logic.poll()
     scene = slicer.mrmlScene
     {
@@ -310,7 +310,7 @@ def test_voxels_modified_in_place_are_looked_at_anew(a_started_logic, a_grid):
     logic = a_started_logic
     click(logic, a_grid, FIRST)
     array = slicer.util.arrayFromVolume(logic.volumeNode)
-    array[:] = spheres(a_grid, [(a_grid.centre_ras + FIRST, 5.0)]).T
+    array[:] = spheres(a_grid, [(a_grid.center_ras + FIRST, 5.0)]).T
     slicer.util.arrayFromVolumeModified(logic.volumeNode)
     click(logic, a_grid, FIRST + (1, 0, 0))
     assert dice(voxels(logic), ball_of(a_grid, FIRST, 5.0)) > 0.9
@@ -322,11 +322,11 @@ def test_a_model_that_cannot_be_loaded_is_said_and_can_be_exchanged(a_started_lo
     def broken(name, *, device):
         raise CheckpointError("'x.pth' is cut off; download it again.")
 
-    monkeypatch.setattr("inference_core.engine.loading.open_model", broken)
+    monkeypatch.setattr("inference_core.engine.open_model.open_model", broken)
     click(a_started_logic, a_grid, FIRST)
     assert events(a_started_logic, "failed")[0]["message"] == "'x.pth' is cut off; download it again."
     assert len(a_started_logic.promptItems()) == 1
-    monkeypatch.setattr("inference_core.engine.loading.open_model", lambda name, *, device: a_model)
+    monkeypatch.setattr("inference_core.engine.open_model.open_model", lambda name, *, device: a_model)
     click(a_started_logic, a_grid, FIRST + (1, 0, 0))
     assert voxels(a_started_logic).any()
 
@@ -339,7 +339,7 @@ def test_a_gpu_out_of_memory_falls_back_to_the_cpu(a_started_logic, a_grid, monk
             raise DeviceError("The GPU is out of memory; close other programs or choose the CPU.")
 
     models = {"auto": Full(device="cuda:0"), "cpu": a_model}
-    monkeypatch.setattr("inference_core.engine.loading.open_model", lambda name, *, device: models[device])
+    monkeypatch.setattr("inference_core.engine.open_model.open_model", lambda name, *, device: models[device])
     monkeypatch.setattr("SAM3DSegmentLib.Engine._described", lambda device: device)
     click(a_started_logic, a_grid, FIRST)
     assert voxels(a_started_logic).any()
@@ -392,7 +392,7 @@ def test_the_report_names_no_patient(a_started_logic, a_grid):
 def test_segment_works_from_the_console(a_logic, a_volume, a_grid):
     from inference_core.prompts.prompt_set import Click, PromptSet
 
-    prompts = PromptSet((Click(tuple(a_grid.centre_ras + FIRST)), Click(tuple(a_grid.centre_ras + SECOND))))
+    prompts = PromptSet((Click(tuple(a_grid.center_ras + FIRST)), Click(tuple(a_grid.center_ras + SECOND))))
     segmentId = a_logic.segment(a_volume, prompts)
     both = ball_of(a_grid, FIRST, RADII[0]) | ball_of(a_grid, SECOND, RADII[1])
     assert dice(voxels(a_logic, segmentId), both) > 0.95
@@ -408,7 +408,7 @@ def test_segment_raises_what_went_wrong(a_logic, a_volume):
 def test_prompts_are_exchanged_with_the_command_line(a_started_logic, a_grid, tmp_path):
     logic = a_started_logic
     click(logic, a_grid, FIRST)
-    logic.addBox(a_grid.centre_ras + FIRST, (20.0, 21.0, 22.0))
+    logic.addBox(a_grid.center_ras + FIRST, (20.0, 21.0, 22.0))
     logic.setThreshold(0.5)
     assert logic.waitUntilIdle(20)
     mask = voxels(logic)

@@ -101,7 +101,7 @@ def test_a_box_from_the_mask_surrounds_it(a_panel, a_grid):
     rest(a_panel)
     box = a_panel.panel.logic.promptItems()[1]
     assert box.kind == "box"
-    np.testing.assert_allclose(box.ras, a_grid.centre_ras + FIRST, atol=2.0)
+    np.testing.assert_allclose(box.ras, a_grid.center_ras + FIRST, atol=2.0)
     assert min(box.size) > 2 * RADII[0]
 
 

@@ -39,7 +39,7 @@ def test_the_tumor_of_the_sample_is_segmented_by_one_click_with_the_real_model(a
     rest(an_app)
     assert an_app.panel.ui.workArea.visible
     click_with(an_app, "foreground", TUMOR_RAS)
-    truth = (made[0].labels.array == made[0].tumours[0].label).T
+    truth = (made[0].labels.array == made[0].tumors[0].label).T
     assert dice(voxels(an_app.panel.logic), truth) > 0.8
 
 
@@ -111,7 +111,7 @@ def test_a_model_chosen_but_not_installed_is_explained_without_a_terminal(a_pane
         raise ModelError("It is not installed; run `python -m inference_core download sam_med3d`.")
 
     click_with(a_panel, "foreground", center_of(a_grid, FIRST))
-    monkeypatch.setattr("inference_core.engine.loading.open_model", missing)
+    monkeypatch.setattr("inference_core.engine.open_model.open_model", missing)
     monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: name == "sam3d_lite")
     choose_model(a_panel, "sam_med3d")
     assert "About this model" in a_panel.panel.ui.messageLabel.text
@@ -159,7 +159,7 @@ def test_a_caution_of_the_model_is_shown_with_its_answer(a_panel, a_grid, a_mode
 
 def test_a_refused_click_is_explained_and_taken_back(a_panel, a_grid):
     logic, ui = a_panel.panel.logic, a_panel.panel.ui
-    logic.addClick(a_grid.centre_ras + (500, 0, 0))
+    logic.addClick(a_grid.center_ras + (500, 0, 0))
     rest(a_panel)
     assert "outside" in ui.messageLabel.text
     assert kinds_of(a_panel) == []

@@ -27,7 +27,7 @@ def a_loader(a_model, monkeypatch):
 
     loader = Loader()
     loader.opened.set()
-    monkeypatch.setattr("inference_core.engine.loading.open_model", loader)
+    monkeypatch.setattr("inference_core.engine.open_model.open_model", loader)
     yield loader
     loader.opened.set()
 
@@ -80,7 +80,7 @@ def test_a_failure_is_left_for_the_first_click_to_tell_and_not_tried_again_befor
 
 
 def test_preparing_never_takes_the_place_of_a_question(a_started_logic, a_loader, a_grid):
-    a_started_logic.addClick(a_grid.centre_ras + FIRST, True)
+    a_started_logic.addClick(a_grid.center_ras + FIRST, True)
     a_started_logic.prepare()
     assert a_started_logic.waitUntilIdle(20)
     assert len(events(a_started_logic, "answered")) == 1
@@ -90,7 +90,7 @@ def test_a_click_made_while_the_model_loads_is_answered(a_started_logic, a_loade
     a_started_logic.waitUntilIdle(20)
     a_loader.opened.clear()
     a_started_logic.prepare()
-    a_started_logic.addClick(a_grid.centre_ras + FIRST, True)
+    a_started_logic.addClick(a_grid.center_ras + FIRST, True)
     a_started_logic.poll()
     a_loader.opened.set()
     assert a_started_logic.waitUntilIdle(20)

@@ -6,7 +6,7 @@ from support.scenes import ORIENTATIONS, oblique_grid, spheres, turn
 
 slicer = pytest.importorskip("slicer")
 
-from inference_core.engine.composing import MaskPatch, trimmed  # noqa: E402
+from inference_core.engine.mask_composition import Mask, trimmed  # noqa: E402
 from inference_core.errors import OutputError, VolumeError  # noqa: E402
 from SAM3DSegmentLib.Conversion import (  # noqa: E402
     matrixFromArray,
@@ -31,7 +31,7 @@ def segmentation_for(volumeNode, *names):
 
 
 def ball(grid, offset=(0, 0, 0), radius=10.0):
-    return trimmed(spheres(grid, [(grid.centre_ras + offset, radius)]) > 0.5, np.zeros(3, dtype=int))
+    return trimmed(spheres(grid, [(grid.center_ras + offset, radius)]) > 0.5, np.zeros(3, dtype=int))
 
 
 def transform(degrees, shift, name="T"):
@@ -88,11 +88,11 @@ def test_a_mask_follows_parent_transforms(a_scene, a_grid, moved):
         other = node.GetTransformNodeID() if moved == "both" else transform((-5, 8, 11), (-3, 6, 2)).GetID()
         segmentation.SetAndObserveTransformNodeID(other)
     grid, where = volumeFromNode(node).grid, segmentGrid(segmentation)
-    mask = trimmed(spheres(grid, [(grid.centre_ras, 12.0)]) > 0.5, np.zeros(3, dtype=int))
+    mask = trimmed(spheres(grid, [(grid.center_ras, 12.0)]) > 0.5, np.zeros(3, dtype=int))
     written = writeSegment(segmentation, segmentId, after=onSegmentGrid(mask, grid, where), where=where)
     voxels = np.argwhere(written.array) + written.start
     centroid = where.lattice.to_ras(voxels.mean(axis=0))
-    assert np.linalg.norm(centroid - grid.centre_ras) < 0.5 * min(grid.spacing)
+    assert np.linalg.norm(centroid - grid.center_ras) < 0.5 * min(grid.spacing)
     if moved == "both":
         assert written.array.sum() == mask.array.sum()
 
@@ -126,17 +126,17 @@ def test_a_volume_without_voxels_is_refused(a_scene):
 
 
 @pytest.mark.parametrize("overlapping", [False, True])
-def test_a_neighbour_is_bit_identical_after_any_number_of_writes(a_pair, a_grid, overlapping):
+def test_a_neighbor_is_bit_identical_after_any_number_of_writes(a_pair, a_grid, overlapping):
     """In the same layer as in one of its own: where segments do not meet, Slicer keeps both in one labelmap."""
     segmentation, (first, second) = a_pair
     where = segmentGrid(segmentation)
-    neighbour = ball(a_grid, (14, 0, 0))
-    writeSegment(segmentation, second, after=neighbour, where=where)
+    neighbor = ball(a_grid, (14, 0, 0))
+    writeSegment(segmentation, second, after=neighbor, where=where)
     for n in range(12):
         mask = ball(a_grid, (-14 + (2.5 if overlapping else 0.2) * n, 0, 0), radius=9 + 0.2 * n)
         assert same(writeSegment(segmentation, first, after=mask, where=where), mask)
         assert same(readSegment(segmentation, first), mask)
-        assert same(readSegment(segmentation, second), neighbour)
+        assert same(readSegment(segmentation, second), neighbor)
 
 
 def test_only_the_changed_voxels_are_written_into_the_labelmap_there_is(a_pair, a_grid):
@@ -166,7 +166,7 @@ def test_an_empty_mask_empties_the_segment(a_pair, a_grid):
     segmentation, (first, _) = a_pair
     where = segmentGrid(segmentation)
     writeSegment(segmentation, first, after=ball(a_grid), where=where)
-    writeSegment(segmentation, first, after=MaskPatch((0, 0, 0), np.zeros((0, 0, 0), dtype=bool)), where=where)
+    writeSegment(segmentation, first, after=Mask((0, 0, 0), np.zeros((0, 0, 0), dtype=bool)), where=where)
     assert not readSegment(segmentation, first).array.size
 
 
@@ -182,28 +182,28 @@ def test_a_locked_segment_is_not_written(a_pair, a_grid):
 
 
 @pytest.mark.parametrize("overwrite", ["none", "visible", "all"])
-def test_a_locked_neighbour_keeps_its_voxels_and_is_not_covered(a_pair, a_grid, overwrite):
+def test_a_locked_neighbor_keeps_its_voxels_and_is_not_covered(a_pair, a_grid, overwrite):
     segmentation, (first, second) = a_pair
     where = segmentGrid(segmentation)
-    neighbour = ball(a_grid, (8, 0, 0))
-    writeSegment(segmentation, second, after=neighbour, where=where)
+    neighbor = ball(a_grid, (8, 0, 0))
+    writeSegment(segmentation, second, after=neighbor, where=where)
     segmentation.GetSegmentation().GetSegment(second).SetTag(LOCKED_TAG, "1")
     written = writeSegment(segmentation, first, after=ball(a_grid), where=where, overwrite=overwrite)
-    assert same(readSegment(segmentation, second), neighbour)
+    assert same(readSegment(segmentation, second), neighbor)
     shape = a_grid.shape
-    assert not (written.on(shape) & neighbour.on(shape)).any()
-    assert np.array_equal(written.on(shape), ball(a_grid).on(shape) & ~neighbour.on(shape) & 1)
+    assert not (written.on(shape) & neighbor.on(shape)).any()
+    assert np.array_equal(written.on(shape), ball(a_grid).on(shape) & ~neighbor.on(shape) & 1)
 
 
-def test_an_unlocked_neighbour_is_cut_only_where_the_user_lets_it(a_pair, a_grid):
+def test_an_unlocked_neighbor_is_cut_only_where_the_user_lets_it(a_pair, a_grid):
     segmentation, (first, second) = a_pair
     where = segmentGrid(segmentation)
-    neighbour, mask = ball(a_grid, (8, 0, 0)), ball(a_grid)
-    writeSegment(segmentation, second, after=neighbour, where=where)
+    neighbor, mask = ball(a_grid, (8, 0, 0)), ball(a_grid)
+    writeSegment(segmentation, second, after=neighbor, where=where)
     writeSegment(segmentation, first, after=mask, where=where, overwrite="all")
     shape = a_grid.shape
     left = readSegment(segmentation, second)
-    assert np.array_equal(left.on(shape) > 0, (neighbour.on(shape) > 0) & ~(mask.on(shape) > 0))
+    assert np.array_equal(left.on(shape) > 0, (neighbor.on(shape) > 0) & ~(mask.on(shape) > 0))
 
 
 @pytest.fixture
@@ -214,28 +214,28 @@ def an_editor(a_scene):
     return slicer.mrmlScene.AddNode(node)
 
 
-def test_the_segment_editors_default_of_overwriting_all_cuts_no_neighbour(an_editor, a_pair, a_grid):
+def test_the_segment_editors_default_of_overwriting_all_cuts_no_neighbor(an_editor, a_pair, a_grid):
     an_editor.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteAllSegments)
     segmentation, (first, second) = a_pair
     where = segmentGrid(segmentation)
-    neighbour = ball(a_grid, (8, 0, 0))
-    writeSegment(segmentation, second, after=neighbour, where=where)
+    neighbor = ball(a_grid, (8, 0, 0))
+    writeSegment(segmentation, second, after=neighbor, where=where)
     writeSegment(segmentation, first, after=ball(a_grid), where=where)
-    assert same(readSegment(segmentation, second), neighbour)
+    assert same(readSegment(segmentation, second), neighbor)
 
 
-def test_the_editable_area_of_the_segment_editor_is_honoured(an_editor, a_pair, a_grid):
+def test_the_editable_area_of_the_segment_editor_is_honored(an_editor, a_pair, a_grid):
     segmentation, (first, second) = a_pair
     where = segmentGrid(segmentation)
-    neighbour, mask = ball(a_grid, (8, 0, 0)), ball(a_grid)
-    writeSegment(segmentation, second, after=neighbour, where=where)
+    neighbor, mask = ball(a_grid, (8, 0, 0)), ball(a_grid)
+    writeSegment(segmentation, second, after=neighbor, where=where)
     an_editor.SetMaskMode(slicer.vtkMRMLSegmentationNode.EditAllowedOutsideAllSegments)
     written = writeSegment(segmentation, first, after=mask, where=where)
     shape = a_grid.shape
-    assert np.array_equal(written.on(shape) > 0, (mask.on(shape) > 0) & ~(neighbour.on(shape) > 0))
+    assert np.array_equal(written.on(shape) > 0, (mask.on(shape) > 0) & ~(neighbor.on(shape) > 0))
 
 
-def test_the_intensity_range_of_the_segment_editor_is_honoured(a_scene, an_editor, a_grid):
+def test_the_intensity_range_of_the_segment_editor_is_honored(a_scene, an_editor, a_grid):
     ramp = np.arange(a_grid.shape[0], dtype=np.int16)[:, None, None] + np.zeros(a_grid.shape, dtype=np.int16)
     node = volume_node(a_grid, ramp)
     segmentation, (segmentId,) = segmentation_for(node, "A")

@@ -17,14 +17,14 @@ def a_grid():
 def a_model(monkeypatch):
     """A model that takes what is bright for the target, in place of whichever is asked for."""
     model = BrightnessModel()
-    monkeypatch.setattr("inference_core.engine.loading.open_model", lambda name, *, device: model)
+    monkeypatch.setattr("inference_core.engine.open_model.open_model", lambda name, *, device: model)
     return model
 
 
 @pytest.fixture
 def a_volume(a_scene, a_grid):
     """Two bright balls in the dark, as a volume node."""
-    balls = [(a_grid.centre_ras + at, radius) for at, radius in zip((FIRST, SECOND), RADII, strict=True)]
+    balls = [(a_grid.center_ras + at, radius) for at, radius in zip((FIRST, SECOND), RADII, strict=True)]
     import slicer
 
     array = np.ascontiguousarray(spheres(a_grid, balls).T, dtype=np.float32)
@@ -50,7 +50,7 @@ def a_started_logic(a_logic, a_volume):
 
 
 def click(logic, grid, at, positive=True):
-    logic.addClick(grid.centre_ras + at, positive)
+    logic.addClick(grid.center_ras + at, positive)
     assert logic.waitUntilIdle(20)
 
 
@@ -67,7 +67,7 @@ def voxels(logic, segmentId=None):
 
 
 def ball_of(grid, at, radius):
-    return spheres(grid, [(grid.centre_ras + at, radius)]).T > 0.5
+    return spheres(grid, [(grid.center_ras + at, radius)]).T > 0.5
 
 
 def dice(a, b):

@@ -23,7 +23,7 @@ def rest(app):
 
 
 def center_of(grid, at):
-    return tuple(grid.centre_ras + at)
+    return tuple(grid.center_ras + at)
 
 
 def beside(app, ras, right_mm=0.0, up_mm=0.0):

@@ -1,4 +1,4 @@
-"""Renders the module's icon, drawn in Resources/Icons/SAM3DSegment.svg, as the picture that Slicer's catalogue shows.
+"""Renders the module's icon, drawn in Resources/Icons/SAM3DSegment.svg, as the picture that Slicer's catalog shows.
 
 QT_QPA_PLATFORM=offscreen python Testing/support/render_icon.py
 """

@@ -20,7 +20,7 @@ SPEC = ModelSpec(
     intensity=IntensityRule.LOCAL_AND_GLOBAL,
     prompt_kinds=frozenset(PromptKind),
     checkpoint=Checkpoint(url=None, filename="none"),
-    licence="none",
+    license="none",
     paper="none",
 )
 
@@ -81,8 +81,8 @@ def turn(degrees) -> np.ndarray:
 
 
 def spheres(grid: Grid, balls, *, soft_mm: float = 1.0) -> np.ndarray:
-    """Brightness of balls (centre_ras, radius_mm) on a grid, 0.5 exactly on their surfaces."""
+    """Brightness of balls (center_ras, radius_mm) on a grid, 0.5 exactly on their surfaces."""
     ijk = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
     ras = grid.to_ras(ijk)
-    depth = np.max([radius - np.linalg.norm(ras - centre, axis=-1) for centre, radius in balls], axis=0)
+    depth = np.max([radius - np.linalg.norm(ras - center, axis=-1) for center, radius in balls], axis=0)
     return np.clip(0.5 + depth / (2 * soft_mm), 0, 1).astype(np.float32)

@@ -7,15 +7,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.loading import load_automatic
+from inference_core.cli.loading import load
 from inference_core.cli.parsing import UsageError
 from inference_core.cli.reporting import Progress, say, table
 from inference_core.models.spec import Layout, ModelSpec
 
 if TYPE_CHECKING:
-    from inference_core.engine.automatic import Labelled
+    from inference_core.engine.automatic import Labeled
     from inference_core.geometry.volume import Volume
-    from inference_core.models.interface import AutomaticModel
+    from inference_core.models.interface import Model
 
 _FOR_PROMPTS = ("given", "prompts", "save_prompts", "threshold")
 
@@ -56,11 +56,11 @@ def segment_unprompted(
         SAM3DError: something given cannot be used; nothing has been written then.
     """
     from inference_core.engine.automatic import segment_automatically
-    from inference_core.geometry.files import write_labels
+    from inference_core.io.files import write_labels
 
     started = perf_counter()
     progress.show(f"loading {spec.title}")
-    model = load_automatic(spec, weights, options)
+    model = load(spec, weights, options)
     loaded = perf_counter() - started
     slices = None if options.slices is None else (options.slices[0], options.slices[1])
     found = segment_automatically(volume, model, quick=options.quick, slices=slices, notify=progress.notify)
@@ -72,7 +72,7 @@ def segment_unprompted(
     return report, _summary(spec, report)
 
 
-def _report(found: Labelled, volume: Volume, model: AutomaticModel, *, seconds: dict[str, float]) -> dict[str, Any]:
+def _report(found: Labeled, volume: Volume, model: Model, *, seconds: dict[str, float]) -> dict[str, Any]:
     ml = volume.grid.voxel_volume_mm3 / 1000
     return {
         "series": volume.name,

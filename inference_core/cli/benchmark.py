@@ -17,7 +17,7 @@ from inference_core.models.registry import get_spec
 from inference_core.models.spec import ModelSpec, PromptKind
 
 if TYPE_CHECKING:
-    from inference_core.evaluation.forms import EncoderForms
+    from inference_core.benchmark.comparison import EncoderForms
     from inference_core.models.interface import PromptableModel
 
 NAME = "benchmark"
@@ -49,14 +49,16 @@ def run(options: argparse.Namespace) -> None:
     spec = get_spec(options.model)
     check_outputs(options.json)
     found = _find(spec, options.weights) if PromptKind.POSITIVE_CLICK in spec.prompt_kinds else None
-    from inference_core.evaluation.timing import machine_facts
+    from inference_core.benchmark.timing import machine_facts
 
     content: dict[str, Any] = {"model": spec.name, "machine": machine_facts(), "repeats": options.repeat}
     with Progress() as progress:
         if found is not None:
             progress.show(f"loading {spec.title}")
+            from inference_core.models.interface import promptable
+
             model = load(spec, found, options)
-            content |= {"device": model.device, **_clicks(model, repeats=options.repeat, progress=progress)}
+            content |= {"device": model.device, **_clicks(promptable(model), repeats=options.repeat, progress=progress)}
         if spec.name in _OWN:
             progress.show("comparing the encoder's forms")
             content |= _OWN[spec.name](options.repeat)
@@ -77,7 +79,7 @@ def _find(spec: ModelSpec, weights: Path | None) -> Path | None:
 
 def _clicks(model: PromptableModel, *, repeats: int, progress: Progress) -> dict[str, Any]:
     """Seconds on volumes of three lengths; the peak is read before the longest one is made."""
-    from inference_core.evaluation.timing import (
+    from inference_core.benchmark.timing import (
         ORGAN_MM,
         clicks_in_sessions,
         first_clicks,
@@ -109,35 +111,35 @@ def _clicks(model: PromptableModel, *, repeats: int, progress: Progress) -> dict
 
 
 def _sam_med3d_forms(repeats: int) -> dict[str, Any]:
-    from inference_core.evaluation.plain_sam_med3d import compare_encoder_forms
+    from inference_core.benchmark.reference_sam_med3d import compare_encoder_forms
 
     return _as_json(compare_encoder_forms(repeats=repeats))
 
 
 def _sam_forms(repeats: int) -> dict[str, Any]:
-    from inference_core.evaluation.plain_sam import compare_forms
+    from inference_core.benchmark.reference_sam import compare_forms
 
     return _as_json(compare_forms(repeats=repeats))
 
 
 def _adapter_forms(repeats: int, *, slices: int) -> dict[str, Any]:
     """Of ViT-B without relative positions, as all files since January 2024 are: a slice of 1024 pixels or a chunk."""
-    from inference_core.evaluation.plain_medical_sam_adapter import compare_forms
+    from inference_core.benchmark.reference_medical_sam_adapter import compare_forms
     from inference_core.models.blocks.sam_sizes import SamSizes
-    from inference_core.models.medical_sam_adapter_network import AdaptedSizes
+    from inference_core.models.medical_sam_adapter.network import AdaptedSizes
 
     sizes = AdaptedSizes(SamSizes(image_size=1024 if slices == 1 else 256), None, residual=True)
     return _as_json(compare_forms(sizes, slices=slices, repeats=repeats))
 
 
 def _stack_forms(repeats: int) -> dict[str, Any]:
-    from inference_core.evaluation.plain_ma_sam import compare_forms
+    from inference_core.benchmark.reference_ma_sam import compare_forms
 
     return _as_json(compare_forms(repeats=repeats))
 
 
-def _tumour_forms(repeats: int) -> dict[str, Any]:
-    from inference_core.evaluation.plain_sam3d_adapter import compare_forms
+def _tumor_forms(repeats: int) -> dict[str, Any]:
+    from inference_core.benchmark.reference_sam3d_adapter import compare_forms
 
     forms = compare_forms(repeats=repeats)
     return {
@@ -178,7 +180,7 @@ _OWN: dict[str, Callable[[int], dict[str, Any]]] = {
     "medical_sam_adapter": partial(_adapter_forms, slices=1),
     "medical_sam_adapter_3d": partial(_adapter_forms, slices=8),
     **dict.fromkeys(("ma_sam", "ma_sam_prostate", "ma_sam_box"), _stack_forms),
-    "sam3d_adapter": _tumour_forms,
+    "sam3d_adapter": _tumor_forms,
 }
 """What only one family has to show."""
 

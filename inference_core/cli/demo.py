@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from inference_core.engine.session import Prediction, Session
-    from inference_core.prompts.prompt_set import Prompt
+    from inference_core.engine.session import Prediction
+    from inference_core.prompts.prompt_set import PromptSet
 
 NAME = "demo"
-SUMMARY = "segment a tumour in a made-up CT, or a target of yours"
-DESCRIPTION = """Make a synthetic abdominal CT with tumours as a DICOM series, read it, segment one tumour
+SUMMARY = "segment a tumor in a made-up CT, or a target of yours"
+DESCRIPTION = """Make a synthetic abdominal CT with tumors as a DICOM series, read it, segment one tumor
 from a click, a box and a corrective click, and write mask, prompts and a picture. With INPUT
 and --click, do it on a series of your own."""
 EXAMPLES = """examples:
@@ -77,8 +79,8 @@ def run(options: argparse.Namespace) -> None:
         progress.show(f"loading {spec.title}")
         from inference_core.engine.session import Session
 
-        session = Session(case.volume, load(spec, weights, options), notify=progress.notify)
-        steps = _steps(case, session)
+        session = Session(case.volume, load(spec, weights, options))
+        steps = _steps(case, partial(session.predict, notify=progress.notify))
         progress.show("writing mask, prompts and picture")
         _write(folder, case, steps, model=spec.name)
     print(f"{case.volume.name}: {spec.title} on {session.model.device}")
@@ -86,7 +88,7 @@ def run(options: argparse.Namespace) -> None:
         table([("step", "Dice", "volume ml", "encode s", "decode s", "total s"), *[_row(case, step) for step in steps]])
     )
     if case.target is not None:
-        print(f"The tumour's true volume is {case.target.sum() * case.volume.grid.voxel_volume_mm3 / 1000:.2f} ml.")
+        print(f"The tumor's true volume is {case.target.sum() * case.volume.grid.voxel_volume_mm3 / 1000:.2f} ml.")
     print(f"Written to '{folder}': {', '.join(_FILES)}")
 
 
@@ -107,20 +109,18 @@ def _make(folder: Path) -> None:
     check_outputs(*(folder / name for name in _FILES))
 
 
-def _steps(case: DemoCase, session: Session) -> list[_Step]:
+def _steps(case: DemoCase, predict: Callable[[PromptSet], Prediction]) -> list[_Step]:
     """A click; and where the truth is known, a box and a corrective click."""
-    steps = [_step("click", session, case.first)]
+    from inference_core.prompts.prompt_set import PromptSet
+
+    steps = [_Step("click", predict(PromptSet((case.first,))))]
     box = case.box()
     if box is not None:
-        steps.append(_step("box", session, box))
+        steps.append(_Step("box", predict(steps[-1].answer.prompts.with_(box))))
     click = case.correction(_mask(case, steps[-1]))
     if click is not None:
-        steps.append(_step("corrective click", session, click))
+        steps.append(_Step("corrective click", predict(steps[-1].answer.prompts.with_(click))))
     return steps
-
-
-def _step(name: str, session: Session, prompt: Prompt) -> _Step:
-    return _Step(name, session.predict(session.prompts.with_(prompt)))
 
 
 def _mask(case: DemoCase, step: _Step) -> NDArray[np.bool_]:
@@ -130,10 +130,10 @@ def _mask(case: DemoCase, step: _Step) -> NDArray[np.bool_]:
 
 
 def _write(folder: Path, case: DemoCase, steps: list[_Step], *, model: str) -> None:
-    from inference_core.geometry.files import write_labels
-    from inference_core.prompts.file import write_prompts
+    from inference_core.io.files import write_labels
+    from inference_core.io.prompts_json import write_prompts
 
-    write_labels(folder / _MASK, _mask(case, steps[-1]), case.volume.grid, name="tumour")
+    write_labels(folder / _MASK, _mask(case, steps[-1]), case.volume.grid, name="tumor")
     write_prompts(folder / _PROMPTS, steps[-1].answer.prompts, model=model)
     _draw(folder / _PICTURE, case, steps)
 
@@ -153,8 +153,8 @@ def _draw(path: Path, case: DemoCase, steps: list[_Step]) -> None:
         )
         for step in steps[-2:]
     ]
-    centre = steps[0].answer.prompts.clicks[0].ras
-    three_planes(path, case.volume, rows, centre_ras=centre, field_mm=_FIELD_MM, title=case.volume.name)
+    center = steps[0].answer.prompts.clicks[0].ras
+    three_planes(path, case.volume, rows, center_ras=center, field_mm=_FIELD_MM, title=case.volume.name)
 
 
 def _row(case: DemoCase, step: _Step) -> tuple[str, ...]:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from inference_core.geometry.volume import Volume
     from inference_core.prompts.prompt_set import Prompt, PromptSet
 
-TUMOUR = 1
+TUMOR = 1
 SERIES = "phantom-dicom"
 _SLICE = re.compile(r"slice-\d+\.dcm")
-# A hand is not a computer: the first click lies this far from the tumour's middle.
+# A hand is not a computer: the first click lies this far from the tumor's middle.
 _UNSTEADY_MM = (3.0, -2.5, 2.0)
 
 
@@ -53,15 +53,15 @@ def phantom_case(folder: Path) -> DemoCase:
         OutputError: the folder cannot be written.
     """
     from inference_core.evaluation.phantom import make_phantom
-    from inference_core.geometry.files import read_labels, read_volume, write_labels
+    from inference_core.io.files import read_labels, read_volume, write_labels
     from inference_core.prompts.prompt_set import Click
 
     phantom = make_phantom()
     _write_series(folder / SERIES, phantom)
     write_labels(folder / "truth.nii.gz", phantom.labels.array, phantom.labels.grid)
-    tumour = next(tumour for tumour in phantom.tumours if tumour.label == TUMOUR)
-    r, a, s = (middle + off for middle, off in zip(tumour.centre_ras, _UNSTEADY_MM, strict=True))
-    target = read_labels(folder / "truth.nii.gz").array == TUMOUR
+    tumor = next(tumor for tumor in phantom.tumors if tumor.label == TUMOR)
+    r, a, s = (middle + off for middle, off in zip(tumor.center_ras, _UNSTEADY_MM, strict=True))
+    target = read_labels(folder / "truth.nii.gz").array == TUMOR
     return DemoCase(read_volume(folder / SERIES), Click((r, a, s)), target)
 
 
@@ -72,7 +72,7 @@ def own_case(path: Path, first: tuple[float, float, float]) -> DemoCase:
         VolumeError: it cannot be read.
         PromptError: the click lies outside it.
     """
-    from inference_core.geometry.files import read_volume
+    from inference_core.io.files import read_volume
     from inference_core.prompts.prompt_set import Click, PromptSet
 
     volume = read_volume(path)
@@ -87,7 +87,7 @@ def _write_series(folder: Path, phantom: Phantom) -> None:
         OutputError: the folder holds something else, or cannot be written.
     """
     from inference_core.errors import OutputError
-    from inference_core.geometry.dicom_writer import write_dicom_series
+    from inference_core.io.dicom_writer import write_dicom_series
 
     if folder.exists() and not all(_SLICE.fullmatch(path.name) for path in folder.iterdir()):
         raise OutputError(f"The folder '{folder}' holds other files than a phantom; choose another output folder.")

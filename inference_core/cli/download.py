@@ -66,7 +66,7 @@ def _check_source(spec: ModelSpec, source: Path | None) -> None:
 def _offer(spec: ModelSpec, source: Path | None) -> str:
     size = spec.checkpoint.size_bytes
     amount = "of unknown size" if size is None else f"about {size / 1e6:.0f} MB"
-    return f"{spec.title} ({amount}; licence: {spec.licence}) from {source or spec.checkpoint.url}"
+    return f"{spec.title} ({amount}; license: {spec.license}) from {source or spec.checkpoint.url}"
 
 
 def _ask() -> None:

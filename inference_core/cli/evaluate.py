@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from inference_core.geometry.volume import Volume
 
 NAME = "evaluate"
-SUMMARY = "measure accuracy on labelled images"
-DESCRIPTION = """Click as a simulated user on labelled images (first the deepest voxel of the target,
+SUMMARY = "measure accuracy on labeled images"
+DESCRIPTION = """Click as a simulated user on labeled images (first the deepest voxel of the target,
 then the deepest of the largest error) and report Dice and surface Dice (NSD) after each click.
 Images and label maps are paired in sorted order."""
 EXAMPLES = """examples:
@@ -28,7 +28,7 @@ EXAMPLES = """examples:
   sam3dsegment evaluate --images liver/dicom --labels liver/label.nii.gz --label 3 --clicks 5 --peers --plot dice.png
 """
 
-Way = tuple[str, Callable[["Volume"], "Segment"], bool]
+Method = tuple[str, Callable[["Volume"], "Segment"], bool]
 """A name, what makes a way to segment from a volume, and whether it understands a box."""
 
 
@@ -60,13 +60,13 @@ def run(options: argparse.Namespace) -> None:
     pairs = matched_pairs(options.images, options.labels)
     _check_libraries(plot=options.plot is not None)
     model = load(spec, weights, options)
-    ways = _ways(model, peers=options.peers)
-    done: dict[str, list[Case]] = {name: [] for name, _, _ in ways}
+    methods = _methods(model, peers=options.peers)
+    done: dict[str, list[Case]] = {name: [] for name, _, _ in methods}
     failed: list[dict[str, str]] = []
     for number, (image, labels) in enumerate(pairs, start=1):
         where = f"[{number}/{len(pairs)}] {image}"
         try:
-            _evaluate(image, labels, ways, done=done, options=options, where=where)
+            _evaluate(image, labels, methods, done=done, options=options, where=where)
         except SAM3DError as error:
             say(f"{where}: failed. {error}")
             failed.append({"image": str(image), "label": str(labels), "error": str(error)})
@@ -87,19 +87,19 @@ def _check_libraries(*, plot: bool) -> None:
         optional(module)
 
 
-def _ways(model: Any, *, peers: bool) -> list[Way]:
-    from inference_core.evaluation import classical
-    from inference_core.evaluation.protocol import classical_segment, session_segment
+def _methods(model: Any, *, peers: bool) -> list[Method]:
+    from inference_core.evaluation import peers as peer_methods
+    from inference_core.evaluation.protocol import peer_segment, session_segment
 
-    ways: list[Way] = [(model.spec.name, partial(session_segment, model=model), True)]
-    methods = (classical.confidence_connected, classical.grow_from_seeds) if peers else ()
-    return ways + [(method.__name__, partial(classical_segment, method=method), False) for method in methods]
+    methods: list[Method] = [(model.spec.name, partial(session_segment, model=model), True)]
+    known = (peer_methods.confidence_connected, peer_methods.grow_from_seeds) if peers else ()
+    return methods + [(method.__name__, partial(peer_segment, method=method), False) for method in known]
 
 
 def _evaluate(
     image: Path,
     labels: Path,
-    ways: Sequence[Way],
+    methods: Sequence[Method],
     *,
     done: dict[str, list[Case]],
     options: argparse.Namespace,
@@ -113,14 +113,14 @@ def _evaluate(
         progress.show(f"{where}: reading")
         volume, target = read_case(image, labels, label=options.label)
         results = []
-        for name, segment_of, takes_box in ways:
+        for name, segment_of, takes_box in methods:
             progress.show(f"{where}: {name}")
             box = options.box and takes_box
             segment = segment_of(volume)
             results.append(
                 run_case(segment, target, volume.grid, clicks=options.clicks, box=box, tolerance_mm=options.tolerance)
             )
-    for (name, _, _), result in zip(ways, results, strict=True):
+    for (name, _, _), result in zip(methods, results, strict=True):
         done[name].append(Case(str(image), str(labels), result))
         seconds = sum(score.seconds for score in result.scores)
         say(f"{where}: {name} Dice {curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")

@@ -13,7 +13,7 @@ from inference_core.models.spec import ModelSpec
 from inference_core.models.store import installed_path, require_installed
 
 if TYPE_CHECKING:
-    from inference_core.models.interface import AutomaticModel, PromptableModel
+    from inference_core.models.interface import Model
 
 
 def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
@@ -31,7 +31,7 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
     return spec, weights
 
 
-def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> PromptableModel:
+def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> Model:
     """Load a model with the device, base and precision of `parsing.add_model_options`.
 
     Installed weights are checked by their sha256 first. What the file lacks or leaves open is said.
@@ -40,40 +40,12 @@ def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> Prompta
         DeviceError: the device is absent.
         CheckpointError: the file does not fit the model, or there is no base file of this name.
     """
-    _prepare(options)
-    from inference_core.engine.loading import open_model
-
-    model = open_model(spec.name, device=options.device, weights=_own(spec, weights), base=options.base)
-    _caution(model.spec)
-    return model
-
-
-def load_automatic(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> AutomaticModel:
-    """Load a model that needs no prompt, likewise.
-
-    Raises:
-        DeviceError, CheckpointError: as `load`.
-    """
-    _prepare(options)
-    from inference_core.engine.loading import open_automatic_model
-
-    model = open_automatic_model(spec.name, device=options.device, weights=_own(spec, weights), base=options.base)
-    _caution(model.spec)
-    return model
-
-
-def _prepare(options: argparse.Namespace) -> None:
     if options.base is not None and not options.base.is_file():
         raise CheckpointError(f"There is no weights file '{options.base}'; give the path of one.")
-    from inference_core.models.blocks.precision import use_precision
+    from inference_core.engine.open_model import open_model
 
-    use_precision(options.precision)
-
-
-def _own(spec: ModelSpec, weights: Path) -> Path | None:
-    return None if weights == installed_path(spec) else weights
-
-
-def _caution(spec: ModelSpec) -> None:
-    for caution in spec.cautions:
+    own = None if weights == installed_path(spec) else weights
+    model = open_model(spec.name, device=options.device, weights=own, base=options.base, precision=options.precision)
+    for caution in model.spec.cautions:
         say(f"Caution: {caution}")
+    return model

@@ -54,7 +54,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="sam3dsegment",
         description="Segment 3D medical images from clicks and boxes: masks out, on the image's own voxels.",
-        epilog="Coordinates are millimetres in the patient's right-anterior-superior frame, as Slicer shows them.",
+        epilog="Coordinates are millimeters in the patient's right-anterior-superior frame, as Slicer shows them.",
     )
     parser.add_argument("--version", action="version", version=f"sam3dsegment {__version__}")
     _add_debug(parser)

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     if options.json is not None:
         check_outputs(Path(options.json))
         write_json(options.json, entries)
-    print(table([("name", "title", "prompts", "size", "installed", "licence", "source"), *map(_row, entries)]))
+    print(table([("name", "title", "prompts", "size", "installed", "license", "source"), *map(_row, entries)]))
 
 
 def _entry(spec: ModelSpec) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _entry(spec: ModelSpec) -> dict[str, Any]:
         "intensity": spec.intensity.value,
         "clicks": spec.clicks.value if spec.window.layout is Layout.SLICES else None,
         "notes": spec.notes,
-        "licence": spec.licence,
+        "license": spec.license,
         "size_bytes": path.stat().st_size if path else checkpoint.size_bytes,
         "source": checkpoint.url or checkpoint.page or "bundled",
         "sha256": checkpoint.sha256,
@@ -66,4 +66,4 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     size = "unknown" if entry["size_bytes"] is None else f"{entry['size_bytes'] / 1e6:.0f} MB"
     installed = "yes" if entry["installed"] else "no"
     name = entry["name"] + (" *" if entry["default"] else "")
-    return name, entry["title"], ", ".join(entry["prompts"]), size, installed, entry["licence"], entry["source"]
+    return name, entry["title"], ", ".join(entry["prompts"]), size, installed, entry["license"], entry["source"]

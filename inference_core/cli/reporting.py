@@ -27,7 +27,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    from inference_core.geometry.atomic import replacing
+    from inference_core.io.atomic import replacing
 
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -40,7 +40,7 @@ def check_outputs(*paths: Path | None) -> None:
         OutputError: as said.
     """
     from inference_core.errors import OutputError
-    from inference_core.geometry.atomic import check_writable
+    from inference_core.io.atomic import check_writable
 
     wanted = [path for path in paths if path is not None]
     for n, path in enumerate(wanted):

@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.automatic import add_stack_options, check_stack_options, segment_unprompted
-from inference_core.cli.given import add_prompt_options, check_given, in_ras
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, finite, positive
+from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
 from inference_core.cli.reporting import Progress, check_outputs, say, write_json
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.spec import Layout, ModelSpec
@@ -20,8 +20,8 @@ from inference_core.models.spec import Layout, ModelSpec
 if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
     from inference_core.geometry.volume import Volume
-    from inference_core.models.interface import PromptableModel
-    from inference_core.prompts.file import PromptFile
+    from inference_core.io.prompts_json import PromptFile
+    from inference_core.models.interface import Model
     from inference_core.prompts.prompt_set import PromptSet
 
 NAME = "segment"
@@ -29,8 +29,8 @@ SUMMARY = "segment one target in an image, or all that a model knows"
 DESCRIPTION = """Segment one target in a DICOM folder, NIfTI, NRRD or MetaImage file; prompts act in the order given.
 A model that needs no prompt (ma_sam) finds all of its classes: labels 1, 2, ... or named segments."""
 EXAMPLES = """examples:
-  sam3dsegment segment ct_series/ --output tumour.seg.nrrd --click -81.5 12 -243
-  sam3dsegment segment mr.nii.gz --output tumour.nii.gz --frame ijk --box 60 71 20 30 28 9 --negative-click 80 71 20
+  sam3dsegment segment ct_series/ --output tumor.seg.nrrd --click -81.5 12 -243
+  sam3dsegment segment mr.nii.gz --output tumor.nii.gz --frame ijk --box 60 71 20 30 28 9 --negative-click 80 71 20
   sam3dsegment segment ct_series/ --output again.nii.gz --prompts prompts.json
   sam3dsegment segment ct_series/ --output organs.seg.nrrd --model ma_sam --weights MA_SAM.pth --base sam_vit_h.pth
 """
@@ -104,7 +104,7 @@ def _segment_prompted(
     model = load(plan.spec, plan.weights, options)
     loaded = perf_counter() - started
     if options.window == "official":
-        prediction = _predict_officially(volume, model, prompts)
+        prediction = _predict_as_original(volume, model, prompts)
     else:
         prediction = _predict(options, plan, volume, model=model, prompts=prompts, progress=progress)
     progress.show(f"writing {options.output}")
@@ -117,21 +117,21 @@ def _segment_prompted(
 
 
 def _checked(options: argparse.Namespace) -> _Plan:
-    from inference_core.geometry.files import check_labels_path
-    from inference_core.prompts.file import PromptFile, read_prompts
+    from inference_core.io.files import check_labels_path
+    from inference_core.io.prompts_json import PromptFile, read_prompts
     from inference_core.prompts.prompt_set import PromptSet
 
     check_labels_path(options.output)
     check_outputs(options.output, options.json, options.save_prompts)
     _check_inputs_are_kept(options)
     saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
-    check_given(options.given)
+    check_prompt_arguments(options.given)
     name = options.model or saved.model or DEFAULT_MODEL
     if not options.given and not saved.prompts.prompts and not get_spec(name).automatic:
         raise UsageError("There is nothing to go by; give --click R A S, --box R A S SR SA SS or --prompts FILE.")
     check_stack_options(options, get_spec(name))
     spec, weights = find_model(name, options.weights)
-    if options.window == "official" and not spec.window.official:
+    if options.window == "official" and not spec.window.original:
         raise UsageError(f"'{spec.name}' has no official window; leave out --window official.")
     if isinstance(options.window, float) and spec.window.layout is Layout.SLICES:
         raise UsageError(f"'{spec.name}' looks at whole slices; leave out --window.")
@@ -149,7 +149,7 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
     Raises:
         UsageError: one would.
     """
-    from inference_core.geometry.dicom_header import is_dicom
+    from inference_core.io.dicom_header import is_dicom
 
     given = (options.input, options.prompts, options.weights, options.base)
     sources = [path.resolve() for path in given if path is not None]
@@ -159,7 +159,7 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
 
 
 def _read(options: argparse.Namespace) -> Volume:
-    from inference_core.geometry.files import read_volume
+    from inference_core.io.files import read_volume
 
     return read_volume(options.input, series_uid=options.series)
 
@@ -169,38 +169,36 @@ def _predict(
     plan: _Plan,
     volume: Volume,
     *,
-    model: PromptableModel,
+    model: Model,
     prompts: PromptSet,
     progress: Progress,
 ) -> Prediction:
-    from inference_core.engine.composing import CutOptions
+    from inference_core.engine.mask_composition import MaskOptions
     from inference_core.engine.session import Session
 
-    cutting = CutOptions(threshold=plan.threshold)
+    options_of_mask = MaskOptions(threshold=plan.threshold)
     width = None if options.window == "adaptive" else options.window
-    session = Session(volume, model, options=cutting, quick=options.quick, window_mm=width, notify=progress.notify)
-    return session.predict(prompts)
+    session = Session(volume, model, quick=options.quick, window_mm=width)
+    return session.predict(prompts, options=options_of_mask, notify=progress.notify)
 
 
-def _predict_officially(volume: Volume, model: PromptableModel, prompts: PromptSet) -> Prediction:
-    from inference_core.engine.official_run import predict_officially
+def _predict_as_original(volume: Volume, model: Model, prompts: PromptSet) -> Prediction:
+    from inference_core.engine.original_pipeline import predict_as_original
 
-    return predict_officially(volume, model, prompts)
+    return predict_as_original(volume, model, prompts)
 
 
 def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction: Prediction) -> None:
-    from inference_core.geometry.files import write_labels
-    from inference_core.prompts.file import write_prompts
+    from inference_core.io.files import write_labels
+    from inference_core.io.prompts_json import write_prompts
 
     write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
     if options.save_prompts is not None:
         write_prompts(options.save_prompts, prediction.prompts, model=plan.spec.name, threshold=plan.threshold)
 
 
-def _report(
-    volume: Volume, model: PromptableModel, prediction: Prediction, *, seconds: dict[str, float]
-) -> dict[str, Any]:
-    from inference_core.prompts.file import prompt_entries
+def _report(volume: Volume, model: Model, prediction: Prediction, *, seconds: dict[str, float]) -> dict[str, Any]:
+    from inference_core.io.prompts_json import prompt_entries
 
     voxels = int(prediction.mask.array.sum())
     return {

@@ -1,4 +1,4 @@
-"""`train`: make SAM3D lite's weights anew, from procedural volumes and, where given, labelled tumours and organs."""
+"""`train`: make SAM3D lite's weights anew, from procedural volumes and, where given, labeled tumors and organs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("--minutes", type=positive, required=True, help="how long to train")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the weights: .safetensors")
-    parser.add_argument("--sarcoma", type=Path, metavar="DIR", help="the labelled patients (default: procedural only)")
-    parser.add_argument("--organs", type=Path, metavar="DIR", help="labelled organs beside them (default: none)")
+    parser.add_argument("--sarcoma", type=Path, metavar="DIR", help="the labeled patients (default: procedural only)")
+    parser.add_argument("--organs", type=Path, metavar="DIR", help="labeled organs beside them (default: none)")
     parser.add_argument("--start-from", type=Path, metavar="FILE", help="a .state.pt or .safetensors of an earlier run")
     parser.add_argument(
         "--quality-only",
@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> None:
     # A thread that waits by spinning takes the processor from the one it waits for: measured 3 times slower training
     # on two busy cores. It must be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from inference_core.finetune.config import TrainingConfig
-    from inference_core.finetune.loop import Trainer
+    from inference_core.training.config import TrainingConfig
+    from inference_core.training.loop import Trainer
 
     config = TrainingConfig(
         minutes=options.minutes,

@@ -1,7 +1,7 @@
 """Segmenting without prompts: a model of stacks of slices runs over a volume, and each class becomes a label.
 
 A slice's answer is the mean of its class probabilities over the stacks that hold it. The exact mode takes every stack
-that there is, centred on each slice in turn, as MA-SAM's authors do; the quick mode takes just enough of them to show
+that there is, centered on each slice in turn, as MA-SAM's authors do; the quick mode takes just enough of them to show
 every slice. Both see only the slices that were asked for, and those that share a stack with one.
 """
 
@@ -13,17 +13,17 @@ from time import perf_counter
 
 import numpy as np
 
-from inference_core.engine.device import told_when_memory_runs_out
+from inference_core.engine.device import memory_errors_as_device_error
 from inference_core.errors import PromptError
 from inference_core.geometry.slices import slices_last
 from inference_core.geometry.volume import Volume
-from inference_core.models.interface import AutomaticModel, Float32, StackClassifier
+from inference_core.models.interface import Float32, Model, StackClassifier, automatic
 
 Notify = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Labelled:
+class Labeled:
     """What was found: labels (uint8, 1 the first class) on the volume's grid, 0 in slices that were not asked for.
 
     classes: the name of each label in turn. slices: first and last (inclusive) that were asked for. stacks: how many
@@ -44,19 +44,20 @@ class Labelled:
 
 def segment_automatically(
     volume: Volume,
-    model: AutomaticModel,
+    model: Model,
     *,
     quick: bool = False,
     slices: tuple[int, int] | None = None,
     notify: Notify = lambda stage, fraction: None,
-) -> Labelled:
+) -> Labeled:
     """Find all classes of a model in a volume, or in its slices first..last (inclusive, along `slice_axis`).
 
     `notify` is told of the progress before every stack; what it raises stops the work.
 
     Raises:
+        ModelError: the model needs prompts.
         PromptError: there are no such slices.
-        VolumeError: the volume's grey values cannot be used.
+        VolumeError: the volume's gray values cannot be used.
         DeviceError: the memory ran out.
     """
     started = perf_counter()
@@ -66,24 +67,24 @@ def segment_automatically(
     stacks = stacks_over(count, (first, last), size=model.spec.window.shape[2], quick=quick)
     labels = Volume(np.zeros(volume.array.shape, dtype=np.uint8, order="F"), volume.grid, volume.name)
     found = slices_last(labels).array
-    with told_when_memory_runs_out(model.device):
-        classifier = model.on(sliced)
+    with memory_errors_as_device_error(model.device):
+        classifier = automatic(model).on(sliced)
         for number, mean in mean_probabilities(classifier, stacks, count=count, wanted=(first, last), notify=notify):
             found[:, :, number] = mean.argmax(axis=0)
-    return Labelled(labels, model.spec.classes, (first, last), len(stacks), perf_counter() - started)
+    return Labeled(labels, model.spec.classes, (first, last), len(stacks), perf_counter() - started)
 
 
 def stacks_over(count: int, wanted: tuple[int, int], *, size: int, quick: bool) -> list[range]:
     """The stacks of `size` slices to look at for slices first..last of `count`, in order; they may reach beyond both.
 
-    The exact ones are centred on every slice whose stack holds a wanted one. The quick ones lie end to end from slice 0
-    on, the last one moved back into the volume, so that which stack shows a slice does not depend on what is wanted.
+    The exact ones are centered on every slice whose stack holds a wanted one. The quick ones lie end to end from slice
+    0 on, the last one moved back into the volume, so that which stack shows a slice does not depend on what is wanted.
     """
     first, last = wanted
     half = size // 2
     if not quick:
-        centres = range(max(0, first - half), min(count - 1, last + half) + 1)
-        return [range(centre - half, centre - half + size) for centre in centres]
+        centers = range(max(0, first - half), min(count - 1, last + half) + 1)
+        return [range(center - half, center - half + size) for center in centers]
     starts = sorted({max(0, min(start, count - size)) for start in range(0, count, size)})
     return [range(start, start + size) for start in starts if start <= last and start + size > first]
 

@@ -29,7 +29,7 @@ def choose_device(wanted: str = "auto") -> str:
 
 
 @contextmanager
-def told_when_memory_runs_out(device: str) -> Iterator[None]:
+def memory_errors_as_device_error(device: str) -> Iterator[None]:
     """Have a lack of memory, of the computer's or of the device's, told in one sentence.
 
     Raises:

@@ -1,30 +1,31 @@
-"""The one class with changing state: a volume, a model, and the history of what was asked and answered."""
+"""A volume, a model, and what they have worked out so far; the answer to a set of prompts depends on nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import cast
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from inference_core.engine.cache import EmbeddingCache
-from inference_core.engine.composing import EMPTY, CutOptions, MaskPatch, changed_extent, cut
-from inference_core.engine.device import told_when_memory_runs_out
-from inference_core.engine.history import KeptLooks, PackedMask, Step
-from inference_core.engine.looking import Clock, Look, Looker
-from inference_core.engine.slicing import SliceLooker
+from inference_core.engine.device import memory_errors_as_device_error
+from inference_core.engine.mask_composition import MaskOptions, compose_mask
+from inference_core.engine.model_calls import ModelCalls, Notify, silent
+from inference_core.engine.prediction_cache import PredictionCache
+from inference_core.engine.slice_predictor import SliceGroup, SlicePredictor
+from inference_core.engine.window_predictor import WindowedPrediction, WindowPredictor
 from inference_core.errors import PromptError
 from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
-from inference_core.models.interface import Float32, PromptableModel, SliceModel
+from inference_core.models.interface import Float32, Model, SliceModel, promptable
 from inference_core.models.spec import Layout, PromptKind
 from inference_core.prompts.prompt_set import Click, Prompt, PromptSet
 
-Extent = tuple[tuple[int, int, int], tuple[int, int, int]]
 DEFAULT_CACHE_BYTES = 512 * 1024**2
-DEFAULT_LOOK_BYTES = 256 * 1024**2
+DEFAULT_LOGITS_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -40,84 +41,69 @@ class Seconds:
 class Prediction:
     """One answer.
 
-    mask on the volume's voxels; the prompts it answers; logits (d, h, w) and their window (of the first part, where
-    prompts lie far apart or on several slices); the model's own estimate of the IoU, the mean over the parts, if it has
-    one; the voxels that differ from the answer before (start, stop), None if none do.
+    mask on the volume's voxels; the prompts it answers; logits (d, h, w) and their window (of the first group, where
+    prompts lie far apart or on several slices); the model's own estimate of the IoU, the mean over the groups, if it
+    has one.
     """
 
     prompts: PromptSet
-    mask: MaskPatch
+    mask: Mask
     low_res_logits: Float32 | None
     window: Grid
     quality: float | None
-    changed: Extent | None
     seconds: Seconds
 
 
 class Session:
-    """Segments one target in one volume; every change of the prompts is a step that can be undone.
+    """Segments one target in one volume. It keeps caches only: undo is asking again for earlier prompts.
 
-    `cache` may be shared by sessions on the same volume with the same model. `keep_steps` bounds the history for
-    callers that keep one of their own: older steps can no longer be undone. `look_bytes` bounds the memory of logits:
-    older ones are found again by looking again where they are needed. `quick` matters to models of stacks of slices
-    only: each slice is then seen in one stack, not in all that hold it. `window_mm` says how far to look around clicks
-    (the edge of the first window); by itself the session tries several widths. It does not matter to models of slices.
+    Args:
+        volume: the image.
+        model: what `open_model` gave, if it takes prompts.
+        refine: look again, finely, at the boundary of a target in a wide window.
+        quick: of models of stacks of slices, see each slice in one stack, not in all that hold it.
+        window_mm: how far to look around clicks (the edge of the first window); by default several widths are tried.
+            It does not matter to models of slices.
+        cache: of embeddings; may be shared by sessions on the same volume with the same model.
+        logits_bytes: bounds the memory of logits; older ones are worked out again where they are needed.
 
-    A call that raises, or is cancelled by `notify` raising `Cancelled`, leaves the session as it was.
     Not thread-safe: all calls come from one thread.
+
+    Raises:
+        ModelError: the model takes no prompts.
     """
 
     def __init__(
         self,
         volume: Volume,
-        model: PromptableModel,
+        model: Model,
         *,
-        options: CutOptions | None = None,
         refine: bool = True,
         quick: bool = False,
         window_mm: float | None = None,
         cache: EmbeddingCache | None = None,
-        keep_steps: int | None = None,
-        look_bytes: int = DEFAULT_LOOK_BYTES,
-        notify: Callable[[str, float], None] = lambda stage, fraction: None,
+        logits_bytes: int = DEFAULT_LOGITS_BYTES,
     ) -> None:
-        self.volume, self.model = volume, model
-        self.options = options or CutOptions()
+        self.volume, self.model = volume, promptable(model)
         self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)
-        self._keep_steps = keep_steps
-        self._looker: Looker | SliceLooker
-        if model.spec.window.layout is Layout.SLICES:
-            self._looker = SliceLooker(volume, cast("SliceModel", model), self.cache, quick=quick, notify=notify)
-        else:
-            self._looker = Looker(volume, model, self.cache, refine=refine, edge_mm=window_mm, notify=notify)
-        self._kept = KeptLooks(look_bytes)
-        self._history: list[Step] = [Step(PromptSet(), PackedMask.of(EMPTY))]
-        self._undone: list[Step] = []
-        self._shown = EMPTY
-
-    @property
-    def prompts(self) -> PromptSet:
-        """The prompts of the current answer."""
-        return self._history[-1].prompts
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is an earlier answer."""
-        return len(self._history) > 1
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether an answer was undone."""
-        return bool(self._undone)
+        self._refine, self._quick, self._window_mm = refine, quick, window_mm
+        self._predictions = PredictionCache(logits_bytes)
+        self._slices: WeakValueDictionary[tuple[int, PromptSet], SliceGroup] = WeakValueDictionary()
 
     @property
     def held_bytes(self) -> int:
-        """Memory of the logits and the masks that the session remembers, embeddings aside."""
-        masks = (step.mask for step in (*self._history, *self._undone))
-        return self._kept.nbytes + sum(len(mask.bits) for mask in masks)
+        """Memory of the logits that the session remembers, embeddings aside."""
+        return self._predictions.nbytes
 
-    def predict(self, prompts: PromptSet) -> Prediction:
-        """Answer a set of prompts and make it the newest step.
+    def predict(self, prompts: PromptSet, *, options: MaskOptions | None = None, notify: Notify = silent) -> Prediction:
+        """Answer a set of prompts, in their order.
+
+        A call that raises, or that `notify` stops by raising `Canceled`, leaves the session as it was.
+
+        Args:
+            prompts: in RAS mm.
+            options: how logits become a mask.
+            notify: told of each step, and of the share of the work that is done.
 
         Raises:
             PromptError: the prompts cannot be used on this volume or with this model.
@@ -125,78 +111,41 @@ class Session:
             DeviceError: the memory ran out.
         """
         started = perf_counter()
-        self._looker.clock = Clock()
         self._check_kinds(prompts.checked_on(self.volume.grid, self.volume.name))
-        with told_when_memory_runs_out(self.model.device):
-            look = self._look(prompts)
-            mask = cut(look, prompts, self.volume, self.options)
-        self._history.append(_step(prompts, look, mask))
-        self._undone.clear()
-        if self._keep_steps is not None:
-            del self._history[1 : -self._keep_steps]
-        return self._prediction(mask, started)
+        calls = ModelCalls(self.model, self.cache, notify)
+        with memory_errors_as_device_error(self.model.device):
+            found = self._replay(prompts, calls)
+            mask = compose_mask(found, prompts, self.volume, options or MaskOptions())
+        qualities = [group.base.quality for group in found if group.base.quality is not None]
+        return Prediction(
+            prompts=prompts,
+            mask=mask,
+            low_res_logits=found[0].base.logits,
+            window=found[0].base.window,
+            quality=float(np.mean(qualities)) if qualities else None,
+            seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
+        )
 
-    def undo(self) -> Prediction | None:
-        """Take the newest step back; None when that leaves no answer.
-
-        Raises:
-            PromptError: there is nothing to undo.
-        """
-        if not self.can_undo:
-            raise PromptError("There is nothing to undo.")
-        started = perf_counter()
-        self._undone.append(self._history.pop())
-        self._looker.clock = Clock()
-        if len(self._history) == 1:
-            self._shown = EMPTY
-            return None
-        return self._prediction(self._history[-1].mask.patch(), started)
-
-    def redo(self) -> Prediction:
-        """Bring back the step that was undone last.
-
-        Raises:
-            PromptError: there is nothing to redo.
-        """
-        if not self._undone:
-            raise PromptError("There is nothing to redo.")
-        started = perf_counter()
-        self._history.append(self._undone.pop())
-        self._looker.clock = Clock()
-        return self._prediction(self._history[-1].mask.patch(), started)
-
-    def set_threshold(self, threshold: float) -> Prediction:
-        """Cut the current answer at another logit, without the model; replaces the newest step's mask.
-
-        Raises:
-            PromptError: there is no answer yet.
-        """
-        if not self.can_undo:
-            raise PromptError("There is no mask yet; place a click on the target first.")
-        started = perf_counter()
-        self._looker.clock = Clock()
-        prompts = self._history[-1].prompts
-        with told_when_memory_runs_out(self.model.device):
-            look = self._look(prompts)
-            options = replace(self.options, threshold=float(threshold))
-            mask = cut(look, prompts, self.volume, options)
-        self.options = options
-        self._history[-1] = _step(prompts, look, mask)
-        return self._prediction(mask, started)
-
-    def _look(self, prompts: PromptSet) -> Look:
-        """The look after all prompts in turn, going on from the longest run of them whose look is still kept."""
+    def _replay(self, prompts: PromptSet, calls: ModelCalls) -> WindowedPrediction:
+        """What all prompts in turn lead to, going on from the longest run of them whose prediction is still kept."""
+        predictor = self._predictor(calls)
         turn = _in_turn(prompts)
         runs = [PromptSet(turn[:count], prompts.initial_mask) for count in range(len(turn) + 1)]
-        known = ((count, kept) for count, run in reversed([*enumerate(runs)]) if (kept := self._kept.get(run)))
-        count, look = next(known, (0, ()))
-        if not look and prompts.initial_mask is not None:
-            look = self._looker.start(prompts.initial_mask)
-            self._kept.put(runs[0], look)
+        known = ((count, kept) for count, run in reversed([*enumerate(runs)]) if (kept := self._predictions.get(run)))
+        count, found = next(known, (0, ()))
+        if not found and prompts.initial_mask is not None:
+            found = predictor.start(prompts.initial_mask)
+            self._predictions.put(runs[0], found)
         for prompt, run in zip(turn[count:], runs[count + 1 :], strict=True):
-            look = self._looker.next(look, prompt)
-            self._kept.put(run, look)
-        return look
+            found = predictor.next(found, prompt)
+            self._predictions.put(run, found)
+        return found
+
+    def _predictor(self, calls: ModelCalls) -> WindowPredictor | SlicePredictor:
+        if self.model.spec.window.layout is Layout.SLICES:
+            model = cast("SliceModel", self.model)
+            return SlicePredictor(self.volume, model, calls, known=self._slices, quick=self._quick)
+        return WindowPredictor(self.volume, calls, refine=self._refine, edge_mm=self._window_mm)
 
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds
@@ -205,30 +154,9 @@ class Session:
         if PromptKind.POSITIVE_CLICK not in kinds and any(click.positive for click in prompts.clicks):
             raise PromptError(f"{self.model.spec.title} takes no clicks; draw a box around the target.")
 
-    def _prediction(self, mask: MaskPatch, started: float) -> Prediction:
-        """The newest step as an answer, of which `mask` is the unpacked mask."""
-        step, before, self._shown = self._history[-1], self._shown, mask
-        assert step.window is not None, "every step but the first has one"
-        look = self._kept.get(PromptSet(_in_turn(step.prompts), step.prompts.initial_mask))
-        return Prediction(
-            prompts=step.prompts,
-            mask=mask,
-            low_res_logits=look[0].base.logits if look else None,
-            window=step.window,
-            quality=step.quality,
-            changed=changed_extent(before, mask),
-            seconds=Seconds(self._looker.clock.encode, self._looker.clock.decode, perf_counter() - started),
-        )
-
-
-def _step(prompts: PromptSet, look: Look, mask: MaskPatch) -> Step:
-    qualities = [part.base.quality for part in look if part.base.quality is not None]
-    quality = float(np.mean(qualities)) if qualities else None
-    return Step(prompts, PackedMask.of(mask), look[0].base.window, quality)
-
 
 def _in_turn(prompts: PromptSet) -> tuple[Prompt, ...]:
-    """The prompts as they are looked at: something that says where the target is comes first."""
+    """The prompts as they are answered: something that says where the target is comes first."""
     telling = [n for n, prompt in enumerate(prompts.prompts) if not isinstance(prompt, Click) or prompt.positive]
     if prompts.initial_mask is not None or not telling or telling[0] == 0:
         return prompts.prompts

@@ -1,7 +1,7 @@
 """Where to look: windows chosen from the prompts alone, never from the answer.
 
 A window's axes are the volume's own, reordered and flipped to be nearest to right, anterior, superior; its voxels are
-cubes. The centre lies on voxel shape // 2, as SAM-Med3D's crop places a click.
+cubes. The center lies on voxel shape // 2, as SAM-Med3D's crop places a click.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def canonical_axes(grid: Grid) -> Float:
     return np.asarray(chosen * np.where(np.diag(chosen) < 0, -1.0, 1.0))
 
 
-def window_at(centre_ras: ArrayLike, spec: WindowSpec, *, spacing: float, axes: Float) -> Grid:
+def window_at(center_ras: ArrayLike, spec: WindowSpec, *, spacing: float, axes: Float) -> Grid:
     """A window of cubic voxels whose voxel shape // 2 lies on a point."""
     affine = np.eye(4)
     affine[:3, :3] = axes * spacing
-    affine[:3, 3] = np.asarray(centre_ras) - affine[:3, :3] @ (np.asarray(spec.shape) // 2)
+    affine[:3, 3] = np.asarray(center_ras) - affine[:3, :3] @ (np.asarray(spec.shape) // 2)
     return Grid(spec.shape, affine)
 
 
@@ -51,16 +51,16 @@ def candidate_windows(
     """
     axes = canonical_axes(volume)
     low, high, sized = _bounds(prompts, axes)
-    centre = axes @ ((low + high) / 2)
+    center = axes @ ((low + high) / 2)
     if sized:
         needed = float(((high - low) * BOX_CONTEXT / np.asarray(spec.shape)).max())
-        return (window_at(centre, spec, spacing=_fitting_spacing(needed, spec), axes=axes),)
+        return (window_at(center, spec, spacing=_fitting_spacing(needed, spec), axes=axes),)
     room = 1 - 2 * _CLICK_MARGIN
     needed = float(((high - low) / (room * np.asarray(spec.shape))).max())
     if edge_mm is not None:
-        return (window_at(centre, spec, spacing=max(needed, _nearest_spacing(edge_mm, spec)), axes=axes),)
+        return (window_at(center, spec, spacing=max(needed, _nearest_spacing(edge_mm, spec)), axes=axes),)
     chosen = [spacing for spacing in spec.spacings if spacing >= needed] or [_fitting_spacing(needed, spec)]
-    windows = [window_at(centre, spec, spacing=spacing, axes=axes) for spacing in _useful(chosen, spec, volume)]
+    windows = [window_at(center, spec, spacing=spacing, axes=axes) for spacing in _useful(chosen, spec, volume)]
     return tuple(windows)
 
 
@@ -74,13 +74,13 @@ def holds(window: Grid, prompts: PromptSet) -> bool:
     return bool(clicks_in and np.all((corners >= -0.5) & (corners <= shape - 0.5)))
 
 
-def grown(window: Grid, spec: WindowSpec, centre_ras: ArrayLike, prompts: PromptSet) -> Grid | None:
-    """The next wider window, moved towards a centre as far as the prompts stay inside; None at the widest."""
+def grown(window: Grid, spec: WindowSpec, center_ras: ArrayLike, prompts: PromptSet) -> Grid | None:
+    """The next wider window, moved towards a center as far as the prompts stay inside; None at the widest."""
     spacing = window.spacing[0] * GROWTH
     if spacing > spec.spacings[-1] * MOST_GROWTH + 1e-6:
         return None
     axes = window.affine[:3, :3] / np.asarray(window.spacing)
-    moved = window_at(centre_ras, spec, spacing=spacing, axes=axes)
+    moved = window_at(center_ras, spec, spacing=spacing, axes=axes)
     if holds(moved, prompts):
         return moved
     return window_at(window.to_ras(np.asarray(window.shape) // 2), spec, spacing=spacing, axes=axes)
@@ -102,7 +102,7 @@ def touched_faces(inside: NDArray[np.bool_], window: Grid, volume: Grid, *, leas
     return False
 
 
-def tiles_over(low_ijk: ArrayLike, high_ijk: ArrayLike, window: Grid, *, spacing: float) -> tuple[Grid, ...]:
+def windows_over(low_ijk: ArrayLike, high_ijk: ArrayLike, window: Grid, *, spacing: float) -> tuple[Grid, ...]:
     """Windows of a finer spacing that together cover voxels low..high (inclusive) of a window, overlapping evenly."""
     shape = np.asarray(window.shape)
     scale = spacing / window.spacing[0]

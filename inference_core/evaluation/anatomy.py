@@ -136,7 +136,7 @@ def _shaken(place: Point, rng: np.random.Generator) -> Point:
 
 
 def _paint_hollow(canvas: Canvas, blob: Blob, *, free: Mask, content: float, gas_above: float | None) -> None:
-    """Paint a wall, its content, and gas that floats more than `gas_above` mm in front of the centre."""
+    """Paint a wall, its content, and gas that floats more than `gas_above` mm in front of the center."""
     box = blob.box(canvas)
     depth = blob.depth(canvas, box)
     inside = free[box]
@@ -144,7 +144,7 @@ def _paint_hollow(canvas: Canvas, blob: Blob, *, free: Mask, content: float, gas
     canvas.paint(box, inside & (depth > 0), hu=_HU["wall"])
     canvas.paint(box, inside & (depth > 2.8), hu=content)
     if gas_above is not None:
-        canvas.paint(box, inside & (depth > 2.8) & (canvas.y[box] > blob.centre[1] + gas_above), hu=_HU["gas"])
+        canvas.paint(box, inside & (depth > 2.8) & (canvas.y[box] > blob.center[1] + gas_above), hu=_HU["gas"])
 
 
 def paint_liver(canvas: Canvas, body: Body, *, depth: Float32, dome: Float32) -> None:
@@ -200,7 +200,7 @@ def paint_kidneys(canvas: Canvas, body: Body) -> None:
         x, y, z = (axis[box] for axis in (canvas.x, canvas.y, canvas.z))
         pyramids = waves(x, y, z, wavelength=26, seed=body.seed + 10) > -0.15
         canvas.paint(box, (depth > 7) & pyramids, hu=_HU["medulla"])
-        cx, cy, cz = kidney.centre
+        cx, cy, cz = kidney.center
         hilum = Blob((cx - side * 17, cy + 6, cz), (17, 8, 25), lean=kidney.lean, wave=3, wavelength=22, seed=body.seed)
         inside = hilum.depth(canvas, box) > 0
         canvas.labels[box][inside] = 0
@@ -217,7 +217,7 @@ def paint_back(canvas: Canvas, body: Body, *, depth: Float32) -> None:
             Blob((side * 30, -77, -20), (29, 18, 400), wave=1.5, wavelength=50, seed=body.seed),
             Blob((side * 66, -74, -90), (26, 10, 90), wave=1.5, wavelength=50, seed=body.seed),
         ):
-            box = canvas.box(muscle.centre, (40, 40, muscle.radii[2]))
+            box = canvas.box(muscle.center, (40, 40, muscle.radii[2]))
             canvas.paint(box, (muscle.depth(canvas, box) > 0) & (depth[box] > _FAT_MM), hu=_HU["muscle"])
     for x, y, radius, name in ((-11.0, -12.0, 11.5, "artery"), (21.0, -14.0, 12.0, "blood")):
         box = canvas.box((x, y, 0), (16, 16, 400))

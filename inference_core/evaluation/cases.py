@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.errors import VolumeError
-from inference_core.geometry.files import read_labels, read_volume
 from inference_core.geometry.volume import Volume
+from inference_core.io.files import read_labels, read_volume
 
 # Half of the finest decimal that NIfTI's single-precision affines and DICOM's decimal strings keep apart.
 _SAME_PLACE_MM = 1e-2
@@ -42,7 +42,7 @@ def read_case(image: Path, labels: Path, *, label: int | None = None) -> tuple[V
         raise VolumeError(f"'{labels.name}' is not on the grid of '{image.name}'; resample it onto the image first.")
     target = truth.array != 0 if label is None else truth.array == label
     if not target.any():
-        missing = "any labelled voxel" if label is None else f"a voxel of label {label}"
+        missing = "any labeled voxel" if label is None else f"a voxel of label {label}"
         raise VolumeError(f"'{labels.name}' has not {missing}; choose a label that it has.")
     return volume, target
 

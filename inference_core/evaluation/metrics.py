@@ -29,7 +29,7 @@ def dice(mask: Mask, truth: Mask) -> float:
 
 
 def surface_dice(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float], tolerance_mm: float) -> float:
-    """Normalised surface distance: the share of both surfaces that lies within a tolerance of the other one, 0..1.
+    """Normalized surface distance: the share of both surfaces that lies within a tolerance of the other one, 0..1.
 
     Surfaces are weighted by area (marching cubes), so anisotropic voxels count by their size in mm: Nikolov et al.,
     arXiv:1809.04430, as implemented in MONAI.
@@ -57,7 +57,7 @@ def surface_dice(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float]
 
 
 def volume_ml(mask: Mask, grid: Grid) -> float:
-    """Volume of a mask on a grid, in millilitres.
+    """Volume of a mask on a grid, in milliliters.
 
     Raises:
         VolumeError: the mask does not have the grid's shape.

@@ -1,6 +1,6 @@
-"""A synthetic abdominal CT with tumours whose every voxel is known: for demonstrations and tests, not for claims.
+"""A synthetic abdominal CT with tumors whose every voxel is known: for demonstrations and tests, not for claims.
 
-The patient is painted in their own millimetres and sampled on the grid asked for: a tilted grid cuts the same anatomy.
+The patient is painted in their own millimeters and sampled on the grid asked for: a tilted grid cuts the same anatomy.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ LABEL_NAMES = {
 }
 
 # A scanner's origin is nowhere near the patient's middle, and tests should not assume it is.
-_BODY_CENTRE_RAS = (-6.0, 14.0, -205.0)
+_BODY_CENTER_RAS = (-6.0, 14.0, -205.0)
 _NOISE_HU = 11.0
 
 
 @dataclass(frozen=True)
-class Tumour:
-    """A tumour of the phantom.
+class Tumor:
+    """A tumor of the phantom.
 
-    label, its value in the label volume; centre_ras, its deepest voxel in RAS mm; hu, the mean of its voxels before
+    label, its value in the label volume; center_ras, its deepest voxel in RAS mm; hu, the mean of its voxels before
     blur and noise; organ_hu, that of the tissue it grows in.
     """
 
     name: str
     label: int
-    centre_ras: Point
+    center_ras: Point
     volume_ml: float
     hu: float
     organ_hu: float
@@ -52,16 +52,16 @@ class Tumour:
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """The CT (int16 HU), its labels (uint8, see `LABEL_NAMES`) on the same grid, and the tumours in view."""
+    """The CT (int16 HU), its labels (uint8, see `LABEL_NAMES`) on the same grid, and the tumors in view."""
 
     volume: Volume
     labels: Volume
-    tumours: list[Tumour]
+    tumors: list[Tumor]
 
 
 @dataclass(frozen=True)
 class _Lesion:
-    """A tumour before it is painted: lobes that make its shape, and a darker core `core_mm` under its surface."""
+    """A tumor before it is painted: lobes that make its shape, and a darker core `core_mm` under its surface."""
 
     label: int
     lobes: tuple[Blob, ...]
@@ -87,20 +87,20 @@ def make_phantom(
         oblique_degrees: tilt of the grid about the left-right axis, as of a gantry; half as much about the long axis.
 
     Raises:
-        VolumeError: the grid shows none of the tumours.
+        VolumeError: the grid shows none of the tumors.
     """
     grid = _grid(shape, spacing, oblique_degrees=oblique_degrees)
-    canvas = Canvas.on(grid, centre_ras=_BODY_CENTRE_RAS)
+    canvas = Canvas.on(grid, center_ras=_BODY_CENTER_RAS)
     body = anatomy.Body.of(seed)
     _paint_patient(canvas, body)
     lesions = _lesions(body)
     for lesion in lesions:
         _paint_lesion(canvas, lesion, seed=seed)
-    tumours = [_measured(canvas, lesion) for lesion in lesions if (canvas.labels == lesion.label).any()]
-    if not tumours:
-        raise VolumeError("This grid shows none of the phantom's tumours; give it a larger shape or spacing.")
+    tumors = [_measured(canvas, lesion) for lesion in lesions if (canvas.labels == lesion.label).any()]
+    if not tumors:
+        raise VolumeError("This grid shows none of the phantom's tumors; give it a larger shape or spacing.")
     volume = Volume(_scanned(canvas, seed=seed), grid, "Phantom CT")
-    return Phantom(volume, Volume(canvas.labels, grid, "Phantom labels"), tumours)
+    return Phantom(volume, Volume(canvas.labels, grid, "Phantom labels"), tumors)
 
 
 def _grid(shape: tuple[int, int, int], spacing: tuple[float, float, float], *, oblique_degrees: float) -> Grid:
@@ -109,7 +109,7 @@ def _grid(shape: tuple[int, int, int], spacing: tuple[float, float, float], *, o
     about_z = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     affine = np.eye(4)
     affine[:3, :3] = about_x @ about_z @ np.diag([-1, -1, 1]) * spacing
-    affine[:3, 3] = np.array(_BODY_CENTRE_RAS) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    affine[:3, 3] = np.array(_BODY_CENTER_RAS) - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return Grid(shape, affine)
 
 
@@ -126,7 +126,7 @@ def _paint_patient(canvas: Canvas, body: anatomy.Body) -> None:
 
 
 def _lesions(body: anatomy.Body) -> list[_Lesion]:
-    """The tumours of a patient; each seed moves them a little within their organ."""
+    """The tumors of a patient; each seed moves them a little within their organ."""
     rng = np.random.default_rng(body.seed + 50)
 
     def near(x: float, y: float, z: float) -> Point:
@@ -138,7 +138,7 @@ def _lesions(body: anatomy.Body) -> list[_Lesion]:
         for n, (dx, dy, dz, radius) in enumerate(((0, 0, 0, 13.0), (9, 7, 4, 9.0), (-8, 6, -5, 9.5), (2, -10, 3, 8.0)))
     )
     small = (Blob(near(36, 42, 32), (5.4, 5.0, 5.2), wave=0.3, wavelength=12, seed=body.seed),)
-    kx, ky, kz = body.kidney(-1).centre
+    kx, ky, kz = body.kidney(-1).center
     mass = (Blob((kx - 22, ky - 4, kz - 24), (18, 17, 19), wave=1.4, wavelength=24, seed=body.seed),)
     return [
         _Lesion(1, irregular, hu=62.0, organ_hu=anatomy.HU_LIVER, core_hu=42.0, core_mm=8.0),
@@ -149,7 +149,7 @@ def _lesions(body: anatomy.Body) -> list[_Lesion]:
 
 def _paint_lesion(canvas: Canvas, lesion: _Lesion, *, seed: int) -> None:
     first = lesion.lobes[0]
-    box = canvas.box(first.centre, max(first.radii) + 24)
+    box = canvas.box(first.center, max(first.radii) + 24)
     depth = np.max([lobe.depth(canvas, box) for lobe in lesion.lobes], axis=0)
     x, y, z = canvas.x[box], canvas.y[box], canvas.z[box]
     tissue = lesion.hu + 5 * waves(x, y, z, wavelength=12, seed=seed + lesion.label)
@@ -158,13 +158,13 @@ def _paint_lesion(canvas: Canvas, lesion: _Lesion, *, seed: int) -> None:
     canvas.paint(box, depth > core, hu=lesion.core_hu)
 
 
-def _measured(canvas: Canvas, lesion: _Lesion) -> Tumour:
+def _measured(canvas: Canvas, lesion: _Lesion) -> Tumor:
     grid, inside = canvas.grid, canvas.labels == lesion.label
-    centre = grid.to_ras(deepest_voxel(inside, grid.spacing))
-    return Tumour(
+    center = grid.to_ras(deepest_voxel(inside, grid.spacing))
+    return Tumor(
         name=LABEL_NAMES[lesion.label],
         label=lesion.label,
-        centre_ras=(float(centre[0]), float(centre[1]), float(centre[2])),
+        center_ras=(float(center[0]), float(center[1]), float(center[2])),
         volume_ml=float(np.count_nonzero(inside) * grid.voxel_volume_mm3 / 1000),
         hu=float(canvas.hu[inside].mean()),
         organ_hu=lesion.organ_hu,

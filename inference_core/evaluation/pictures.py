@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from inference_core.evaluation.extras import optional
 from inference_core.evaluation.planes import NAMES, Plane, pixel_grid, window_of
-from inference_core.geometry.atomic import replacing
 from inference_core.geometry.volume import Volume
+from inference_core.io.atomic import replacing
 from inference_core.prompts.prompt_set import PromptSet
 
 AnyPath = str | os.PathLike[str]
@@ -24,11 +24,11 @@ _POSITIVE, _NEGATIVE, _BOX = "#2ee66b", "#ff5a4d", "#ffd23f"
 
 @dataclass(frozen=True, eq=False)
 class Outline:
-    """A mask to outline: label for the legend, the non-zero voxels of a volume on any grid, a matplotlib colour."""
+    """A mask to outline: label for the legend, the non-zero voxels of a volume on any grid, a matplotlib color."""
 
     label: str
     mask: Volume
-    colour: str
+    color: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def three_planes(
     volume: Volume,
     rows: Sequence[Row],
     *,
-    centre_ras: ArrayLike,
+    center_ras: ArrayLike,
     field_mm: float | None = None,
     window: tuple[float, float] | None = None,
     title: str = "",
@@ -56,7 +56,7 @@ def three_planes(
         path: the file to write; it is written whole or not at all.
         volume: the image, on any grid.
         rows: what to draw on it, for example before and after a click.
-        centre_ras: the point all planes pass through, RAS mm.
+        center_ras: the point all planes pass through, RAS mm.
         field_mm: edge of the squares shown around the point; None shows whole planes.
         window: intensities shown as black and as white; None chooses by `planes.window_of`.
         title: a line above everything.
@@ -65,7 +65,7 @@ def three_planes(
         OutputError: the file cannot be written.
         SAM3DError: matplotlib is not installed.
     """
-    planes = [Plane.through(name, centre_ras, volume=volume.grid, field_mm=field_mm) for name in NAMES]
+    planes = [Plane.through(name, center_ras, volume=volume.grid, field_mm=field_mm) for name in NAMES]
     pictures = [plane.sample(volume) for plane in planes]
     low, high = window_of(volume) if window is None else window
     figure, axes = _panels(planes, rows=len(rows))
@@ -141,7 +141,7 @@ def _draw_outline(panel: Any, plane: Plane, outline: Outline) -> None:
     mask = Volume((outline.mask.array != 0).astype(np.float32), outline.mask.grid, outline.label)
     shown = np.nan_to_num(plane.sample(mask))
     if shown.min() < 0.5 <= shown.max():
-        panel.contour(*pixel_grid(plane), shown, levels=[0.5], colors=[outline.colour], linewidths=1.3)
+        panel.contour(*pixel_grid(plane), shown, levels=[0.5], colors=[outline.color], linewidths=1.3)
 
 
 def _draw_prompts(panel: Any, plane: Plane, prompts: PromptSet) -> None:
@@ -159,8 +159,8 @@ def _draw_prompts(panel: Any, plane: Plane, prompts: PromptSet) -> None:
 
 
 def _draw_click(panel: Any, place: tuple[float, float], *, positive: bool, alpha: float) -> None:
-    marker, colour = ("+", _POSITIVE) if positive else ("_", _NEGATIVE)
-    for width, edge in ((3.8, "black"), (1.8, colour)):
+    marker, color = ("+", _POSITIVE) if positive else ("_", _NEGATIVE)
+    for width, edge in ((3.8, "black"), (1.8, color)):
         panel.plot(
             *place, marker=marker, markersize=9, markeredgewidth=width, color=edge, alpha=alpha, linestyle="none"
         )
@@ -168,13 +168,13 @@ def _draw_click(panel: Any, place: tuple[float, float], *, positive: bool, alpha
 
 def _draw_legend(panel: Any, row: Row) -> None:
     lines = optional("matplotlib.lines")
-    entries = [lines.Line2D([], [], color=outline.colour, label=outline.label) for outline in row.outlines]
-    for positive, marker, colour, name in (
+    entries = [lines.Line2D([], [], color=outline.color, label=outline.label) for outline in row.outlines]
+    for positive, marker, color, name in (
         (True, "+", _POSITIVE, "click"),
         (False, "_", _NEGATIVE, "background click"),
     ):
         if any(click.positive == positive for click in row.prompts.clicks):
-            entries.append(lines.Line2D([], [], color=colour, marker=marker, linestyle="none", mew=2, label=name))
+            entries.append(lines.Line2D([], [], color=color, marker=marker, linestyle="none", mew=2, label=name))
     if row.prompts.boxes:
         entries.append(lines.Line2D([], [], color=_BOX, linestyle="--", label="box"))
     if entries:

@@ -36,11 +36,11 @@ class Plane:
     grid: Grid
 
     @classmethod
-    def through(cls, name: str, centre_ras: ArrayLike, *, volume: Grid, field_mm: float | None = None) -> Plane:
+    def through(cls, name: str, center_ras: ArrayLike, *, volume: Grid, field_mm: float | None = None) -> Plane:
         """The plane through a point: a square of `field_mm` around it, or all that the volume shows of the plane."""
         right, down, letters = _DIRECTIONS[name]
         axes = np.array([right, down, np.cross(right, down)], dtype=np.float64).T
-        reach = (volume.to_ras(corners_ijk(volume.shape)) - np.asarray(centre_ras)) @ axes
+        reach = (volume.to_ras(corners_ijk(volume.shape)) - np.asarray(center_ras)) @ axes
         low, high = reach.min(axis=0)[:2], reach.max(axis=0)[:2]
         if field_mm is not None:
             low, high = np.full(2, -field_mm / 2), np.full(2, field_mm / 2)
@@ -49,12 +49,12 @@ class Plane:
         columns, rows = np.maximum(np.round((high - low) / step).astype(int), 1)
         affine = np.eye(4)
         affine[:3, :3] = axes * step
-        affine[:3, 3] = np.asarray(centre_ras) + axes[:, :2] @ (low + step / 2)
+        affine[:3, 3] = np.asarray(center_ras) + axes[:, :2] @ (low + step / 2)
         return cls(name, letters, Grid((int(columns), int(rows), 1), affine))
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
-        """Left, right, bottom and top edge in mm from the centre of the first pixel, rows growing downwards."""
+        """Left, right, bottom and top edge in mm from the center of the first pixel, rows growing downwards."""
         columns, rows, _ = self.grid.shape
         step = self.grid.spacing[0]
         return -step / 2, (columns - 0.5) * step, (rows - 0.5) * step, -step / 2

@@ -23,7 +23,7 @@ from inference_core.prompts.simulation import Spacing, Voxel, deepest_voxel, nex
 Mask: TypeAlias = NDArray[np.bool_]
 Segment: TypeAlias = Callable[[PromptSet], Mask]
 """Answers all prompts so far with a mask (i, j, k); called once after each prompt is added."""
-ClassicalMethod: TypeAlias = Callable[[NDArray[Any], Spacing, Sequence[tuple[Voxel, bool]]], Mask]
+PeerMethod: TypeAlias = Callable[[NDArray[Any], Spacing, Sequence[tuple[Voxel, bool]]], Mask]
 
 BOX_MARGIN = 0.1
 
@@ -58,7 +58,7 @@ def run_case(
     """
     if clicks < 1:
         raise PromptError("A case needs at least one click; ask for one or more.")
-    judge = _Judge(segment, target, grid.spacing, tolerance_mm)
+    judge = Scorer(segment, target, grid.spacing, tolerance_mm)
     prompts, answer, boxed = PromptSet(), np.zeros(grid.shape, dtype=np.bool_), None
     if box:
         prompts = prompts.with_(BoxPrompt(box_around(target, grid)))
@@ -86,7 +86,7 @@ def box_around(target: Mask, grid: Grid) -> Box3D:
         raise PromptError("The target is empty, so there is nothing to box; choose a label that is in the volume.")
     low, high = np.array([index[0] for index in occupied]), np.array([index[-1] for index in occupied])
     size = (high - low + 1) * (1 + 2 * BOX_MARGIN)
-    return Box3D.in_voxels(grid, centre_ijk=(low + high) / 2, size_ijk=size)
+    return Box3D.in_voxels(grid, center_ijk=(low + high) / 2, size_ijk=size)
 
 
 def session_segment(volume: Volume, model: PromptableModel) -> Segment:
@@ -95,8 +95,8 @@ def session_segment(volume: Volume, model: PromptableModel) -> Segment:
     return lambda prompts: session.predict(prompts).mask.on(volume.grid.shape).view(np.bool_)
 
 
-def classical_segment(volume: Volume, method: ClassicalMethod) -> Segment:
-    """Segmenting with a method of `evaluation.classical`, which sees the clicks alone."""
+def peer_segment(volume: Volume, method: PeerMethod) -> Segment:
+    """Segmenting with a method of `evaluation.peers`, which sees the clicks alone."""
     grid = volume.grid
 
     def segment(prompts: PromptSet) -> Mask:
@@ -122,7 +122,9 @@ def _click_at(voxel: Voxel, grid: Grid, *, positive: bool) -> Click:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judge:
+class Scorer:
+    """Segments, and scores what comes of it against the target."""
+
     segment: Segment
     target: Mask
     spacing: Spacing

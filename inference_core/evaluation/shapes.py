@@ -1,4 +1,4 @@
-"""Shapes to build a phantom from, given in the patient's millimetres and painted on a grid of any orientation.
+"""Shapes to build a phantom from, given in the patient's millimeters and painted on a grid of any orientation.
 
 Coordinates x, y, z run to the patient's right, front and head, from the middle of the body. A depth is a signed
 distance in mm to a surface, approximate away from it, and positive inside.
@@ -24,7 +24,7 @@ class Canvas:
     """A grid being painted: `hu` float32 and `labels` uint8, and the x, y, z of every voxel, all (i, j, k)."""
 
     grid: Grid
-    centre_ras: Float
+    center_ras: Float
     hu: Float32
     labels: NDArray[np.uint8]
     x: Float32
@@ -32,22 +32,22 @@ class Canvas:
     z: Float32
 
     @classmethod
-    def on(cls, grid: Grid, *, centre_ras: ArrayLike) -> Canvas:
+    def on(cls, grid: Grid, *, center_ras: ArrayLike) -> Canvas:
         """An empty canvas of air, with the middle of the body at a point in RAS mm."""
         i, j, k = np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]]
         affine = grid.affine[:3].astype(np.float32)
-        offset = (grid.affine[:3, 3] - np.asarray(centre_ras)).astype(np.float32)
+        offset = (grid.affine[:3, 3] - np.asarray(center_ras)).astype(np.float32)
         x, y, z = (
             (row[0] * i.astype(np.float32) + row[1] * j.astype(np.float32) + row[2] * k.astype(np.float32) + start)
             for row, start in zip(affine, offset, strict=True)
         )
         hu = np.full(grid.shape, -1000.0, dtype=np.float32)
-        return cls(grid, np.asarray(centre_ras, dtype=np.float64), hu, np.zeros(grid.shape, dtype=np.uint8), x, y, z)
+        return cls(grid, np.asarray(center_ras, dtype=np.float64), hu, np.zeros(grid.shape, dtype=np.uint8), x, y, z)
 
-    def box(self, centre: Point, reach: float | Point) -> Box:
+    def box(self, center: Point, reach: float | Point) -> Box:
         """The part of the grid within `reach` mm of a point along x, y, z, as slices along i, j, k; it may be empty."""
         half = np.broadcast_to(np.asarray(reach, dtype=np.float64), 3)
-        corners = self.grid.to_ijk(self.centre_ras + np.asarray(centre) + half * 2 * corners_ijk((1, 1, 1)))
+        corners = self.grid.to_ijk(self.center_ras + np.asarray(center) + half * 2 * corners_ijk((1, 1, 1)))
         low = np.clip(np.floor(corners.min(axis=0)), 0, self.grid.shape).astype(int)
         high = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, self.grid.shape).astype(int)
         i, j, k = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
@@ -64,11 +64,11 @@ class Canvas:
 class Blob:
     """An ellipsoid with waves on its surface.
 
-    centre and radii in mm; lean, degrees by which its long axis tips to the patient's right going up; wave, amplitude
+    center and radii in mm; lean, degrees by which its long axis tips to the patient's right going up; wave, amplitude
     in mm; wavelength in mm; seed of the waves.
     """
 
-    centre: Point
+    center: Point
     radii: Point
     lean: float = 0.0
     wave: float = 0.0
@@ -77,12 +77,12 @@ class Blob:
 
     def box(self, canvas: Canvas) -> Box:
         """The part of the canvas that holds the blob."""
-        return canvas.box(self.centre, max(self.radii) + 2 * self.wave + 3)
+        return canvas.box(self.center, max(self.radii) + 2 * self.wave + 3)
 
     def depth(self, canvas: Canvas, box: Box) -> Float32:
         """Depth in mm of the voxels of a box."""
         axes = (canvas.x, canvas.y, canvas.z)
-        x, y, z = (axis[box] - np.float32(origin) for axis, origin in zip(axes, self.centre, strict=True))
+        x, y, z = (axis[box] - np.float32(origin) for axis, origin in zip(axes, self.center, strict=True))
         cosine, sine = np.cos(np.radians(self.lean)), np.sin(np.radians(self.lean))
         across, along = np.float32(cosine) * x - np.float32(sine) * z, np.float32(sine) * x + np.float32(cosine) * z
         q = np.sqrt((across / self.radii[0]) ** 2 + (y / self.radii[1]) ** 2 + (along / self.radii[2]) ** 2)

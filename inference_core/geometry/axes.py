@@ -32,25 +32,25 @@ def interpolate_along(
 
     Up to half a voxel beyond the outermost source voxels their values hold; further out it is `outside`.
     """
-    return AlongAxes.of(values, step, shape, axes=axes).at((0, 0, 0), shape, outside=outside)
+    return SeparableSampling.of(values, step, shape, axes=axes).at((0, 0, 0), shape, outside=outside)
 
 
 @dataclass(frozen=True, eq=False)
-class AlongAxes:
+class SeparableSampling:
     """Values on a source grid, ready to be interpolated on any box of target voxels.
 
     places: for each axis of the source, where the target's voxels lie on it; axes: as `matching_axes` gives them.
     """
 
     values: Float32
-    places: tuple[Places, ...]
+    places: tuple[AxisSampling, ...]
     axes: Axes
 
     @classmethod
-    def of(cls, values: Float32, step: Float, shape: tuple[int, int, int], *, axes: Axes) -> AlongAxes:
+    def of(cls, values: Float32, step: Float, shape: tuple[int, int, int], *, axes: Axes) -> SeparableSampling:
         """For a target of this shape, of which `step` (4, 4) maps voxels to source voxels."""
         ats = [step[axis, other] * np.arange(shape[other]) + step[axis, 3] for axis, other in enumerate(axes)]
-        return cls(values, tuple(Places.of(at, size) for at, size in zip(ats, values.shape, strict=True)), axes)
+        return cls(values, tuple(AxisSampling.of(at, size) for at, size in zip(ats, values.shape, strict=True)), axes)
 
     def at(self, start: ArrayLike, stop: ArrayLike, *, outside: float) -> Float32:
         """The values on the target's voxels start <= ijk < stop, float32, i fastest in memory."""
@@ -87,14 +87,14 @@ class AlongAxes:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class AxisSampling:
     """Where the voxels of one target axis lie on a source axis, in its voxels; held at its ends unless `inside`."""
 
     at: Float32
     inside: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, at: Float, size: int) -> Places:
+    def of(cls, at: Float, size: int) -> AxisSampling:
         """For places that rise or fall steadily on an axis of this size; beyond its ends the outermost voxels hold."""
         return cls(np.clip(at, 0, size - 1).astype(np.float32), (at >= -0.5) & (at <= size - 0.5))
 

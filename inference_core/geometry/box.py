@@ -1,4 +1,4 @@
-"""An oriented box in patient millimetres."""
+"""An oriented box in patient millimeters."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from inference_core.geometry.grid import Float, Grid, corners_ijk
 
 @dataclass(frozen=True, eq=False)
 class Box3D:
-    """A box: centre (3,) RAS mm, axes (3, 3) with the unit edge directions as columns, size (3,) edge lengths in mm.
+    """A box: center (3,) RAS mm, axes (3, 3) with the unit edge directions as columns, size (3,) edge lengths in mm.
 
     Raises:
         PromptError: a number is not finite, an edge is not longer than zero, or the axes are not orthonormal.
     """
 
-    centre: Float
+    center: Float
     axes: Float
     size: Float
 
     def __post_init__(self) -> None:
-        for field, shape in (("centre", (3,)), ("axes", (3, 3)), ("size", (3,))):
+        for field, shape in (("center", (3,)), ("axes", (3, 3)), ("size", (3,))):
             value = np.array(getattr(self, field), dtype=np.float64).reshape(shape)
             value += 0.0  # -0.0 becomes 0.0: equal boxes hash alike
             if not np.isfinite(value).all():
@@ -37,32 +37,32 @@ class Box3D:
             raise PromptError("The box's axes are not at right angles; draw it again.")
 
     @classmethod
-    def aligned(cls, centre: ArrayLike, size: ArrayLike) -> Box3D:
+    def aligned(cls, center: ArrayLike, size: ArrayLike) -> Box3D:
         """A box along the patient's right, anterior and superior axes."""
-        return cls(np.asarray(centre), np.eye(3), np.asarray(size))
+        return cls(np.asarray(center), np.eye(3), np.asarray(size))
 
     @classmethod
-    def in_voxels(cls, grid: Grid, *, centre_ijk: ArrayLike, size_ijk: ArrayLike) -> Box3D:
-        """A box along a grid's axes, its centre (3,) in voxel indices and its size (3,) in voxels."""
+    def in_voxels(cls, grid: Grid, *, center_ijk: ArrayLike, size_ijk: ArrayLike) -> Box3D:
+        """A box along a grid's axes, its center (3,) in voxel indices and its size (3,) in voxels."""
         # A grid may be sheared a little more than a box: the nearest orthonormal axes, by polar decomposition.
         left, _, right = np.linalg.svd(grid.affine[:3, :3] / np.asarray(grid.spacing))
-        return cls(grid.to_ras(centre_ijk), left @ right, np.asarray(size_ijk) * np.asarray(grid.spacing))
+        return cls(grid.to_ras(center_ijk), left @ right, np.asarray(size_ijk) * np.asarray(grid.spacing))
 
     @property
     def corners_ras(self) -> Float:
         """The eight corners, (8, 3) in RAS mm."""
         signs = corners_ijk((1, 1, 1))
-        return np.asarray(self.centre + (signs * self.size) @ self.axes.T)
+        return np.asarray(self.center + (signs * self.size) @ self.axes.T)
 
     def contains(self, ras: ArrayLike) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         """Whether points (..., 3) in RAS mm lie in the box, faces included."""
-        local = (np.asarray(ras, dtype=np.float64) - self.centre) @ self.axes
+        local = (np.asarray(ras, dtype=np.float64) - self.center) @ self.axes
         return np.asarray(np.all(np.abs(local) <= self.size / 2, axis=-1))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Box3D):
             return False
-        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in ("centre", "axes", "size"))
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in ("center", "axes", "size"))
 
     def __hash__(self) -> int:
-        return hash((self.centre.tobytes(), self.axes.tobytes(), self.size.tobytes()))
+        return hash((self.center.tobytes(), self.axes.tobytes(), self.size.tobytes()))

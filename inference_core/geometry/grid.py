@@ -1,6 +1,6 @@
 """A grid: an array shape and the affine that places its voxels in the patient.
 
-Frames: `_ijk` are continuous voxel indices in (i, j, k) order, voxel centres at integers; `_ras` are millimetres in the
+Frames: `_ijk` are continuous voxel indices in (i, j, k) order, voxel centers at integers; `_ras` are millimeters in the
 patient's right-anterior-superior frame; `_lps` is the same with the first two axes negated (ITK, DICOM).
 """
 
@@ -25,7 +25,7 @@ _SHEAR_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Shape (i, j, k) and affine (4, 4) float64 from ijk to RAS millimetres.
+    """Shape (i, j, k) and affine (4, 4) float64 from ijk to RAS millimeters.
 
     Raises:
         VolumeError: the affine is singular, sheared, not finite, or the shape is not three positive numbers.
@@ -43,13 +43,13 @@ class Grid:
 
     @cached_property
     def spacing(self) -> tuple[float, float, float]:
-        """Distance between neighbouring voxel centres along i, j, k, in mm."""
+        """Distance between neighboring voxel centers along i, j, k, in mm."""
         i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(i), float(j), float(k)
 
     @cached_property
     def inverse(self) -> Float:
-        """The (4, 4) matrix from RAS millimetres to ijk."""
+        """The (4, 4) matrix from RAS millimeters to ijk."""
         return np.asarray(np.linalg.inv(self.affine), dtype=np.float64)
 
     @cached_property
@@ -62,24 +62,24 @@ class Grid:
 
     @cached_property
     def voxel_volume_mm3(self) -> float:
-        """Volume of one voxel in cubic millimetres."""
+        """Volume of one voxel in cubic millimeters."""
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
     @cached_property
-    def centre_ras(self) -> Float:
+    def center_ras(self) -> Float:
         """The middle of the grid, (3,) in RAS mm."""
         return self.to_ras((np.asarray(self.shape) - 1) / 2)
 
     def to_ras(self, ijk: ArrayLike) -> Float:
-        """Map (..., 3) voxel indices to RAS millimetres."""
+        """Map (..., 3) voxel indices to RAS millimeters."""
         return apply_affine(self.affine, ijk)
 
     def to_ijk(self, ras: ArrayLike) -> Float:
-        """Map (..., 3) RAS millimetres to continuous voxel indices."""
+        """Map (..., 3) RAS millimeters to continuous voxel indices."""
         return apply_affine(self.inverse, ras)
 
     def contains(self, ras: ArrayLike) -> bool:
-        """Whether a point lies in a voxel of the grid (half a voxel around each centre)."""
+        """Whether a point lies in a voxel of the grid (half a voxel around each center)."""
         ijk = self.to_ijk(ras)
         return bool(np.all(ijk >= -0.5) and np.all(ijk <= np.asarray(self.shape) - 0.5))
 
@@ -123,17 +123,17 @@ def apply_affine(matrix: Float, points: ArrayLike) -> Float:
 
 
 def corners_ijk(shape: tuple[int, int, int]) -> Float:
-    """The eight outer voxel corners of a grid of this shape, (8, 3), half a voxel beyond the centres."""
+    """The eight outer voxel corners of a grid of this shape, (8, 3), half a voxel beyond the centers."""
     low, high = np.full(3, -0.5), np.asarray(shape) - 0.5
     return np.array([np.where([(n >> axis) & 1 for axis in range(3)], high, low) for n in range(8)])
 
 
-def isotropic_grid(centre_ras: ArrayLike, *, shape: tuple[int, int, int], spacing: float, axes: Any = None) -> Grid:
-    """A grid of cubic voxels centred on a point; `axes` (3, 3) has the unit directions of i, j, k as columns."""
+def isotropic_grid(center_ras: ArrayLike, *, shape: tuple[int, int, int], spacing: float, axes: Any = None) -> Grid:
+    """A grid of cubic voxels centered on a point; `axes` (3, 3) has the unit directions of i, j, k as columns."""
     directions = np.eye(3) if axes is None else np.asarray(axes, dtype=np.float64)
     affine = np.eye(4)
     affine[:3, :3] = directions * spacing
-    affine[:3, 3] = np.asarray(centre_ras) - affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
+    affine[:3, 3] = np.asarray(center_ras) - affine[:3, :3] @ ((np.asarray(shape) - 1) / 2)
     return Grid(shape, affine)
 
 

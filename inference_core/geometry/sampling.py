@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.axes import interpolate_along, matching_axes
-from inference_core.geometry.binning import binned
+from inference_core.geometry.block_mean import block_mean
 from inference_core.geometry.grid import Float, Grid, corners_ijk
 from inference_core.geometry.volume import Volume
 
@@ -34,7 +34,7 @@ def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float 
     bins = [max(1, int(np.linalg.norm(row) + 1e-6)) for row in step[:3, :3]]
     low, high = _block(step, window.shape)
     high = low + -(-(high - low) // bins) * bins
-    means = binned(volume.array, low, high, bins=tuple(bins), reflect=reflect)
+    means = block_mean(volume.array, low, high, bins=tuple(bins), reflect=reflect)
     if np.issubdtype(volume.array.dtype, np.floating) and not np.isfinite(means).all():
         raise VolumeError(f"'{volume.name}' has NaN or infinite voxels here; repair or re-export the volume.")
     if beyond and not reflect:
@@ -43,7 +43,7 @@ def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float 
     return _interpolate(means, np.linalg.inv(to_bins) @ step, window.shape, outside=beyond)
 
 
-def lay_onto(values: Float32, window: Grid, target: Grid, *, outside: float) -> Float32:
+def resample_onto(values: Float32, window: Grid, target: Grid, *, outside: float) -> Float32:
     """Interpolate a window's values (spanning its grid edge to edge) at the voxels of another grid.
 
     `values` may be coarser or finer than `window.shape`; both cover the same extent. Voxels outside get `outside`.

@@ -61,7 +61,7 @@ def download(
     """Put a model's weights into `store.models_dir()`, from its address or from a local file.
 
     `progress` gets the bytes so far and the total where it is known; what it raises stops the fetch, to be resumed.
-    `opener` opens a request as `urllib.request.urlopen` does, which also honours the proxies of the environment.
+    `opener` opens a request as `urllib.request.urlopen` does, which also honors the proxies of the environment.
 
     Raises:
         DownloadError: no connection, an HTTP error, a cut-off or wrong file, a full disk or a folder without access.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inference_core.errors import ModelError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.models.spec import ModelSpec
@@ -116,3 +117,29 @@ class AutomaticModel(Protocol):
     def on(self, slices: Volume) -> StackClassifier:
         """Begin with a volume whose last axis is across its slices (`geometry.slices.slices_last`)."""
         ...
+
+
+Model = PromptableModel | AutomaticModel
+"""What `open_model` gives; `model.spec.automatic` says which."""
+
+
+def promptable(model: Model) -> PromptableModel:
+    """The model as one that takes prompts.
+
+    Raises:
+        ModelError: it takes none.
+    """
+    if model.spec.automatic:
+        raise ModelError(f"{model.spec.title} takes no prompts: it finds its classes by itself; choose another model.")
+    return cast("PromptableModel", model)
+
+
+def automatic(model: Model) -> AutomaticModel:
+    """The model as one that needs no prompts.
+
+    Raises:
+        ModelError: it needs them.
+    """
+    if not model.spec.automatic:
+        raise ModelError(f"{model.spec.title} finds nothing by itself; give it a prompt, or choose another model.")
+    return cast("AutomaticModel", model)

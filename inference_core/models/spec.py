@@ -16,16 +16,19 @@ class PromptKind(str, Enum):
     NONE = "automatic"
 
 
+CLICKS = frozenset({PromptKind.POSITIVE_CLICK, PromptKind.NEGATIVE_CLICK})
+
+
 class IntensityRule(str, Enum):
     """How a window's raw values become a network's input."""
 
-    LOCAL_AND_GLOBAL = "robust z-score of the window and of its centre"
+    LOCAL_AND_GLOBAL = "robust z-score of the window and of its center"
     FOREGROUND_ZSCORE = "z-score of the voxels above zero"
-    EIGHT_BIT = "8-bit grey values: CT between -160 and 240 HU, else between the slice's 0.5th and 99.5th percentile"
-    EIGHT_BIT_UNIT = "the same 8-bit grey values divided by 255, and not normalised any further"
-    EIGHT_BIT_NORMALISED = "the same 8-bit grey values in the mean and deviation of SAM's training"
-    ABDOMEN_UNIT = "CT between -175 and 250 HU to 0..1, and not normalised any further"
-    ABDOMEN_NORMALISED = "CT between -175 and 250 HU to 0..255, in the mean and deviation of SAM's training"
+    EIGHT_BIT = "8-bit gray values: CT between -160 and 240 HU, else between the slice's 0.5th and 99.5th percentile"
+    EIGHT_BIT_UNIT = "the same 8-bit gray values divided by 255, and not normalized any further"
+    EIGHT_BIT_NORMALIZED = "the same 8-bit gray values in the mean and deviation of SAM's training"
+    ABDOMEN_UNIT = "CT between -175 and 250 HU to 0..1, and not normalized any further"
+    ABDOMEN_NORMALIZED = "CT between -175 and 250 HU to 0..255, in the mean and deviation of SAM's training"
     STACK_ABDOMEN = "CT between -200 and 250 HU, then each stack of slices stretched to 0..1"
     STACK_PANCREAS = "CT between -50 and 200 HU, then each stack of slices stretched to 0..1"
     STACK_RANGE = "from the volume's minimum to its 0.99 quantile, then each stack of slices stretched to 0..1"
@@ -77,7 +80,7 @@ class WindowSpec:
     shape in voxels; spacings (mm) to try for a first click, finest first; what is shown beyond the
     volume; whether the model was trained at every spacing between them, so that a box may choose its own; where the
     authors' script has a window and a way of its own, the function "package.module:function" that reproduces them
-    (`engine.official_run.predict_officially` calls it). With `Layout.SLICES`, shape is what the
+    (see `models.original`). With `Layout.SLICES`, shape is what the
     network sees after its own resizing, shape[2] the number of adjacent slices, and there are no spacings: a window is
     shape[2] whole slices of the volume on the volume's own voxels, the slice axis last. `overlapping` says whether a
     slice is seen in every window that holds it, and the answers averaged, or in one of windows laid end to end.
@@ -87,7 +90,7 @@ class WindowSpec:
     spacings: tuple[float, ...]
     padding: Padding
     any_spacing: bool = False
-    official: str | None = None
+    original: str | None = None
     layout: Layout = Layout.CUBE
     overlapping: bool = True
 
@@ -111,14 +114,14 @@ class Checkpoint:
 class ModelSpec:
     """All facts about a model that panel, command line, README table and contract tests read.
 
-    `builder` is "package.module:function"; the function takes a weights path and a device and returns a
-    `inference_core.models.interface.PromptableModel`. `base` names the model whose weights the builder needs as well
-    (its keyword argument `base`), because the checkpoint holds only what was adapted. `clicks` matters to models of
-    slices only. `cautions` are empty in the registry: a builder puts there what its file lacks or leaves open, one
+    `builder` is "package.module:function"; the function takes the spec, a weights path and a device, and a `precision`,
+    and returns a model of `inference_core.models.interface`. `base` names the model whose weights the builder needs as
+    well (its keyword argument `base`), because the checkpoint holds only what was adapted. `clicks` matters to models
+    of slices only. `cautions` are empty in the registry: a builder puts there what its file lacks or leaves open, one
     sentence each, for the user to see whenever the model is used.
 
     `prompt_kinds` are those the network itself reads. `session_kinds` are those the session answers for in its place: a
-    background click by click consistency alone, a box by where the window lies and a click at its centre.
+    background click by click consistency alone, a box by where the window lies and a click at its center.
     """
 
     name: str
@@ -128,7 +131,7 @@ class ModelSpec:
     intensity: IntensityRule
     prompt_kinds: frozenset[PromptKind]
     checkpoint: Checkpoint
-    licence: str
+    license: str
     paper: str
     classes: tuple[str, ...] = ("target",)
     notes: str = ""

@@ -1,1 +1,1 @@
-"""What the user asks for: clicks, boxes and earlier masks, in patient millimetres. No torch here."""
+"""What the user asks for: clicks, boxes and earlier masks, in patient millimeters. No torch here."""

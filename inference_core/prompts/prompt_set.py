@@ -1,6 +1,6 @@
 """Prompts as immutable values; every edit gives a new set, so that undo is keeping the old one.
 
-All coordinates are RAS millimetres: prompts outlive any resampling of the image they were placed on.
+All coordinates are RAS millimeters: prompts outlive any resampling of the image they were placed on.
 """
 
 from __future__ import annotations
@@ -67,12 +67,12 @@ class PromptSet:
         return replace(self, prompts=(*self.prompts[:index], prompt, *self.prompts[index + 1 :]))
 
     def moved(self, index: int, ras: ArrayLike) -> PromptSet:
-        """The set with the click, or the box's centre, at `index` moved to a point in RAS mm."""
+        """The set with the click, or the box's center, at `index` moved to a point in RAS mm."""
         prompt = self._require(index)
         if isinstance(prompt, Click):
             point = np.asarray(ras, dtype=np.float64)
             return self.replaced(index, Click((point[0], point[1], point[2]), prompt.positive))
-        return self.replaced(index, BoxPrompt(replace(prompt.box, centre=np.asarray(ras, dtype=np.float64))))
+        return self.replaced(index, BoxPrompt(replace(prompt.box, center=np.asarray(ras, dtype=np.float64))))
 
     def flipped(self, index: int) -> PromptSet:
         """The set with the sign of the click at `index` turned round.

@@ -1,7 +1,7 @@
 """A simulated user: where the next click goes, after the CVPR 2025 interactive 3D segmentation challenge.
 
 The first click is the deepest voxel of the target. Each next one is the deepest voxel of the largest connected error,
-positive where target is missed and negative where the mask spills over. Depth is the Euclidean distance in millimetres
+positive where target is missed and negative where the mask spills over. Depth is the Euclidean distance in millimeters
 to the nearest voxel outside; what lies beyond the volume counts as outside. Components are face-connected.
 
 Protocol: JunMa11/CVPR-MedSegFMCompetition, `CVPR25_iter_eval.py`, which works on (k, j, i) arrays. Ties go to the voxel

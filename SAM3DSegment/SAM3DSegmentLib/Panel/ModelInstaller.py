@@ -48,7 +48,7 @@ class ModelInstaller:
             title=spec.title,
             size=Words.fileSize(spec.checkpoint.size_bytes) or _("size unknown"),
             url=spec.checkpoint.url,
-            license=spec.licence,
+            license=spec.license,
         )
         if slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Download a model")):
             self.start(spec)

@@ -76,7 +76,7 @@ def _summary(spec: "ModelSpec", *, installed: bool) -> str:
 
 def _about(spec: "ModelSpec", *, installed: bool) -> str:
     lines = [
-        (_("License"), escape(spec.licence)),
+        (_("License"), escape(spec.license)),
         (_("Publication"), _linked(spec.paper)),
         (_("Takes"), escape(Words.promptKinds(spec))),
         (_("Looks at"), _window(spec)),

@@ -60,7 +60,7 @@ def promptKinds(spec: "ModelSpec") -> str:
 
 def shortLicense(spec: "ModelSpec") -> str:
     """The license's name without what is said about the training data."""
-    return spec.licence.split(";")[0].strip()
+    return spec.license.split(";")[0].strip()
 
 
 def whereFrom(spec: "ModelSpec", *, installed: bool) -> str:

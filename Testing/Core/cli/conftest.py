@@ -13,8 +13,8 @@ import pytest
 import SimpleITK as sitk
 
 from inference_core.evaluation.phantom import Phantom, make_phantom
-from inference_core.geometry.files import write_labels
-from inference_core.geometry.itk import sitk_from_array
+from inference_core.io.files import write_labels
+from inference_core.io.itk import sitk_from_array
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.store import installed_path
 
@@ -64,8 +64,8 @@ def its_labels(a_phantom: Phantom, a_ct: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def a_target_click(a_phantom: Phantom) -> tuple[str, str, str]:
-    """The middle of the larger liver tumour, as arguments."""
-    r, a, s = next(tumour for tumour in a_phantom.tumours if tumour.label == 1).centre_ras
+    """The middle of the larger liver tumor, as arguments."""
+    r, a, s = next(tumor for tumor in a_phantom.tumors if tumor.label == 1).center_ras
     return f"{r:.3f}", f"{a:.3f}", f"{s:.3f}"
 
 
@@ -96,7 +96,7 @@ def bad_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images that cannot be segmented."""
     folder = tmp_path_factory.mktemp("bad")
     sitk.WriteImage(sitk.Image([4, 4, 4, 3], sitk.sitkInt16), str(folder / "four_dimensions.nii.gz"))
-    sitk.WriteImage(sitk.Image([4, 4, 4], sitk.sitkVectorUInt8, 3), str(folder / "colour.nrrd"))
+    sitk.WriteImage(sitk.Image([4, 4, 4], sitk.sitkVectorUInt8, 3), str(folder / "color.nrrd"))
     sitk.WriteImage(sitk.Image([8, 8, 1], sitk.sitkInt16), str(folder / "one_slice.nii.gz"))
     (folder / "empty.nii.gz").touch()
     (folder / "text.txt").write_text("no image")

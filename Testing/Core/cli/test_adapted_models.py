@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inference_core.cli.main import main
-from inference_core.geometry.files import read_labels, read_volume
+from inference_core.io.files import read_labels, read_volume
 
 DATA = Path(__file__).parents[2] / "Data"
 ADAPTERS, SAM = DATA / "medical_sam_adapter" / "adapters_128.safetensors", DATA / "sam" / "small.safetensors"
@@ -30,7 +30,7 @@ def a_run(a_ct, tmp_path, capsys):
     return segment
 
 
-@pytest.mark.parametrize("model", ["medical_sam_adapter", "medical_sam_adapter_normalised", "medical_sam_adapter_3d"])
+@pytest.mark.parametrize("model", ["medical_sam_adapter", "medical_sam_adapter_normalized", "medical_sam_adapter_3d"])
 def test_a_click_segments_its_slice_over_a_base(a_run, a_ct, a_target_click, model) -> None:
     status, mask, facts, said = a_run(model, "--base", SAM, "--click", *a_target_click)
 
@@ -63,4 +63,4 @@ def test_the_list_of_models_tells_how_each_sees_its_images(capsys) -> None:
     }
     assert len(conventions) == 4
     assert "row, column" in entries["medical_sam_adapter"]["clicks"]
-    assert "not normalised" in entries["medical_sam_adapter"]["intensity"]
+    assert "not normalized" in entries["medical_sam_adapter"]["intensity"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from inference_core.cli.main import main
-from inference_core.geometry.files import read_labels, read_volume
 from inference_core.geometry.slices import slices_last
+from inference_core.io.files import read_labels, read_volume
 
 DATA = Path(__file__).parents[2] / "Data" / "ma_sam"
 BASE = ("--base", str(DATA / "base_small.safetensors"))
@@ -40,8 +40,8 @@ def test_every_class_becomes_a_named_segment(segment, a_ct, tmp_path) -> None:
     header = output.read_bytes()[:6000].decode(errors="replace")
     assert [f"Segment{n}_Name:=class {n + 1}" in header for n in range(4)] == [True, True, True, False]
     assert [f"Segment{n}_LabelValue:={n + 1}\n" in header for n in range(3)] == [True] * 3
-    colours = {line for line in header.splitlines() if "_Color:=" in line}
-    assert len(colours) == 3
+    colors = {line for line in header.splitlines() if "_Color:=" in line}
+    assert len(colors) == 3
     labels, volume, facts = read_labels(output), read_volume(a_ct), json.loads(report.read_text())
     assert labels.grid.matches(volume.grid, tolerance_mm=1e-3)
     assert [part["voxels"] for part in facts["classes"]] == [int((labels.array == n).sum()) for n in (1, 2, 3)]
@@ -67,7 +67,7 @@ def test_a_label_map_has_the_same_labels_in_another_format(segment) -> None:
 
 def test_a_box_segments_the_slices_that_it_crosses(segment, a_ct, a_target_click) -> None:
     status, output, said = segment(
-        "tumour.nii.gz", *WITH_A_BOX, *BASE, "--box", *a_target_click, 60, 60, 30, "--quick", "--name", "tumour"
+        "tumor.nii.gz", *WITH_A_BOX, *BASE, "--box", *a_target_click, 60, 60, 30, "--quick", "--name", "tumor"
     )
 
     assert status == 0, said.err

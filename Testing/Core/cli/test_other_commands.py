@@ -15,9 +15,9 @@ from inference_core.cli.main import main
 from inference_core.engine.session import Session
 from inference_core.evaluation.metrics import dice, surface_dice
 from inference_core.evaluation.phantom import make_phantom
-from inference_core.geometry.files import read_labels, read_volume
-from inference_core.models.registry import all_specs, get_spec, load_model
-from inference_core.prompts.file import read_prompts
+from inference_core.io.files import read_labels, read_volume
+from inference_core.io.prompts_json import read_prompts
+from inference_core.models.registry import all_specs, build_model, get_spec
 from inference_core.prompts.prompt_set import Click, PromptSet
 from inference_core.prompts.simulation import deepest_voxel, next_click
 
@@ -46,7 +46,7 @@ def test_evaluate_reports_what_the_protocol_gives(
     assert main(["evaluate", *map(str, arguments), *a_small_model]) == 0
 
     volume, target = read_volume(a_ct), read_labels(its_labels).array == 3
-    session = Session(volume, load_model("sam_med3d", weights=Path(a_small_model[3]), device="cpu"))
+    session = Session(volume, build_model("sam_med3d", weights=Path(a_small_model[3]), device="cpu"))
     spacing, prompts, found = volume.grid.spacing, PromptSet(), []
     click = (deepest_voxel(target, spacing), True)
     for _ in range(2):
@@ -100,11 +100,11 @@ def test_models_lists_the_registry(capsys) -> None:
 
     assert [entry["name"] for entry in entries] == [spec.name for spec in all_specs()]
     for entry, spec in zip(entries, all_specs(), strict=True):
-        assert {"title", "prompts", "licence", "size_bytes", "source", "installed"} <= set(entry)
+        assert {"title", "prompts", "license", "size_bytes", "source", "installed"} <= set(entry)
         assert set(entry["prompts"]) == {kind.value for kind in spec.prompt_kinds}
         assert set(entry["prompts_by_session"]) == {kind.value for kind in spec.session_kinds}
         assert spec.name in shown
-        assert spec.licence in shown
+        assert spec.license in shown
 
 
 def test_download_from_a_file_tells_what_it_has(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -121,7 +121,7 @@ def test_download_from_a_file_tells_what_it_has(tmp_path: Path, monkeypatch, cap
 
     assert hashlib.sha256(source.read_bytes()).hexdigest() in told.out
     assert "not verified" in told.out
-    assert known.licence in told.err
+    assert known.license in told.err
     assert (tmp_path / "models" / known.checkpoint.filename).read_bytes() == source.read_bytes()
     assert "installed already" in capsys.readouterr().out
 
@@ -152,7 +152,7 @@ def test_benchmark_measures_clicks_memory_and_the_machine(
     for name, slices in (("_USUAL", 64), ("_SHORT", 56), ("_LONG", 72)):
         monkeypatch.setattr(benchmark, name, slices)
     monkeypatch.setattr(benchmark, "_OWN", {})
-    monkeypatch.setattr("inference_core.evaluation.timing.ORGAN_MM", 20.0)
+    monkeypatch.setattr("inference_core.benchmark.timing.ORGAN_MM", 20.0)
     report = tmp_path / "b.json"
 
     assert main(["benchmark", *a_small_model, "--repeat", "2", "--json", str(report)]) == 0
@@ -201,7 +201,7 @@ def test_the_demo_reads_its_phantom_back_from_dicom(tmp_path: Path, monkeypatch)
     assert np.array_equal(case.volume.array, small.volume.array)
     assert case.volume.grid.matches(small.volume.grid, tolerance_mm=1e-3)
     assert case.target is not None
-    assert np.array_equal(case.target, small.labels.array == demo_case.TUMOUR)
+    assert np.array_equal(case.target, small.labels.array == demo_case.TUMOR)
     assert isinstance(case.first, Click)
     assert case.target[case.volume.grid.voxel_of(case.first.ras)]
     assert {path.name for path in tmp_path.iterdir()} == {demo_case.SERIES, "truth.nii.gz"}
@@ -217,7 +217,7 @@ def test_the_demo_deletes_no_folder_of_the_users(tmp_path: Path, capsys, unread_
     assert "holds other files" in capsys.readouterr().err
 
 
-def test_the_demo_segments_its_tumour(the_default_model: str, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_demo_segments_its_tumor(the_default_model: str, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert main(["demo"]) == 0, capsys.readouterr().err
@@ -227,6 +227,6 @@ def test_the_demo_segments_its_tumour(the_default_model: str, tmp_path: Path, mo
         path.name for path in folder.iterdir()
     }
     mask, truth = read_labels(folder / "mask.seg.nrrd"), read_labels(folder / "truth.nii.gz")
-    assert dice(mask.array > 0, truth.array == demo_case.TUMOUR) > 0.7
+    assert dice(mask.array > 0, truth.array == demo_case.TUMOR) > 0.7
     assert [line.split("  ")[0] for line in shown.splitlines()[2:5]] == ["click", "box", "corrective click"]
     assert demo.NAME == "demo"

@@ -71,7 +71,7 @@ def test_prompts_that_cannot_be_used_are_refused(segment, a_ct, tmp_path, prompt
     [
         ("absent.nii.gz", "no file or folder"),
         ("four_dimensions.nii.gz", "4"),
-        ("colour.nrrd", "3 numbers a voxel"),
+        ("color.nrrd", "3 numbers a voxel"),
         ("one_slice.nii.gz", "single slice"),
         ("empty.nii.gz", "empty file"),
         ("text.txt", "no known kind"),

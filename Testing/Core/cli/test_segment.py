@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from inference_core.cli.main import main
-from inference_core.engine.official_run import predict_officially
+from inference_core.engine.original_pipeline import predict_as_original
 from inference_core.evaluation.metrics import dice
 from inference_core.evaluation.phantom import Phantom
-from inference_core.geometry.dicom_writer import write_dicom_series
-from inference_core.geometry.files import read_labels, read_volume
-from inference_core.models.registry import get_spec, load_model
-from inference_core.prompts.file import read_prompts
+from inference_core.io.dicom_writer import write_dicom_series
+from inference_core.io.files import read_labels, read_volume
+from inference_core.io.prompts_json import read_prompts
+from inference_core.models.registry import build_model, get_spec
 from inference_core.prompts.prompt_set import Click, PromptSet
 
 DATA = Path(__file__).parents[2] / "Data"
@@ -39,7 +39,7 @@ def test_a_click_becomes_a_mask_on_the_images_own_voxels(run, a_ct, a_small_mode
     output, report = tmp_path / "mask.seg.nrrd", tmp_path / "report.json"
     beside = tuple(str(float(value) + 40) for value in a_target_click)
 
-    done = run("segment", a_ct, "--output", output, "--json", report, *a_small_model, "--name", "liver tumour",
+    done = run("segment", a_ct, "--output", output, "--json", report, *a_small_model, "--name", "liver tumor",
                "--click", *a_target_click, "--negative-click", *beside)  # fmt: skip
 
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def test_a_click_becomes_a_mask_on_the_images_own_voxels(run, a_ct, a_small_mode
     assert mask.array[volume.grid.voxel_of([float(value) for value in beside])] == 0
     assert facts["voxels"] == np.count_nonzero(mask.array)
     assert facts["volume_ml"] == pytest.approx(facts["voxels"] * volume.grid.voxel_volume_mm3 / 1000)
-    assert b"Segment0_Name:=liver tumour" in output.read_bytes()[:4000]
+    assert b"Segment0_Name:=liver tumor" in output.read_bytes()[:4000]
     assert f"{facts['voxels']} voxels" in done.stdout
     assert str(output) in done.stdout
     assert "encoding" in done.stderr
@@ -176,7 +176,7 @@ def test_other_series_of_a_folder_are_named_and_can_be_chosen(
     assert main([str(part) for part in (*arguments[:-4], "--json", folder / "slice-0001.dcm", *arguments[-4:])]) == 2
 
 
-def test_the_default_model_finds_a_tumour_from_one_click(
+def test_the_default_model_finds_a_tumor_from_one_click(
     the_default_model, a_phantom: Phantom, a_ct, a_target_click, tmp_path
 ) -> None:
     output = tmp_path / "mask.nii.gz"
@@ -193,7 +193,7 @@ def test_the_official_window_answers_as_the_authors_script_does(a_run, a_ct, a_t
     spec, weights = get_spec("sam_med3d"), DATA / "sam_med3d" / "small.safetensors"
     volume = read_volume(a_ct)
     clicked = PromptSet((Click(tuple(float(value) for value in a_target_click)),))
-    expected = predict_officially(volume, load_model(spec.name, weights=weights, device="cpu"), clicked)
+    expected = predict_as_original(volume, build_model(spec.name, weights=weights, device="cpu"), clicked)
     np.testing.assert_array_equal(mask.array, expected.mask.on(volume.grid.shape))
     assert facts["window"]["spacing_mm"] == pytest.approx([1.5, 1.5, 1.5])
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from inference_core.cli.main import main
-from inference_core.geometry.files import read_labels, read_volume
 from inference_core.geometry.slices import slice_axis
+from inference_core.io.files import read_labels, read_volume
 
 WEIGHTS = Path(__file__).parents[2] / "Data" / "sam" / "small.safetensors"
 
@@ -43,10 +43,10 @@ def test_a_click_gives_a_mask_on_its_own_slice(a_run, a_ct, a_target_click):
 
 def test_a_box_gives_a_mask_on_the_slices_it_crosses_and_progress_on_the_way(a_run, a_ct):
     grid = read_volume(a_ct).grid
-    centre, size = (40, 36, 25), (30, 24, 9)
-    mask, facts, said = a_run("--frame", "ijk", "--box", *centre, *size)
+    center, size = (40, 36, 25), (30, 24, 9)
+    mask, facts, said = a_run("--frame", "ijk", "--box", *center, *size)
     axis = slice_axis(grid)
-    crossed = range(centre[axis] - size[axis] // 2, centre[axis] + size[axis] // 2 + 1)
+    crossed = range(center[axis] - size[axis] // 2, center[axis] + size[axis] // 2 + 1)
     used = np.flatnonzero(mask.any(axis=(0, 1)))
     assert set(used) <= set(crossed)
     assert facts["voxels"] == mask.sum() > 0

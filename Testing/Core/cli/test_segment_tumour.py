@@ -8,30 +8,30 @@ import numpy as np
 import pytest
 
 from inference_core.cli.main import main
-from inference_core.engine.official_run import predict_officially
-from inference_core.geometry.files import read_labels, read_volume
-from inference_core.models.registry import get_spec, load_model
+from inference_core.engine.original_pipeline import predict_as_original
+from inference_core.io.files import read_labels, read_volume
+from inference_core.models.registry import build_model, get_spec
 from inference_core.prompts.prompt_set import Click, PromptSet
 
 
 @pytest.fixture(scope="module")
-def a_small_tumour_model(the_tumour_weights):
-    return ("--model", "sam3d_adapter_liver", "--weights", str(the_tumour_weights))
+def a_small_tumor_model(the_tumor_weights):
+    return ("--model", "sam3d_adapter_liver", "--weights", str(the_tumor_weights))
 
 
 @pytest.fixture(scope="module")
-def the_tumour_weights(request):
+def the_tumor_weights(request):
     return request.path.parents[2] / "Data" / "sam3d_adapter" / "small.safetensors"
 
 
 @pytest.fixture
-def a_run(a_ct, a_small_tumour_model, tmp_path, capsys):
+def a_run(a_ct, a_small_tumor_model, tmp_path, capsys):
     """Segments the CT in this process; returns the exit status, where the mask would be, and what was said."""
 
     def segment(*arguments):
         output = tmp_path / "mask.nii.gz"
         report = ("--json", tmp_path / "report.json")
-        status = main(["segment", *map(str, (a_ct, "--output", output, *report, *a_small_tumour_model, *arguments))])
+        status = main(["segment", *map(str, (a_ct, "--output", output, *report, *a_small_tumor_model, *arguments))])
         return status, output, capsys.readouterr().err
 
     return segment
@@ -49,14 +49,12 @@ def test_a_background_click_is_obeyed_and_the_files_training_told(a_run, a_ct, a
     assert caution in said
 
 
-def test_the_official_window_answers_as_the_authors_script_does(
-    a_run, a_ct, a_target_click, the_tumour_weights
-) -> None:
+def test_the_official_window_answers_as_the_authors_script_does(a_run, a_ct, a_target_click, the_tumor_weights) -> None:
     status, output, said = a_run("--click", *a_target_click, "--window", "official")
     assert status == 0, said
     volume = read_volume(a_ct)
-    model = load_model("sam3d_adapter_liver", weights=the_tumour_weights, device="cpu")
-    expected = predict_officially(volume, model, PromptSet((Click(tuple(float(v) for v in a_target_click)),)))
+    model = build_model("sam3d_adapter_liver", weights=the_tumor_weights, device="cpu")
+    expected = predict_as_original(volume, model, PromptSet((Click(tuple(float(v) for v in a_target_click)),)))
     assert np.array_equal(read_labels(output).array, expected.mask.on(volume.grid.shape))
     assert expected.mask.array.any()
 

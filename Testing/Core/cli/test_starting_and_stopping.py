@@ -35,8 +35,8 @@ stage.load = wait
 WRITING = """
 import types
 import inference_core.cli.segment as stage
-import inference_core.geometry.files as files
-from inference_core.engine.composing import EMPTY
+import inference_core.io.files as files
+from inference_core.geometry.mask import EMPTY
 def write(path, array, grid):
     path.write_bytes(b"half")
     {wait}

@@ -22,7 +22,7 @@ def an_oblique_grid() -> Grid:
 
 @pytest.fixture
 def a_ball(an_oblique_grid) -> tuple[np.ndarray, float]:
-    return an_oblique_grid.centre_ras + np.array([6.0, -4.0, 3.0]), 11.0
+    return an_oblique_grid.center_ras + np.array([6.0, -4.0, 3.0]), 11.0
 
 
 @pytest.fixture

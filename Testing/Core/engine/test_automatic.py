@@ -15,7 +15,7 @@ from inference_core.errors import Cancelled, DeviceError, PromptError, VolumeErr
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.slices import slice_axis, slices_last
 from inference_core.geometry.volume import Volume
-from inference_core.models.registry import load_automatic_model
+from inference_core.models.registry import build_model
 from inference_core.models.spec import Layout, PromptKind
 
 DATA = Path(__file__).parents[2] / "Data" / "ma_sam"
@@ -59,11 +59,11 @@ def a_model() -> ThresholdModel:
 
 @pytest.fixture(params=[3, 17, 40])
 def an_oblique_volume(request) -> Volume:
-    """Two balls, a bright one and a dark one, on grey; 28 thick slices."""
+    """Two balls, a bright one and a dark one, on gray; 28 thick slices."""
     grid = oblique_grid(request.param, THICK)
-    centre = grid.centre_ras
-    bright = spheres(grid, [(centre + (9, -4, 3), 12.0)])
-    dark = spheres(grid, [(centre - (14, 9, 8), 8.0)])
+    center = grid.center_ras
+    bright = spheres(grid, [(center + (9, -4, 3), 12.0)])
+    dark = spheres(grid, [(center - (14, 9, 8), 8.0)])
     return Volume((0.5 + 0.5 * bright - 0.5 * dark).astype(np.float32), grid)
 
 
@@ -76,7 +76,7 @@ def the_official_run():
 @pytest.fixture(scope="module")
 def a_small_ma_sam():
     files = {"weights": DATA / "delta_auto.safetensors", "base": DATA / "base_small.safetensors"}
-    return load_automatic_model("ma_sam", **files, device="cpu")
+    return build_model("ma_sam", **files, device="cpu")
 
 
 def test_each_class_becomes_a_label_where_it_is(a_model, an_oblique_volume) -> None:
@@ -92,7 +92,7 @@ def test_each_class_becomes_a_label_where_it_is(a_model, an_oblique_volume) -> N
 
 
 @pytest.mark.parametrize("quick", [False, True])
-def test_only_the_slices_that_were_asked_for_are_labelled(a_model, an_oblique_volume, quick) -> None:
+def test_only_the_slices_that_were_asked_for_are_labeled(a_model, an_oblique_volume, quick) -> None:
     whole = segment_automatically(an_oblique_volume, a_model, quick=quick).labels
     a_model.seen.clear()
 
@@ -126,8 +126,8 @@ def test_which_quick_stack_shows_a_slice_does_not_depend_on_what_is_asked_for() 
     whole = stacks_over(23, (0, 22), size=5, quick=True)
     for first in range(23):
         for last in range(first, 23):
-            part = stacks_over(23, (first, last), size=5, quick=True)
-            assert part == [stack for stack in whole if set(stack) & set(range(first, last + 1))]
+            group = stacks_over(23, (first, last), size=5, quick=True)
+            assert group == [stack for stack in whole if set(stack) & set(range(first, last + 1))]
 
 
 def test_a_volume_of_fewer_slices_than_a_stack_repeats_its_last_one(a_model) -> None:
@@ -161,10 +161,10 @@ def test_labels_are_the_official_runs(a_small_ma_sam, the_official_run) -> None:
 
 def test_a_part_of_the_official_run_is_the_same_as_in_the_whole(a_small_ma_sam, the_official_run) -> None:
     volume = hounsfield(the_official_run)
-    part = segment_automatically(volume, a_small_ma_sam, slices=(2, 3))
-    differs = part.labels.array[:, :, 2:4] != the_official_run["prediction_xyz"][:, :, 2:4]
+    group = segment_automatically(volume, a_small_ma_sam, slices=(2, 3))
+    differs = group.labels.array[:, :, 2:4] != the_official_run["prediction_xyz"][:, :, 2:4]
     assert differs.sum() <= 1
-    assert part.stacks == 6
+    assert group.stacks == 6
 
 
 def test_slices_that_are_not_there_are_refused(a_model, an_oblique_volume) -> None:

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference_core.engine.composing import EMPTY, MaskPatch
-from inference_core.engine.history import KeptLooks, PackedMask
-from inference_core.engine.looking import Layer, Part
+from inference_core.engine.prediction_cache import PackedMask, PredictionCache
 from inference_core.engine.session import Session
+from inference_core.engine.window_predictor import LogitLayer, PromptGroup
 from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import EMPTY, Mask
 from inference_core.prompts.prompt_set import Click, PromptSet
 
 WINDOW = Grid((8, 8, 8), np.diag([1.5, -1.5, 1.5, 1.0]))
 LOOK_BYTES = 8**3 * 4
 
 
-def a_look(*layers: np.ndarray) -> tuple[Part, ...]:
-    return tuple(Part(PromptSet(), Layer(WINDOW, logits)) for logits in layers)
+def a_look(*layers: np.ndarray) -> tuple[PromptGroup, ...]:
+    return tuple(PromptGroup(PromptSet(), LogitLayer(WINDOW, logits)) for logits in layers)
 
 
 def logits(value: float) -> np.ndarray:
@@ -46,7 +46,7 @@ def the_clicks(a_ball) -> PromptSet:
 @given(shape=st.tuples(*[st.integers(0, 9)] * 3), seed=st.integers(0, 30), order=st.sampled_from("CF"))
 def test_a_packed_mask_is_unpacked_as_it_was(shape, seed, order):
     array = np.asarray(np.random.default_rng(seed).random(shape) < 0.4, order=order)
-    patch = PackedMask.of(MaskPatch((3, -1, 8), array)).patch()
+    patch = PackedMask.of(Mask((3, -1, 8), array)).patch()
     assert patch.start == (3, -1, 8)
     assert patch.array.dtype == np.bool_
     np.testing.assert_array_equal(patch.array, array)
@@ -54,13 +54,13 @@ def test_a_packed_mask_is_unpacked_as_it_was(shape, seed, order):
 
 def test_a_ball_takes_a_hundredth_of_its_box_when_packed():
     distance = np.linalg.norm(np.indices((96, 96, 96)).T - 47.5, axis=-1).T
-    patch = MaskPatch((0, 0, 0), np.asfortranarray(distance < 47))
+    patch = Mask((0, 0, 0), np.asfortranarray(distance < 47))
     assert len(PackedMask.of(patch).bits) < patch.array.nbytes / 50
     assert len(PackedMask.of(EMPTY).bits) < 20
 
 
 def test_looks_go_in_the_order_they_were_last_asked_for():
-    kept = KeptLooks(3 * LOOK_BYTES)
+    kept = PredictionCache(3 * LOOK_BYTES)
     for number in range(3):
         kept.put(asked(number), a_look(logits(number)))
     assert kept.get(asked(0)) is not None
@@ -71,7 +71,7 @@ def test_looks_go_in_the_order_they_were_last_asked_for():
 
 def test_what_looks_share_counts_once():
     shared = logits(1.0)
-    kept = KeptLooks(4 * LOOK_BYTES)
+    kept = PredictionCache(4 * LOOK_BYTES)
     for number in range(3):
         kept.put(asked(number), a_look(shared, logits(number)))
     assert len(kept) == 3
@@ -79,7 +79,7 @@ def test_what_looks_share_counts_once():
 
 
 def test_the_newest_look_is_kept_whatever_its_size():
-    kept = KeptLooks(1)
+    kept = PredictionCache(1)
     kept.put(asked(0), a_look(logits(0)))
     kept.put(asked(1), a_look(logits(1), logits(2)))
     assert kept.get(asked(0)) is None
@@ -87,7 +87,7 @@ def test_the_newest_look_is_kept_whatever_its_size():
 
 
 def test_a_hundred_clicks_take_no_more_memory_than_twenty(a_volume, a_model, the_clicks):
-    session = Session(a_volume, a_model, look_bytes=2_000_000)
+    session = Session(a_volume, a_model, logits_bytes=2_000_000)
     sizes = []
     for count in range(1, 101):
         session.predict(replace(the_clicks, prompts=the_clicks.prompts[:count]))
@@ -97,7 +97,7 @@ def test_a_hundred_clicks_take_no_more_memory_than_twenty(a_volume, a_model, the
 
 
 def test_a_session_that_lets_looks_go_answers_as_one_that_keeps_all(a_volume, a_model, the_clicks):
-    frugal, lavish = (Session(a_volume, a_model, look_bytes=size) for size in (1, 10**9))
+    frugal, lavish = (Session(a_volume, a_model, logits_bytes=size) for size in (1, 10**9))
     answers = [
         [session.predict(replace(the_clicks, prompts=the_clicks.prompts[:count])).mask for count in (1, 2, 5, 9)]
         for session in (frugal, lavish)
@@ -116,7 +116,7 @@ def test_a_session_that_lets_looks_go_answers_as_one_that_keeps_all(a_volume, a_
 
 
 def test_undo_and_redo_of_old_steps_need_no_model(a_volume, a_model, the_clicks):
-    session = Session(a_volume, a_model, look_bytes=1)
+    session = Session(a_volume, a_model, logits_bytes=1)
     masks = [session.predict(replace(the_clicks, prompts=the_clicks.prompts[:count])).mask for count in range(1, 30)]
     work = (len(a_model.encoded), a_model.decoded)
     for expected in reversed(masks[:-1]):
@@ -129,7 +129,7 @@ def test_undo_and_redo_of_old_steps_need_no_model(a_volume, a_model, the_clicks)
 
 
 def test_the_threshold_of_an_old_step_can_still_be_moved(a_volume, a_model, the_clicks):
-    session = Session(a_volume, a_model, look_bytes=1)
+    session = Session(a_volume, a_model, logits_bytes=1)
     first = session.predict(replace(the_clicks, prompts=the_clicks.prompts[:1]))
     for count in (2, 3):
         session.predict(replace(the_clicks, prompts=the_clicks.prompts[:count]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.scenes import spheres
 
-from inference_core.engine.composing import CutOptions
+from inference_core.engine.mask_composition import MaskOptions
 from inference_core.engine.session import Session
 from inference_core.errors import Cancelled, PromptError, VolumeError
 from inference_core.geometry.box import Box3D
@@ -126,7 +126,7 @@ def test_a_clicked_voxel_obeys_its_click_whatever_the_model_says(a_volume, a_mod
 
 def test_click_consistency_can_be_switched_off(a_volume, a_model, a_click):
     a_model.bias = -30.0
-    session = Session(a_volume, a_model, options=CutOptions(obey_clicks=False))
+    session = Session(a_volume, a_model, options=MaskOptions(consistent_clicks=False))
     assert whole(session.predict(PromptSet((a_click,))), a_volume).sum() == 0
 
 
@@ -154,11 +154,11 @@ def test_an_initial_mask_is_the_first_answer_and_a_click_goes_on_from_it(a_sessi
 
 
 def test_pieces_without_a_click_are_left_out_unless_asked_for(a_model, an_oblique_grid):
-    near, far = an_oblique_grid.centre_ras - 4, an_oblique_grid.centre_ras + 4
+    near, far = an_oblique_grid.center_ras - 4, an_oblique_grid.center_ras + 4
     volume = Volume(spheres(an_oblique_grid, [(near, 6.0), (far, 4.0)]), an_oblique_grid)
     prompts = PromptSet((Click(tuple(near)),))
     one = Session(volume, a_model).predict(prompts)
-    both = Session(volume, a_model, options=CutOptions(keep_clicked_pieces=False)).predict(prompts)
+    both = Session(volume, a_model, options=MaskOptions(keep_clicked_pieces=False)).predict(prompts)
     assert not one.mask.at(an_oblique_grid.voxel_of(far))
     assert both.mask.at(an_oblique_grid.voxel_of(far))
 

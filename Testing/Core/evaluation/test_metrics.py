@@ -56,7 +56,7 @@ def test_equal_surfaces_agree_at_any_tolerance(a_cube: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("axis", "voxels", "distance"), [(0, 3, 3.0), (1, 3, 3.0), (2, 1, 4.0)])
-def test_the_tolerance_is_in_millimetres_along_every_axis(
+def test_the_tolerance_is_in_millimeters_along_every_axis(
     a_cube: np.ndarray, *, axis: int, voxels: int, distance: float
 ) -> None:
     shifted = np.roll(a_cube, voxels, axis=axis)
@@ -69,7 +69,7 @@ def test_the_tolerance_is_in_millimetres_along_every_axis(
     assert below == pytest.approx(4 / 6, abs=0.07)
 
 
-def test_faces_count_by_their_area_in_millimetres() -> None:
+def test_faces_count_by_their_area_in_millimeters() -> None:
     slab = np.zeros((44, 44, 9), dtype=bool)
     slab[2:42, 2:42, 3:5] = True
     thicker = slab.copy()

@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_patient(a_phantom: Phantom) -> None:
 
     assert np.array_equal(again.volume.array, a_phantom.volume.array)
     assert np.array_equal(again.labels.array, a_phantom.labels.array)
-    assert again.tumours == a_phantom.tumours
+    assert again.tumors == a_phantom.tumors
 
 
 def test_another_seed_gives_another_patient(a_phantom: Phantom) -> None:
@@ -52,21 +52,21 @@ def test_image_and_labels_share_a_grid_in_the_types_of_a_scanner(either_phantom:
     assert either_phantom.volume.grid.axis_codes == "LPS"
 
 
-def test_three_tumours_are_listed_with_the_volume_of_their_voxels(either_phantom: Phantom) -> None:
+def test_three_tumors_are_listed_with_the_volume_of_their_voxels(either_phantom: Phantom) -> None:
     labels = either_phantom.labels
 
-    assert [tumour.label for tumour in either_phantom.tumours] == [1, 2, 3]
-    for tumour in either_phantom.tumours:
-        voxels = np.count_nonzero(labels.array == tumour.label)
-        assert tumour.volume_ml == pytest.approx(voxels * 3.3 * 3.3 * 3.75 / 1000)
-        assert labels.array[labels.grid.voxel_of(tumour.centre_ras)] == tumour.label
+    assert [tumor.label for tumor in either_phantom.tumors] == [1, 2, 3]
+    for tumor in either_phantom.tumors:
+        voxels = np.count_nonzero(labels.array == tumor.label)
+        assert tumor.volume_ml == pytest.approx(voxels * 3.3 * 3.3 * 3.75 / 1000)
+        assert labels.array[labels.grid.voxel_of(tumor.center_ras)] == tumor.label
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("tumour", "organ"), [(1, "liver"), (2, "liver"), (3, "left kidney")])
-def test_every_tumour_grows_in_its_organ(*, seed: int, tumour: int, organ: str) -> None:
+@pytest.mark.parametrize(("tumor", "organ"), [(1, "liver"), (2, "liver"), (3, "left kidney")])
+def test_every_tumor_grows_in_its_organ(*, seed: int, tumor: int, organ: str) -> None:
     labels = make_phantom(**COARSE, seed=seed).labels.array
-    inside = labels == tumour
+    inside = labels == tumor
     around = labels[ndimage.binary_dilation(inside) & ~inside]
 
     in_organ = np.mean(around == LABEL_OF[organ])
@@ -76,8 +76,8 @@ def test_every_tumour_grows_in_its_organ(*, seed: int, tumour: int, organ: str) 
     assert ndimage.label(inside)[1] == 1
 
 
-def test_sizes_are_those_of_a_three_centimetre_and_a_one_centimetre_lesion() -> None:
-    large, small, mass = make_phantom(shape=(160, 130, 100), spacing=(2.0, 2.0, 2.5), seed=1).tumours
+def test_sizes_are_those_of_a_three_centimeter_and_a_one_centimeter_lesion() -> None:
+    large, small, mass = make_phantom(shape=(160, 130, 100), spacing=(2.0, 2.0, 2.5), seed=1).tumors
 
     assert 8 < large.volume_ml < 22
     assert 0.4 < small.volume_ml < 0.8
@@ -86,22 +86,22 @@ def test_sizes_are_those_of_a_three_centimetre_and_a_one_centimetre_lesion() -> 
 
 def test_the_image_shows_the_contrast_that_is_stated(either_phantom: Phantom) -> None:
     image, labels = either_phantom.volume.array, either_phantom.labels.array
-    for tumour, organ in zip(either_phantom.tumours, ("liver", "liver", "left kidney"), strict=True):
-        inside = labels == tumour.label
-        # Blur mixes tissues at a border; a centimetre lesion is nearly all border on this grid.
-        core = ndimage.binary_erosion(inside) if tumour.volume_ml > 2 else inside
+    for tumor, organ in zip(either_phantom.tumors, ("liver", "liver", "left kidney"), strict=True):
+        inside = labels == tumor.label
+        # Blur mixes tissues at a border; a centimeter lesion is nearly all border on this grid.
+        core = ndimage.binary_erosion(inside) if tumor.volume_ml > 2 else inside
         healthy = ndimage.binary_erosion(labels == LABEL_OF[organ])
-        assert image[core].mean() == pytest.approx(tumour.hu, abs=14)
-        assert np.median(image[healthy]) == pytest.approx(tumour.organ_hu, abs=15)
+        assert image[core].mean() == pytest.approx(tumor.hu, abs=14)
+        assert np.median(image[healthy]) == pytest.approx(tumor.organ_hu, abs=15)
         assert image[core].mean() < np.median(image[healthy]) - 25
 
 
 def test_a_tilted_grid_cuts_the_same_patient(a_phantom: Phantom, an_oblique_phantom: Phantom) -> None:
     upright = a_phantom.labels
     assert not np.allclose(an_oblique_phantom.labels.grid.affine, upright.grid.affine)
-    for straight, tilted in zip(a_phantom.tumours, an_oblique_phantom.tumours, strict=True):
+    for straight, tilted in zip(a_phantom.tumors, an_oblique_phantom.tumors, strict=True):
         assert tilted.volume_ml == pytest.approx(straight.volume_ml, rel=0.15)
-        assert upright.array[upright.grid.voxel_of(tilted.centre_ras)] == straight.label
+        assert upright.array[upright.grid.voxel_of(tilted.center_ras)] == straight.label
 
 
 def test_tissues_have_textbook_hounsfield_units(either_phantom: Phantom) -> None:
@@ -125,15 +125,15 @@ def test_tissues_have_textbook_hounsfield_units(either_phantom: Phantom) -> None
 def test_the_liver_is_on_the_patients_right_and_the_spine_behind(an_oblique_phantom: Phantom) -> None:
     labels = an_oblique_phantom.labels
 
-    def centre(name: str) -> np.ndarray:
+    def center(name: str) -> np.ndarray:
         return labels.grid.to_ras(np.argwhere(labels.array == LABEL_OF[name]).mean(axis=0))
 
-    assert centre("liver")[0] > centre("spine")[0] + 30
-    assert centre("spleen")[0] < centre("spine")[0] - 30
-    assert centre("aorta")[1] > centre("spine")[1] + 20
-    assert centre("liver")[2] > centre("right kidney")[2]
+    assert center("liver")[0] > center("spine")[0] + 30
+    assert center("spleen")[0] < center("spine")[0] - 30
+    assert center("aorta")[1] > center("spine")[1] + 20
+    assert center("liver")[2] > center("right kidney")[2]
 
 
-def test_a_grid_that_shows_no_tumour_is_refused() -> None:
-    with pytest.raises(VolumeError, match="none of the phantom's tumours"):
+def test_a_grid_that_shows_no_tumor_is_refused() -> None:
+    with pytest.raises(VolumeError, match="none of the phantom's tumors"):
         make_phantom(shape=(8, 8, 4), spacing=(2.0, 2.0, 2.0))

@@ -1,4 +1,4 @@
-"""Pictures are written whole, show what they were given, and in the right colours."""
+"""Pictures are written whole, show what they were given, and in the right colors."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def an_outline(an_oblique_phantom: Phantom) -> Outline:
     return Outline("truth", Volume(labels.array == 1, labels.grid, "truth"), "#00ffff")
 
 
-def pixels_of(path: Path, *, colour: tuple[float, float, float]) -> int:
-    """How many pixels of a PNG are close to a colour, r g b in 0..1."""
+def pixels_of(path: Path, *, color: tuple[float, float, float]) -> int:
+    """How many pixels of a PNG are close to a color, r g b in 0..1."""
     picture = matplotlib_image.imread(path)[..., :3]
-    return int((np.abs(picture - colour).max(axis=-1) < 0.2).sum())
+    return int((np.abs(picture - color).max(axis=-1) < 0.2).sum())
 
 
 def test_each_row_gets_its_own_line_of_planes(tmp_path: Path, an_oblique_phantom: Phantom) -> None:
-    centre = an_oblique_phantom.tumours[0].centre_ras
+    center = an_oblique_phantom.tumors[0].center_ras
     for name, rows in (("one.png", 1), ("two.png", 2)):
-        three_planes(tmp_path / name, an_oblique_phantom.volume, [Row("row")] * rows, centre_ras=centre, field_mm=90.0)
+        three_planes(tmp_path / name, an_oblique_phantom.volume, [Row("row")] * rows, center_ras=center, field_mm=90.0)
 
     one, two = (matplotlib_image.imread(tmp_path / name) for name in ("one.png", "two.png"))
 
@@ -45,14 +45,14 @@ def test_each_row_gets_its_own_line_of_planes(tmp_path: Path, an_oblique_phantom
     assert two.shape[0] > 1.8 * one.shape[0]
 
 
-def test_masks_and_prompts_are_drawn_in_their_colours(
+def test_masks_and_prompts_are_drawn_in_their_colors(
     tmp_path: Path, an_oblique_phantom: Phantom, an_outline: Outline
 ) -> None:
-    centre = np.array(an_oblique_phantom.tumours[0].centre_ras)
+    center = np.array(an_oblique_phantom.tumors[0].center_ras)
     prompts = PromptSet(
-        (Click(tuple(centre)), Click(tuple(centre + [20, 0, 0]), False), BoxPrompt(Box3D.aligned(centre, (40, 40, 40))))
+        (Click(tuple(center)), Click(tuple(center + [20, 0, 0]), False), BoxPrompt(Box3D.aligned(center, (40, 40, 40))))
     )
-    colours = {
+    colors = {
         "cyan": (0.0, 1.0, 1.0),
         "green": (0.18, 0.9, 0.42),
         "red": (1.0, 0.35, 0.3),
@@ -60,12 +60,12 @@ def test_masks_and_prompts_are_drawn_in_their_colours(
     }
 
     def draw(name: str, row: Row) -> dict[str, int]:
-        three_planes(tmp_path / name, an_oblique_phantom.volume, [row], centre_ras=centre, field_mm=120.0)
-        return {colour: pixels_of(tmp_path / name, colour=value) for colour, value in colours.items()}
+        three_planes(tmp_path / name, an_oblique_phantom.volume, [row], center_ras=center, field_mm=120.0)
+        return {color: pixels_of(tmp_path / name, color=value) for color, value in colors.items()}
 
     bare, full = draw("bare.png", Row("bare")), draw("full.png", Row("full", [an_outline], prompts))
 
-    assert bare == dict.fromkeys(colours, 0)
+    assert bare == dict.fromkeys(colors, 0)
     assert full["cyan"] > 300
     assert full["yellow"] > 300
     assert full["green"] > 30
@@ -75,24 +75,24 @@ def test_masks_and_prompts_are_drawn_in_their_colours(
 def test_a_mask_on_another_grid_is_drawn_in_place(tmp_path: Path, an_oblique_phantom: Phantom) -> None:
     finer = make_phantom(shape=(160, 130, 80), spacing=(2.1, 2.1, 3.0), oblique_degrees=0.0).labels
     coarser = an_oblique_phantom.labels
-    centre = an_oblique_phantom.tumours[0].centre_ras
+    center = an_oblique_phantom.tumors[0].center_ras
     drawn = []
     for name, labels in (("finer.png", finer), ("coarser.png", coarser)):
         outline = Outline("truth", Volume(labels.array == 1, labels.grid, "truth"), "#00ffff")
-        three_planes(tmp_path / name, an_oblique_phantom.volume, [Row("", [outline])], centre_ras=centre, field_mm=90.0)
+        three_planes(tmp_path / name, an_oblique_phantom.volume, [Row("", [outline])], center_ras=center, field_mm=90.0)
         picture = matplotlib_image.imread(tmp_path / name)[..., :3]
         axial = picture[:, : picture.shape[1] // 3]
         drawn.append(np.argwhere(np.abs(axial - (0, 1, 1)).max(axis=-1) < 0.2).mean(axis=0))
 
-    # About 4.7 pixels are a millimetre here; the two masks are the same tumour, sampled by different voxels.
+    # About 4.7 pixels are a millimeter here; the two masks are the same tumor, sampled by different voxels.
     assert drawn[0] == pytest.approx(drawn[1], abs=12)
 
 
 def test_dice_curves_of_unequal_length_are_drawn(tmp_path: Path) -> None:
     plot_dice_against_clicks(tmp_path / "curves.png", {"a": [0.4, 0.6, 0.8], "b": [0.5]}, title="Two cases")
 
-    assert pixels_of(tmp_path / "curves.png", colour=(0.12, 0.47, 0.71)) > 100
-    assert pixels_of(tmp_path / "curves.png", colour=(0.0, 0.0, 0.0)) > 500
+    assert pixels_of(tmp_path / "curves.png", color=(0.12, 0.47, 0.71)) > 100
+    assert pixels_of(tmp_path / "curves.png", color=(0.0, 0.0, 0.0)) > 500
 
 
 def test_a_picture_into_an_absent_folder_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 
-CENTRE = np.array([40.0, -25.0, 310.0])
+CENTER = np.array([40.0, -25.0, 310.0])
 BALL_MM = 14.0
 
 
@@ -24,14 +24,14 @@ def rotation(degrees: float) -> np.ndarray:
 
 @pytest.fixture(params=[("upright", 0.0, 1), ("oblique", 31.0, 1), ("left-handed", 19.0, -1)], ids=lambda p: p[0])
 def a_volume_with_a_ball(request: pytest.FixtureRequest) -> Volume:
-    """A ball of `BALL_MM` radius, 1 inside and 0 outside, 9 mm right, 6 in front and 5 above `CENTRE`."""
+    """A ball of `BALL_MM` radius, 1 inside and 0 outside, 9 mm right, 6 in front and 5 above `CENTER`."""
     _, degrees, handedness = request.param
     affine = np.eye(4)
     affine[:3, :3] = rotation(degrees) @ np.diag([-1.1, -1.6, 3.0 * handedness])
-    affine[:3, 3] = CENTRE - affine[:3, :3] @ [45, 35, 20]
+    affine[:3, 3] = CENTER - affine[:3, :3] @ [45, 35, 20]
     grid = Grid((90, 70, 40), affine)
     ras = grid.to_ras(np.moveaxis(np.indices(grid.shape), 0, -1))
-    ball = np.linalg.norm(ras - CENTRE - [9, 6, 5], axis=-1) < BALL_MM
+    ball = np.linalg.norm(ras - CENTER - [9, 6, 5], axis=-1) < BALL_MM
     return Volume(ball.astype(np.float32), grid, "ball")
 
 
@@ -42,8 +42,8 @@ def a_volume_with_a_ball(request: pytest.FixtureRequest) -> Volume:
 def test_the_ball_appears_where_a_radiologist_looks_for_it(
     a_volume_with_a_ball: Volume, *, name: str, right_mm: float, down_mm: float, shift: tuple[float, float, float]
 ) -> None:
-    centre = CENTRE + shift
-    plane = Plane.through(name, centre, volume=a_volume_with_a_ball.grid, field_mm=60.0)
+    center = CENTER + shift
+    plane = Plane.through(name, center, volume=a_volume_with_a_ball.grid, field_mm=60.0)
 
     picture = plane.sample(a_volume_with_a_ball)
 
@@ -58,11 +58,11 @@ def test_the_ball_appears_where_a_radiologist_looks_for_it(
 
 @pytest.mark.parametrize("name", ["axial", "coronal", "sagittal"])
 def test_letters_name_the_side_a_point_moves_to(a_volume_with_a_ball: Volume, name: str) -> None:
-    plane = Plane.through(name, CENTRE, volume=a_volume_with_a_ball.grid)
+    plane = Plane.through(name, CENTER, volume=a_volume_with_a_ball.grid)
     towards = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
-    start = plane.locate(CENTRE)
+    start = plane.locate(CENTER)
 
-    left, right, top, bottom = (plane.locate(CENTRE + np.array(towards[letter])) - start for letter in plane.letters)
+    left, right, top, bottom = (plane.locate(CENTER + np.array(towards[letter])) - start for letter in plane.letters)
 
     assert left == pytest.approx([-1, 0, 0], abs=1e-9)
     assert right == pytest.approx([1, 0, 0], abs=1e-9)
@@ -72,7 +72,7 @@ def test_letters_name_the_side_a_point_moves_to(a_volume_with_a_ball: Volume, na
 
 def test_a_whole_plane_shows_all_of_the_volume_and_marks_what_is_beyond(a_volume_with_a_ball: Volume) -> None:
     grid = a_volume_with_a_ball.grid
-    plane = Plane.through("axial", CENTRE, volume=grid)
+    plane = Plane.through("axial", CENTER, volume=grid)
     picture = plane.sample(a_volume_with_a_ball)
     pixels = np.moveaxis(np.indices((*picture.T.shape, 1)), 0, -1)[:, :, 0]
 
@@ -83,19 +83,19 @@ def test_a_whole_plane_shows_all_of_the_volume_and_marks_what_is_beyond(a_volume
 
 
 def test_a_box_is_cut_into_the_rectangle_it_shows(a_volume_with_a_ball: Volume) -> None:
-    plane = Plane.through("coronal", CENTRE, volume=a_volume_with_a_ball.grid, field_mm=80.0)
+    plane = Plane.through("coronal", CENTER, volume=a_volume_with_a_ball.grid, field_mm=80.0)
 
-    outline = plane.outline_of(Box3D.aligned(CENTRE + [3, 4, 0], (20, 12, 30)))
+    outline = plane.outline_of(Box3D.aligned(CENTER + [3, 4, 0], (20, 12, 30)))
 
     assert np.ptp(outline, axis=0) == pytest.approx([20, 30])
     assert polygon_area(outline) == pytest.approx(600)
 
 
 def test_a_turned_box_is_cut_into_a_turned_outline(a_volume_with_a_ball: Volume) -> None:
-    plane = Plane.through("axial", CENTRE, volume=a_volume_with_a_ball.grid, field_mm=80.0)
+    plane = Plane.through("axial", CENTER, volume=a_volume_with_a_ball.grid, field_mm=80.0)
     about_the_long_axis = np.array([[np.cos(0.5), -np.sin(0.5), 0], [np.sin(0.5), np.cos(0.5), 0], [0, 0, 1]])
 
-    outline = plane.outline_of(Box3D(CENTRE, about_the_long_axis, np.array([20.0, 12.0, 30.0])))
+    outline = plane.outline_of(Box3D(CENTER, about_the_long_axis, np.array([20.0, 12.0, 30.0])))
 
     assert polygon_area(outline) == pytest.approx(240)
     assert np.ptp(outline, axis=0) == pytest.approx(
@@ -104,9 +104,9 @@ def test_a_turned_box_is_cut_into_a_turned_outline(a_volume_with_a_ball: Volume)
 
 
 def test_a_box_beside_the_plane_leaves_no_outline(a_volume_with_a_ball: Volume) -> None:
-    plane = Plane.through("sagittal", CENTRE, volume=a_volume_with_a_ball.grid)
+    plane = Plane.through("sagittal", CENTER, volume=a_volume_with_a_ball.grid)
 
-    assert len(plane.outline_of(Box3D.aligned(CENTRE + [11, 0, 0], (20, 20, 20)))) == 0
+    assert len(plane.outline_of(Box3D.aligned(CENTER + [11, 0, 0], (20, 20, 20)))) == 0
 
 
 def polygon_area(corners: np.ndarray) -> float:

@@ -14,13 +14,13 @@ from inference_core.evaluation.cases import matched_pairs, read_case
 from inference_core.evaluation.metrics import dice
 from inference_core.evaluation.protocol import (
     box_around,
-    classical_segment,
+    peer_segment,
     run_case,
 )
 from inference_core.evaluation.report import Case, as_json, dice_curves, means
-from inference_core.geometry.files import write_labels
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
+from inference_core.io.files import write_labels
 from inference_core.prompts.prompt_set import Click, PromptSet
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
@@ -129,7 +129,7 @@ def test_classical_methods_see_the_clicked_voxels(a_left_handed_grid) -> None:
         return np.zeros(SHAPE, dtype=bool)
 
     ras = a_left_handed_grid.to_ras((3, 4, 5))
-    classical_segment(volume, method)(PromptSet((Click(tuple(ras)), Click(tuple(ras), positive=False))))
+    peer_segment(volume, method)(PromptSet((Click(tuple(ras)), Click(tuple(ras), positive=False))))
 
     assert seen == [(SHAPE, a_left_handed_grid.spacing, [((3, 4, 5), True), ((3, 4, 5), False)])]
 

@@ -1,4 +1,4 @@
-"""Oriented boxes in patient millimetres."""
+"""Oriented boxes in patient millimeters."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def an_oblique_box() -> Box3D:
 def test_a_point_is_in_the_box_when_it_is_within_half_of_every_edge(degrees, size, share):
     axes = turn(degrees)
     box = Box3D(np.array([5.0, 6.0, -7.0]), axes, np.array(size))
-    point = box.centre + sum(s * e * axis for s, e, axis in zip(share, size, axes.T, strict=True))
+    point = box.center + sum(s * e * axis for s, e, axis in zip(share, size, axes.T, strict=True))
     furthest = max(abs(s) for s in share)
     if abs(furthest - 0.5) > 1e-6:
         assert bool(box.contains(point)) is (furthest < 0.5)
@@ -39,14 +39,14 @@ def test_the_faces_belong_to_the_box():
 
 
 def test_many_points_are_tested_at_once(an_oblique_box):
-    outside = an_oblique_box.centre + 20 * np.eye(3)
-    inside = np.tile(an_oblique_box.centre, (3, 1))
+    outside = an_oblique_box.center + 20 * np.eye(3)
+    inside = np.tile(an_oblique_box.center, (3, 1))
     np.testing.assert_array_equal(an_oblique_box.contains(np.stack([inside, outside])), [[True] * 3, [False] * 3])
 
 
 def test_a_corners_number_says_at_which_end_of_each_edge_it_lies(an_oblique_box):
     corners = an_oblique_box.corners_ras
-    np.testing.assert_allclose(corners.mean(axis=0), an_oblique_box.centre)
+    np.testing.assert_allclose(corners.mean(axis=0), an_oblique_box.center)
     for axis in range(3):
         for number in (n for n in range(8) if not (n >> axis) & 1):
             edge = corners[number | (1 << axis)] - corners[number]
@@ -62,7 +62,7 @@ def test_an_aligned_box_lies_along_right_anterior_superior():
 @pytest.mark.parametrize("orientation", range(0, 48, 5))
 def test_a_box_given_in_voxels_has_its_corners_between_voxels(orientation):
     grid = oblique_grid(orientation, 1)
-    box = Box3D.in_voxels(grid, centre_ijk=(10, 12, 6.5), size_ijk=(5, 3, 4))
+    box = Box3D.in_voxels(grid, center_ijk=(10, 12, 6.5), size_ijk=(5, 3, 4))
     corners = grid.to_ijk(box.corners_ras)
     np.testing.assert_allclose(corners, np.array([7.5, 10.5, 4.5]) + (corners_ijk((1, 1, 1)) + 0.5) * (5, 3, 4))
 
@@ -71,13 +71,13 @@ def test_a_box_in_the_voxels_of_a_slightly_sheared_grid_has_right_angles():
     """A header rounded to three digits is a grid, but its axes alone would not make a box."""
     affine = np.eye(4)
     affine[:3, :3] = turn((20, 30, 40)) @ np.array([[1, 8e-4, 0], [0, 1, 0], [0, 0, 1]]) * (0.7, 0.7, 2.0)
-    box = Box3D.in_voxels(Grid((20, 20, 20), affine), centre_ijk=(9, 9, 9), size_ijk=(4, 5, 6))
+    box = Box3D.in_voxels(Grid((20, 20, 20), affine), center_ijk=(9, 9, 9), size_ijk=(4, 5, 6))
     np.testing.assert_allclose(box.axes.T @ box.axes, np.eye(3), atol=1e-12)
     np.testing.assert_allclose(box.size, [2.8, 3.5, 12.0], rtol=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("centre", "axes", "size", "sentence"),
+    ("center", "axes", "size", "sentence"),
     [
         ([np.nan, 0, 0], np.eye(3), [1, 1, 1], "not numbers"),
         ([0, 0, 0], np.full((3, 3), np.inf), [1, 1, 1], "not numbers"),
@@ -88,9 +88,9 @@ def test_a_box_in_the_voxels_of_a_slightly_sheared_grid_has_right_angles():
         ([0, 0, 0], [[1, 0.6, 0], [0, 0.8, 0], [0, 0, 1]], [1, 1, 1], "right angles"),
     ],
 )
-def test_a_box_that_makes_no_sense_is_refused_in_a_sentence(centre, axes, size, sentence):
+def test_a_box_that_makes_no_sense_is_refused_in_a_sentence(center, axes, size, sentence):
     with pytest.raises(PromptError, match=sentence):
-        Box3D(centre, axes, size)
+        Box3D(center, axes, size)
 
 
 def test_equal_boxes_hash_alike_even_where_a_zero_is_negative():
@@ -100,9 +100,9 @@ def test_equal_boxes_hash_alike_even_where_a_zero_is_negative():
     assert len(set(boxes)) == 1
 
 
-@pytest.mark.parametrize("field", ["centre", "axes", "size"])
+@pytest.mark.parametrize("field", ["center", "axes", "size"])
 def test_boxes_that_differ_in_anything_are_not_equal(an_oblique_box, field):
-    values = {name: getattr(an_oblique_box, name) for name in ("centre", "axes", "size")}
+    values = {name: getattr(an_oblique_box, name) for name in ("center", "axes", "size")}
     assert Box3D(**values) == an_oblique_box
     values[field] = values[field][:, [1, 0, 2]] if field == "axes" else values[field] + 1
     assert Box3D(**values) != an_oblique_box
@@ -110,9 +110,9 @@ def test_boxes_that_differ_in_anything_are_not_equal(an_oblique_box, field):
 
 
 def test_a_box_cannot_be_changed_through_an_array():
-    centre = np.array([1.0, 2.0, 3.0])
-    box = Box3D.aligned(centre, [1, 1, 1])
-    centre[0] = 100
-    assert box.centre[0] == 1.0
+    center = np.array([1.0, 2.0, 3.0])
+    box = Box3D.aligned(center, [1, 1, 1])
+    center[0] = 100
+    assert box.center[0] == 1.0
     with pytest.raises(ValueError, match="read-only"):
         box.size[0] = -1

@@ -53,7 +53,7 @@ def test_many_points_are_mapped_as_one_by_one(an_oblique_grid):
 
 @settings(deadline=None)
 @given(grid=grids)
-def test_spacing_is_the_distance_between_neighbouring_centres(grid):
+def test_spacing_is_the_distance_between_neighboring_centers(grid):
     steps = [np.linalg.norm(grid.to_ras(unit) - grid.to_ras([0, 0, 0])) for unit in np.eye(3)]
     np.testing.assert_allclose(grid.spacing, steps)
     assert grid.voxel_volume_mm3 == pytest.approx(np.prod(steps))
@@ -89,8 +89,8 @@ def test_lps_turns_the_first_two_axes_round():
 
 @settings(deadline=None)
 @given(grid=grids)
-def test_the_centre_is_in_the_middle_of_the_corners(grid):
-    np.testing.assert_allclose(grid.centre_ras, grid.to_ras(corners_ijk(grid.shape)).mean(axis=0), atol=1e-9)
+def test_the_center_is_in_the_middle_of_the_corners(grid):
+    np.testing.assert_allclose(grid.center_ras, grid.to_ras(corners_ijk(grid.shape)).mean(axis=0), atol=1e-9)
 
 
 def test_a_corners_number_says_at_which_ends_it_lies():
@@ -102,7 +102,7 @@ def test_a_corners_number_says_at_which_ends_it_lies():
 
 @settings(max_examples=50, deadline=None)
 @given(grid=grids, share=st.tuples(*[st.floats(-0.3, 1.3)] * 3))
-def test_a_point_in_the_grid_belongs_to_the_voxel_whose_centre_is_nearest(grid, share):
+def test_a_point_in_the_grid_belongs_to_the_voxel_whose_center_is_nearest(grid, share):
     ijk = np.array(share) * grid.shape - 0.5
     point = grid.to_ras(ijk)
     inside = all(0 <= s <= 1 for s in share)
@@ -116,7 +116,7 @@ def test_a_point_in_the_grid_belongs_to_the_voxel_whose_centre_is_nearest(grid, 
 
 @settings(deadline=None)
 @given(grid=grids, low=st.tuples(*[st.booleans()] * 3), beyond_mm=st.tuples(*[st.floats(0, 90)] * 3))
-def test_the_distance_outside_is_measured_in_millimetres_from_the_outer_face(grid, low, beyond_mm):
+def test_the_distance_outside_is_measured_in_millimeters_from_the_outer_face(grid, low, beyond_mm):
     corner = np.where(low, -0.5, np.array(grid.shape) - 0.5)
     outwards = np.where(low, -1, 1) * np.array(beyond_mm) / grid.spacing
     point = grid.to_ras(corner + outwards)
@@ -149,9 +149,9 @@ def test_an_empty_crop_is_refused(an_oblique_grid):
 
 
 def test_grids_match_within_a_tolerance_at_all_corners(an_oblique_grid):
-    def moved(millimetres):
+    def moved(millimeters):
         affine = an_oblique_grid.affine.copy()
-        affine[1, 3] += millimetres
+        affine[1, 3] += millimeters
         return Grid(an_oblique_grid.shape, affine)
 
     assert an_oblique_grid.matches(moved(5e-5))
@@ -160,7 +160,7 @@ def test_grids_match_within_a_tolerance_at_all_corners(an_oblique_grid):
 
 
 def test_a_small_turn_of_a_large_grid_does_not_match():
-    """Half a milliradian moves the origin by nothing and the far corner by a quarter of a millimetre."""
+    """Half a milliradian moves the origin by nothing and the far corner by a quarter of a millimeter."""
     large = Grid((512, 512, 2), np.eye(4))
     turned = np.eye(4)
     turned[:3, :3] = turn((0, 0, 0.03))
@@ -228,17 +228,17 @@ def test_rounding_in_a_header_is_no_shear():
     assert Grid((4, 5, 6), affine_of(turn((20, 30, 40)) @ NEARLY_UPRIGHT, (0.5, 0.5, 4.0))).shape == (4, 5, 6)
 
 
-def test_shear_is_judged_by_angles_and_not_by_millimetres():
+def test_shear_is_judged_by_angles_and_not_by_millimeters():
     """A 0.01 mm error on a 0.001 mm micro-CT voxel is a shear of many degrees."""
     with pytest.raises(VolumeError, match="sheared"):
         Grid((4, 5, 6), affine_of(SHEARED, 1e-3))
 
 
 @pytest.mark.parametrize("shape", [(7, 8, 9), (4, 4, 4)])
-def test_an_isotropic_grid_is_centred_on_its_point(shape):
+def test_an_isotropic_grid_is_centered_on_its_point(shape):
     axes = turn((10, 20, 30)) @ np.diag([1.0, -1.0, 1.0])
     grid = isotropic_grid([11.0, -3.0, 70.0], shape=shape, spacing=1.7, axes=axes)
-    np.testing.assert_allclose(grid.centre_ras, [11.0, -3.0, 70.0])
+    np.testing.assert_allclose(grid.center_ras, [11.0, -3.0, 70.0])
     assert grid.spacing == pytest.approx((1.7, 1.7, 1.7))
     np.testing.assert_allclose(grid.affine[:3, :3] / 1.7, axes)
 

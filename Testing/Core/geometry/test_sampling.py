@@ -10,7 +10,7 @@ from support.scenes import oblique_grid, turn
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.grid import Grid, corners_ijk, isotropic_grid
-from inference_core.geometry.sampling import extent_on, lay_onto, rescaled, sample_window
+from inference_core.geometry.sampling import extent_on, resample_onto, rescaled, sample_window
 from inference_core.geometry.volume import Volume
 
 angles = st.floats(-180, 180)
@@ -32,7 +32,7 @@ def noise(shape, seed=0) -> np.ndarray:
 
 
 def trilinear(array: np.ndarray, ijk: np.ndarray) -> np.ndarray:
-    """The eight neighbours of each point, weighted by hand."""
+    """The eight neighbors of each point, weighted by hand."""
     low = np.floor(ijk).astype(int)
     share = ijk - low
     total = np.zeros(ijk.shape[:-1])
@@ -46,7 +46,7 @@ def trilinear(array: np.ndarray, ijk: np.ndarray) -> np.ndarray:
 def aligned_window(grid: Grid, *, shape, spacing, offset_mm=(0.0, 0.0, 0.0)) -> Grid:
     """A window along a grid's axes, as those that are clicked into."""
     axes = grid.affine[:3, :3] / grid.spacing
-    return isotropic_grid(grid.centre_ras + np.array(offset_mm), shape=shape, spacing=spacing, axes=axes)
+    return isotropic_grid(grid.center_ras + np.array(offset_mm), shape=shape, spacing=spacing, axes=axes)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def a_noisy_volume(a_left_handed_grid) -> Volume:
 def test_sampling_equals_trilinear_interpolation_by_hand(*, orientation, spacing, degrees, step, offset, reflect):
     grid = oblique_grid(orientation, spacing, size_mm=11.0)
     volume = Volume(noise(grid.shape), grid)
-    window = isotropic_grid(grid.centre_ras + offset, shape=(7, 8, 9), spacing=step, axes=turn(degrees))
+    window = isotropic_grid(grid.center_ras + offset, shape=(7, 8, 9), spacing=step, axes=turn(degrees))
     margin = 40
     padded = np.pad(volume.array, margin, mode="symmetric" if reflect else "constant")
     expected = trilinear(padded, grid.to_ijk(window.to_ras(voxels_of(window))) + margin)
@@ -99,7 +99,7 @@ def test_a_linear_field_is_exact_up_to_the_last_voxel_however_coarse_the_window(
 @settings(max_examples=15, deadline=None)
 @given(step=st.floats(0.4, 6.0), degrees=turns)
 def test_a_linear_field_is_exact_in_turned_windows_too(a_ramp, step, degrees):
-    window = isotropic_grid(a_ramp.grid.centre_ras, shape=(8, 8, 8), spacing=step, axes=turn(degrees))
+    window = isotropic_grid(a_ramp.grid.center_ras, shape=(8, 8, 8), spacing=step, axes=turn(degrees))
     np.testing.assert_allclose(sample_window(a_ramp, window, reflect=True), ramp(window), atol=2e-3)
 
 
@@ -129,7 +129,7 @@ def test_thin_slices_are_averaged_and_thick_ones_are_not(order, along, kept):
     grid = Grid((64, 64, 20), np.diag([0.5, -0.5, 2.0, 1.0]))
     volume = Volume((voxels_of(grid)[..., along] % 2 * 100).astype(np.int16), grid)
     axes = (grid.affine[:3, :3] / grid.spacing)[:, list(order)]
-    window = isotropic_grid(grid.centre_ras, shape=(12, 12, 12), spacing=2.0, axes=axes)
+    window = isotropic_grid(grid.center_ras, shape=(12, 12, 12), spacing=2.0, axes=axes)
     assert sample_window(volume, window, reflect=True).std() == pytest.approx(50.0 if kept else 0.0, abs=1e-2)
 
 
@@ -234,10 +234,10 @@ def a_window() -> Grid:
 @pytest.mark.parametrize("cells", [4, 8, 16, 32])
 def test_logits_of_any_resolution_cover_the_window_edge_to_edge(a_window, cells):
     values = np.full((cells,) * 3, 3.0, dtype=np.float32)
-    np.testing.assert_allclose(lay_onto(values, a_window, a_window, outside=-20.0), 3.0)
+    np.testing.assert_allclose(resample_onto(values, a_window, a_window, outside=-20.0), 3.0)
     around = a_window.cropped((-2, -2, -2), (18, 18, 18))
     expected = np.pad(np.full(a_window.shape, 3.0), 2, constant_values=-20.0)
-    np.testing.assert_allclose(lay_onto(values, a_window, around, outside=-20.0), expected)
+    np.testing.assert_allclose(resample_onto(values, a_window, around, outside=-20.0), expected)
 
 
 @pytest.mark.parametrize("cells", [8, 16, 32])
@@ -245,28 +245,28 @@ def test_logits_of_any_resolution_cover_the_window_edge_to_edge(a_window, cells)
 def test_logits_of_any_resolution_are_laid_where_they_belong(a_window, cells, orientation):
     values = ramp(rescaled(a_window, (cells,) * 3))
     target = Grid((9, 10, 11), oblique_grid(orientation, 1).affine)
-    target = Grid(target.shape, _centred(target, a_window))
+    target = Grid(target.shape, _centered(target, a_window))
     ijk = a_window.to_ijk(target.to_ras(voxels_of(target)))
     # Half a cell from the edge there is nothing to interpolate between.
     well_inside = np.all((ijk > 0.5) & (ijk < 14.5), axis=-1)
     assert well_inside.sum() > 300
-    laid = lay_onto(values, a_window, target, outside=-20.0)
+    laid = resample_onto(values, a_window, target, outside=-20.0)
     np.testing.assert_allclose(laid[well_inside], ramp(target)[well_inside], atol=1e-3)
 
 
-def _centred(grid: Grid, on: Grid) -> np.ndarray:
+def _centered(grid: Grid, on: Grid) -> np.ndarray:
     affine = grid.affine.copy()
-    affine[:3, 3] += on.centre_ras - grid.centre_ras
+    affine[:3, 3] += on.center_ras - grid.center_ras
     return affine
 
 
 @pytest.mark.parametrize("orientation", [3, 22, 40])
 def test_voxels_outside_the_window_get_the_value_for_outside(a_window, orientation):
     target = oblique_grid(orientation, 2, size_mm=40.0)
-    target = Grid(target.shape, _centred(target, a_window))
+    target = Grid(target.shape, _centered(target, a_window))
     ijk = a_window.to_ijk(target.to_ras(voxels_of(target)))
     depth = np.minimum(ijk + 0.5, 15.5 - ijk).min(axis=-1)
-    laid = lay_onto(np.ones(a_window.shape, dtype=np.float32), a_window, target, outside=-20.0)
+    laid = resample_onto(np.ones(a_window.shape, dtype=np.float32), a_window, target, outside=-20.0)
     np.testing.assert_allclose(laid[depth > 1e-3], 1.0)
     np.testing.assert_allclose(laid[depth < -1e-3], -20.0)
     assert (depth > 1e-3).any()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from inference_core.models.registry import get_spec
-from inference_core.models.sam_med3d import SamMed3D, build
+from inference_core.models.sam_med3d.model import SamMed3D, build
 from inference_core.models.weights import load_state_dict
 
 
@@ -33,7 +33,7 @@ def the_sam_io(the_sam_references: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def the_tumour_references() -> Path:
+def the_tumor_references() -> Path:
     """Of 3DSAM-adapter."""
     return Path(__file__).parents[2] / "Data" / "sam3d_adapter"
 

@@ -9,7 +9,7 @@ import torch
 from inference_core.geometry.grid import Grid
 from inference_core.models.blocks import precision
 from inference_core.models.interface import PromptableModel, WindowImage
-from inference_core.models.registry import all_specs, load_model
+from inference_core.models.registry import all_specs, build_model
 from inference_core.models.spec import Layout, PromptKind
 from inference_core.models.store import installed_path
 from inference_core.prompts.encoding import WindowPrompts
@@ -24,20 +24,20 @@ def a_model(request, the_sam_med3d_references, the_sam_references, the_adapter_r
     adapted = [spec.name for spec in all_specs() if spec.name.startswith("medical_sam_adapter")]
     stand_ins |= dict.fromkeys(adapted, the_adapter_references / "adapters_128.safetensors")
     stand_ins |= dict.fromkeys(("sam", "sam_vit_l", "sam_vit_h"), the_sam_references / "small.safetensors")
-    tumours = [spec.name for spec in all_specs() if spec.name.startswith("sam3d_adapter")]
-    stand_ins |= dict.fromkeys(tumours, the_sam_references.parent / "sam3d_adapter" / "small.safetensors")
+    tumors = [spec.name for spec in all_specs() if spec.name.startswith("sam3d_adapter")]
+    stand_ins |= dict.fromkeys(tumors, the_sam_references.parent / "sam3d_adapter" / "small.safetensors")
     stand_ins["ma_sam_box"] = the_sam_references.parent / "ma_sam" / "delta_bbox.safetensors"
     weights = stand_ins.get(request.param.name) or installed_path(request.param)
     if weights is None:
         pytest.skip(f"the weights of {request.param.name} are not installed")
     bases = dict.fromkeys(adapted, the_sam_references / "small.safetensors")
     bases["ma_sam_box"] = the_sam_references.parent / "ma_sam" / "base_small.safetensors"
-    return load_model(request.param.name, weights=weights, device="cpu", base=bases.get(request.param.name))
+    return build_model(request.param.name, weights=weights, device="cpu", base=bases.get(request.param.name))
 
 
 @pytest.fixture(scope="module")
 def a_window(a_model):
-    """A bright ball, off the centre, in a noisy left-handed window."""
+    """A bright ball, off the center, in a noisy left-handed window."""
     shape, spacing = a_model.spec.window.shape, (a_model.spec.window.spacings or (1.5,))[0]
     if a_model.spec.window.layout is Layout.SLICES:
         shape = (90, 72, shape[2])
@@ -145,10 +145,10 @@ def test_a_box_alone_gives_logits(a_model, an_embedding, a_place):
     assert np.isfinite(a_model.decode(an_embedding, boxed(a_place), None).low_res_logits).all()
 
 
-def boxed(centre) -> WindowPrompts:
+def boxed(center) -> WindowPrompts:
     """A box of 16 voxels a side, and no click."""
     corners = np.array([[(n >> axis) & 1 for axis in range(3)] for n in range(8)])
-    return WindowPrompts(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), (centre - 8 + 16 * corners)[None])
+    return WindowPrompts(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), (center - 8 + 16 * corners)[None])
 
 
 def test_half_the_digits_change_the_answer_a_little(a_model, a_window, an_embedding, a_prompt, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inference_core.errors import ModelError
-from inference_core.models.registry import DEFAULT_MODEL, all_specs, get_spec, load_model
+from inference_core.models.registry import DEFAULT_MODEL, all_specs, build_model, get_spec
 from inference_core.models.spec import Checkpoint, IntensityRule, Layout, ModelSpec, PromptKind
 
 EVERY_SPEC = pytest.mark.parametrize("spec", all_specs(), ids=lambda spec: spec.name)
@@ -86,8 +86,8 @@ def test_a_prompt_is_either_the_networks_or_the_sessions(spec):
 
 
 @EVERY_SPEC
-def test_licence_and_paper_are_told(spec):
-    assert spec.licence
+def test_license_and_paper_are_told(spec):
+    assert spec.license
     assert spec.paper
     assert spec.classes
 
@@ -101,16 +101,16 @@ def test_a_spec_is_a_value_that_cannot_be_changed(spec):
 
 def test_an_unknown_model_is_refused_with_the_names_to_choose_from(tmp_path):
     names = ", ".join(spec.name for spec in all_specs())
-    for ask in (lambda: get_spec("sam4d"), lambda: load_model("sam4d", weights=tmp_path, device="cpu")):
+    for ask in (lambda: get_spec("sam4d"), lambda: build_model("sam4d", weights=tmp_path, device="cpu")):
         with pytest.raises(ModelError, match=f"There is no model 'sam4d'; choose one of {names}"):
             ask()
 
 
 def test_a_model_is_built_from_its_spec_its_weights_and_a_device(monkeypatch, tmp_path):
-    import inference_core.models.sam3d_lite as family
+    import inference_core.models.sam3d_lite.model as family
 
     monkeypatch.setattr(family, "build", lambda *given: given)
-    assert load_model("sam3d_lite", weights=tmp_path, device="cpu") == (get_spec("sam3d_lite"), tmp_path, "cpu")
+    assert build_model("sam3d_lite", weights=tmp_path, device="cpu") == (get_spec("sam3d_lite"), tmp_path, "cpu")
 
 
 def test_a_checkpoint_is_not_bundled_unless_it_says_so():

@@ -74,16 +74,16 @@ def test_the_margin_lets_clicks_lie_further_out(a_window):
 
 
 def test_a_box_arrives_with_its_corners_in_their_order(a_window):
-    box = Box3D(a_window.centre_ras + 3, turn((5, 60, -20)), np.array([4.0, 9.0, 16.0]))
+    box = Box3D(a_window.center_ras + 3, turn((5, 60, -20)), np.array([4.0, 9.0, 16.0]))
     encoded = encode_prompts(PromptSet((BoxPrompt(box),)), a_window)
     assert encoded.boxes.shape == (1, 8, 3)
     np.testing.assert_allclose(a_window.to_ras(encoded.boxes[0]), box.corners_ras, atol=1e-9)
 
 
 def test_boxes_are_kept_wherever_they_lie(a_window):
-    near, far = (Box3D.aligned(a_window.centre_ras + shift, [3, 4, 5]) for shift in (0, 500))
+    near, far = (Box3D.aligned(a_window.center_ras + shift, [3, 4, 5]) for shift in (0, 500))
     encoded = encode_prompts(PromptSet((BoxPrompt(far), BoxPrompt(near))), a_window)
-    np.testing.assert_allclose(a_window.to_ras(encoded.boxes.mean(axis=1)), [far.centre, near.centre], atol=1e-9)
+    np.testing.assert_allclose(a_window.to_ras(encoded.boxes.mean(axis=1)), [far.center, near.center], atol=1e-9)
 
 
 def test_no_prompts_give_empty_arrays_of_the_right_shape(a_window):

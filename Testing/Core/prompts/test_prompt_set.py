@@ -25,7 +25,7 @@ def an_oblique_grid() -> Grid:
 
 @pytest.fixture
 def a_box(an_oblique_grid) -> BoxPrompt:
-    return BoxPrompt(Box3D.in_voxels(an_oblique_grid, centre_ijk=(20, 30, 10), size_ijk=(8, 9, 4)))
+    return BoxPrompt(Box3D.in_voxels(an_oblique_grid, center_ijk=(20, 30, 10), size_ijk=(8, 9, 4)))
 
 
 @pytest.fixture
@@ -173,19 +173,19 @@ def test_a_click_outside_the_volume_is_refused_with_its_distance(an_oblique_grid
 @settings(max_examples=50, deadline=None)
 @given(orientation=st.integers(0, 47), spacing=st.integers(0, 2), corner=st.tuples(*[st.booleans()] * 3))
 def test_a_click_on_the_outermost_corner_is_on_the_image(orientation, spacing, corner):
-    """Rounding on the way to millimetres and back must not refuse it."""
+    """Rounding on the way to millimeters and back must not refuse it."""
     grid = oblique_grid(orientation, spacing)
     ijk = np.where(corner, np.array(grid.shape) - 0.5, -0.5)
     PromptSet((click_at(grid, ijk),)).checked_on(grid)
 
 
 @pytest.mark.parametrize(
-    ("centre", "accepted"),
+    ("center", "accepted"),
     [((-3, 30, 10), True), ((-4.6, 30, 10), False), ((20, 500, 10), False), ((91.6, 9, 9), False)],
 )
-def test_a_box_must_overlap_the_volume(an_oblique_grid, centre, accepted):
+def test_a_box_must_overlap_the_volume(an_oblique_grid, center, accepted):
     assert an_oblique_grid.shape[0] == 88
-    box = BoxPrompt(Box3D.in_voxels(an_oblique_grid, centre_ijk=centre, size_ijk=(8, 9, 4)))
+    box = BoxPrompt(Box3D.in_voxels(an_oblique_grid, center_ijk=center, size_ijk=(8, 9, 4)))
     if accepted:
         PromptSet((box,)).checked_on(an_oblique_grid)
         return

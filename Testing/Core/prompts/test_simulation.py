@@ -37,10 +37,10 @@ def flood_fill_components(mask: np.ndarray) -> list[set[tuple[int, int, int]]]:
             voxel = front.pop()
             component.add(voxel)
             for axis, step in itertools.product(range(3), (-1, 1)):
-                neighbour = tuple(c + step * (n == axis) for n, c in enumerate(voxel))
-                if neighbour in left:
-                    left.remove(neighbour)
-                    front.append(neighbour)
+                neighbor = tuple(c + step * (n == axis) for n, c in enumerate(voxel))
+                if neighbor in left:
+                    left.remove(neighbor)
+                    front.append(neighbor)
         components.append(component)
     return components
 
@@ -120,7 +120,7 @@ def test_a_spill_larger_than_the_missed_part_gets_a_negative_click() -> None:
     assert click == ((5, 3, 3), False)
 
 
-def test_a_thin_axis_counts_in_millimetres_not_in_voxels() -> None:
+def test_a_thin_axis_counts_in_millimeters_not_in_voxels() -> None:
     mask = np.zeros((30, 30, 30), dtype=bool)
     mask[2:9, 2:9, 2:9] = True
     mask[12:25, 12:25, 15] = True

@@ -1,4 +1,4 @@
-"""The logic inside Slicer: clicks on a phantom with the built-in model, geometry, undo, neighbours, saving."""
+"""The logic inside Slicer: clicks on a phantom with the built-in model, geometry, undo, neighbors, saving."""
 
 import tempfile
 import unittest
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 import vtk
-from SelfTestPhantom import addPhantom, dice, makePhantom, maskOf, tumourOf
+from SelfTestPhantom import addPhantom, dice, makePhantom, maskOf, tumorOf
 
 
 class SAM3DSegmentLogicTest(unittest.TestCase):
@@ -24,8 +24,8 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
             raise AssertionError(f"Install these into Slicer's Python first: {', '.join(Dependencies.missing())}")
         slicer.mrmlScene.Clear(0)
         cls.phantom = makePhantom()
-        cls.tumour = cls.phantom.tumours[0]
-        cls.truth = tumourOf(cls.phantom, cls.tumour)
+        cls.tumor = cls.phantom.tumors[0]
+        cls.truth = tumorOf(cls.phantom, cls.tumor)
         # One logic and one volume for all tests: the model is loaded once and its embeddings are kept.
         cls.volumeNode = addPhantom(cls.phantom)
         cls.logic = SAM3DSegmentLogic()
@@ -46,13 +46,13 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
 
     def begin(self):
         self.logic.setVolume(self.volumeNode)
-        return self.click(self.tumour.centre_ras)
+        return self.click(self.tumor.center_ras)
 
-    def test_a_click_on_a_tumour_gives_its_mask(self):
-        segmentId = self.logic.segment(self.volumeNode, [self.tumour.centre_ras])
+    def test_a_click_on_a_tumor_gives_its_mask(self):
+        segmentId = self.logic.segment(self.volumeNode, [self.tumor.center_ras])
         mask = maskOf(self.logic, segmentId)
         self.assertGreater(dice(mask, self.truth), 0.6)
-        self.assertAlmostEqual(self.logic.segmentVolumeMl(segmentId) / self.millilitres(mask), 1.0, places=6)
+        self.assertAlmostEqual(self.logic.segmentVolumeMl(segmentId) / self.milliliters(mask), 1.0, places=6)
 
     def test_a_background_click_takes_its_voxel_out(self):
         mask = self.begin()
@@ -70,13 +70,13 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         transformNode.SetMatrixTransformToParent(turn.GetMatrix())
         self.logic.setSegmentation(None)
         self.volumeNode.SetAndObserveTransformNodeID(transformNode.GetID())
-        moved = self.click(turn.TransformPoint(self.tumour.centre_ras))
+        moved = self.click(turn.TransformPoint(self.tumor.center_ras))
         self.assertGreater(dice(moved, still), 0.9)
 
     def test_undo_and_redo_bring_back_masks_and_prompts_bit_for_bit(self):
         masks, prompts = [self.begin()], [self.logic.promptItems()]
         for offset in ((9, 0, 0), (0, -12, 4)):
-            masks.append(self.click(np.add(self.tumour.centre_ras, offset), positive=False))
+            masks.append(self.click(np.add(self.tumor.center_ras, offset), positive=False))
             prompts.append(self.logic.promptItems())
         for step in (1, 0):
             self.logic.undo()
@@ -92,23 +92,23 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
             [(item.kind, item.ras) for item in self.logic.promptItems()], [(item.kind, item.ras) for item in prompts]
         )
 
-    def test_a_finished_neighbour_keeps_every_voxel(self):
+    def test_a_finished_neighbor_keeps_every_voxel(self):
         self.logic.setVolume(self.volumeNode)
-        neighbour = self.logic.nextSegment("Neighbour")
+        neighbor = self.logic.nextSegment("Neighbor")
         painted = np.zeros(self.truth.shape, np.uint8)
         k, j, i = np.argwhere(self.truth).mean(axis=0).astype(int)
         painted[k - 4 : k + 5, j - 12 : j + 13, i:] = 1
         slicer.util.updateSegmentBinaryLabelmapFromArray(
-            painted, self.logic.segmentationNode, neighbour, self.volumeNode
+            painted, self.logic.segmentationNode, neighbor, self.volumeNode
         )
         self.logic.nextSegment()
-        self.click(self.tumour.centre_ras)
-        self.click(np.add(self.tumour.centre_ras, (0, 9, 0)))
-        np.testing.assert_array_equal(maskOf(self.logic, neighbour), painted > 0)
+        self.click(self.tumor.center_ras)
+        self.click(np.add(self.tumor.center_ras, (0, 9, 0)))
+        np.testing.assert_array_equal(maskOf(self.logic, neighbor), painted > 0)
 
     def test_a_dragged_point_is_answered_anew(self):
         before = self.begin()
-        other = self.phantom.tumours[1].centre_ras
+        other = self.phantom.tumors[1].center_ras
         self.logic.placeNode("foreground").SetNthControlPointPositionWorld(0, other)
         self.assertTrue(self.logic.waitUntilIdle(120))
         after = maskOf(self.logic, self.logic.segmentId)
@@ -128,5 +128,5 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         self.logic.setSegmentation(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode"))
         self.assertBack(mask, prompts)
 
-    def millilitres(self, mask):
+    def milliliters(self, mask):
         return np.count_nonzero(mask) * np.prod(self.phantom.volume.grid.spacing) / 1000

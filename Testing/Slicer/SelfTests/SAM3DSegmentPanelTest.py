@@ -4,7 +4,7 @@ import time
 import unittest
 
 import slicer
-from SelfTestPhantom import addPhantom, dice, makePhantom, maskOf, tumourOf
+from SelfTestPhantom import addPhantom, dice, makePhantom, maskOf, tumorOf
 
 
 class SAM3DSegmentPanelTest(unittest.TestCase):
@@ -35,12 +35,12 @@ class SAM3DSegmentPanelTest(unittest.TestCase):
 
     def test_a_click_is_answered_while_slicers_loop_turns(self):
         phantom = makePhantom()
-        tumour = phantom.tumours[0]
+        tumor = phantom.tumors[0]
         self.logic.setVolume(addPhantom(phantom))
-        self.logic.addClick(tumour.centre_ras)
+        self.logic.addClick(tumor.center_ras)
         self.assertTrue(self.waitFor(lambda: not self.logic.busy), "the panel's timer polls the logic")
         self.assertEqual(self.logic.lastError, "")
-        self.assertGreater(dice(maskOf(self.logic, self.logic.segmentId), tumourOf(phantom, tumour)), 0.6)
+        self.assertGreater(dice(maskOf(self.logic, self.logic.segmentId), tumorOf(phantom, tumor)), 0.6)
 
     def test_the_panel_is_left_and_entered_again(self):
         slicer.util.selectModule("Data")

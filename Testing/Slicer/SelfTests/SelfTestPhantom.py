@@ -1,11 +1,11 @@
-"""A synthetic patient with tumours in the scene, on a tilted grid, for the self-tests."""
+"""A synthetic patient with tumors in the scene, on a tilted grid, for the self-tests."""
 
 import numpy as np
 import slicer
 
 
 def makePhantom():
-    """The phantom; coarse, so that a first click takes seconds. Its tumours' voxels are known."""
+    """The phantom; coarse, so that a first click takes seconds. Its tumors' voxels are known."""
     from inference_core.evaluation.phantom import make_phantom
 
     return make_phantom(shape=(128, 128, 64), spacing=(2.4, 2.4, 4.0), oblique_degrees=12.0)
@@ -23,9 +23,9 @@ def maskOf(logic, segmentId):
     return slicer.util.arrayFromSegmentBinaryLabelmap(logic.segmentationNode, segmentId, logic.volumeNode) > 0
 
 
-def tumourOf(phantom, tumour):
-    """The voxels of one of the phantom's tumours, (k, j, i), bool."""
-    return np.ascontiguousarray((phantom.labels.array == tumour.label).T)
+def tumorOf(phantom, tumor):
+    """The voxels of one of the phantom's tumors, (k, j, i), bool."""
+    return np.ascontiguousarray((phantom.labels.array == tumor.label).T)
 
 
 def dice(mask, truth):

@@ -14,9 +14,9 @@ _SILU_GAIN = 1.79
 
 
 class ScaledConv3d(nn.Conv3d):
-    """A convolution whose kernels are standardised and scaled by a learned gain (Brock et al. 2021, NFNets, eq. 1).
+    """A convolution whose kernels are standardized and scaled by a learned gain (Brock et al. 2021, NFNets, eq. 1).
 
-    It keeps activations at unit variance, so no normalisation layer has to read them.
+    It keeps activations at unit variance, so no normalization layer has to read them.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
@@ -25,19 +25,19 @@ class ScaledConv3d(nn.Conv3d):
         self.fan_in = inputs * kernel**3
         self.folded: tuple[Tensor, Tensor | None] | None = None
 
-    def standardised(self) -> Tensor:
+    def standardized(self) -> Tensor:
         """The kernels as they are applied."""
         variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3, 4), keepdim=True, unbiased=False)
         return (self.weight - mean) * (self.gain * torch.rsqrt(variance * self.fan_in + 1e-4))
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = (self.standardised(), self.bias) if self.folded is None else self.folded
+        weight, bias = (self.standardized(), self.bias) if self.folded is None else self.folded
         return conv3d(x, weight, bias, self)
 
     def fold(self, gain: Tensor | float = 1.0, *, scale: Tensor | None = None) -> None:
-        """Standardise the kernels once and for all: those of `scale` * convolution(`gain` * x), per output channel."""
+        """Standardize the kernels once and for all: those of `scale` * convolution(`gain` * x), per output channel."""
         rows = torch.ones(self.out_channels) if scale is None else scale.detach().flatten()
-        weight = self.standardised().detach() * gain * rows.to(self.weight)[:, None, None, None, None]
+        weight = self.standardized().detach() * gain * rows.to(self.weight)[:, None, None, None, None]
         bias = None if self.bias is None else self.bias.detach() * rows.to(self.weight)
         self.folded = weight.contiguous(memory_format=torch.channels_last_3d), bias
 

@@ -14,7 +14,7 @@ _HAS_ONE_DNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of (B, C, ...), each voxel on its own (SAM's LayerNorm2d)."""
+    """Layer normalization over the channels of (B, C, ...), each voxel on its own (SAM's LayerNorm2d)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-6)

@@ -11,28 +11,21 @@ import torch
 from inference_core.errors import ModelError
 from inference_core.models.spec import PRECISIONS
 
-_chosen = ["auto"]
 
-
-def use_precision(name: str) -> None:
-    """Compute in one of `PRECISIONS` from the next encoding on, in this whole program.
+def resolve_precision(precision: str, device: str) -> str:
+    """What one of `PRECISIONS` means on a torch device: "float32" or "bfloat16".
 
     Raises:
         ModelError: there is no such precision.
     """
-    if name not in PRECISIONS:
-        raise ModelError(f"There is no precision '{name}'; use one of {', '.join(PRECISIONS)}.")
-    _chosen[0] = name
-
-
-def precision_on(device: str) -> str:
-    """What is computed in on a device: "float32" or "bfloat16"."""
-    if _chosen[0] != "auto":
-        return _chosen[0]
+    if precision not in PRECISIONS:
+        raise ModelError(f"There is no precision '{precision}'; use one of {', '.join(PRECISIONS)}.")
+    if precision != "auto":
+        return precision
     on_gpu = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
     return "bfloat16" if on_gpu else "float32"
 
 
-def in_wanted_precision(device: str) -> torch.autocast:
-    """A context in which matrix products and attention are computed in the precision wanted on a device."""
-    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision_on(device) == "bfloat16")
+def autocast_to(precision: str, device: str) -> torch.autocast:
+    """A context in which matrix products and attention are computed in "float32" or "bfloat16" on a device."""
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16")

@@ -43,11 +43,11 @@ class GridAttention(nn.Module):
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * side - 1, width // heads))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (G, A, W, C), already normalised, to the same shape; every grid is attended over as a whole."""
+        """x (G, A, W, C), already normalized, to the same shape; every grid is attended over as a whole."""
         return linear(self.attend(linear(x, self.qkv)), self.proj)
 
     def in_windows(self, x: Tensor, side: int, padding: Tensor | None = None) -> Tensor:
-        """x (N, A, W, C), already normalised, to the same shape, each window of side x side tokens by itself.
+        """x (N, A, W, C), already normalized, to the same shape, each window of side x side tokens by itself.
 
         Windows reach beyond the grid's last rows and columns; the tokens there are zeros, or `padding` (C,), and take
         part as keys.
@@ -115,7 +115,7 @@ def relative_table(stored: Tensor, queries: int, keys: int) -> Tensor:
 
 
 def resized_table(table: Tensor, length: int) -> Tensor:
-    """A table (L, c) resampled linearly to `length` rows (half-pixel centres)."""
+    """A table (L, c) resampled linearly to `length` rows (half-pixel centers)."""
     if len(table) == length:
         return table
     return F.interpolate(table.T[None], size=length, mode="linear")[0].T

@@ -42,7 +42,7 @@ class EncoderBlock(nn.Module):
         return add_to(x, self.mlp(self.norm2(x)))
 
     def attended(self, x: Tensor) -> Tensor:
-        """Attention of the normalised tokens, without the residual; beyond the grid windows see zeros."""
+        """Attention of the normalized tokens, without the residual; beyond the grid windows see zeros."""
         normed = self.norm1(x)
         y: Tensor = self.attn(normed) if self.window is None else self.attn.in_windows(normed, self.window)
         return y
@@ -62,7 +62,7 @@ class PatchEmbedding(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """(N, 3, H, W), normalised and padded, to the image embedding (N, prompt width, g, g).
+    """(N, 3, H, W), normalized and padded, to the image embedding (N, prompt width, g, g).
 
     `block` makes the transformer block of an index. The position table must be as large as the token grid; one of
     another size is resized when it is loaded (`resized_positions`).
@@ -95,7 +95,7 @@ class ImageEncoder(nn.Module):
 def resized_positions(positions: Tensor, grid: int, *, mode: str) -> Tensor:
     """A position table (1, g, g, C) resized to another grid; `mode` is torch's "bilinear" or "bicubic".
 
-    Half-pixel centres and no antialiasing, as the adaptations of SAM do it.
+    Half-pixel centers and no antialiasing, as the adaptations of SAM do it.
     """
     if positions.shape[1:3] == (grid, grid):
         return positions

@@ -78,8 +78,8 @@ class PromptEncoder(nn.Module):
 
     def dense_pe(self) -> Tensor:
         """The positional encoding of the token grid, (1, C, g, g)."""
-        centres = (torch.arange(self.grid, device=self.no_mask_embed.weight.device) + 0.5) / self.grid
-        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        centers = (torch.arange(self.grid, device=self.no_mask_embed.weight.device) + 0.5) / self.grid
+        y, x = torch.meshgrid(centers, centers, indexing="ij")
         encoded: Tensor = self.pe_layer(torch.stack([x, y], dim=-1))
         return encoded.movedim(-1, 0)[None]
 

@@ -42,7 +42,7 @@ def seeded(make: Callable[[], nn.Module]) -> nn.Module:
 
 
 def by_pytorch(layer: nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
-    weight = layer.standardised() if isinstance(layer, ScaledConv3d) else layer.weight
+    weight = layer.standardized() if isinstance(layer, ScaledConv3d) else layer.weight
     bias = None if layer.bias is None else layer.bias.double()
     return F.conv3d(x.double(), weight.double(), bias, layer.stride, layer.padding, layer.dilation, layer.groups)
 
@@ -77,16 +77,16 @@ def test_a_scaled_convolution_pads_so_that_windows_keep_or_halve_their_size(kern
 
 def test_scaled_kernels_have_zero_mean_and_the_norm_of_their_gain():
     layer = seeded(lambda: ScaledConv3d(6, 10, 3))
-    kernels = layer.standardised().flatten(1)
+    kernels = layer.standardized().flatten(1)
     assert kernels.mean(dim=1).abs().max() < 1e-6
     torch.testing.assert_close(kernels.norm(dim=1), layer.gain.flatten().abs(), rtol=1e-3, atol=0)
 
 
 def test_scaled_kernels_do_not_change_when_the_weights_are_scaled_and_shifted():
     layer = seeded(lambda: ScaledConv3d(6, 10, 3))
-    before = layer.standardised()
+    before = layer.standardized()
     layer.weight.data.mul_(5).add_(2)
-    torch.testing.assert_close(layer.standardised(), before, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(layer.standardized(), before, rtol=1e-3, atol=1e-5)
 
 
 def test_a_scaled_convolution_keeps_unit_variance():

@@ -88,7 +88,7 @@ def test_the_dense_positional_encoding_is_the_original_networks(a_network, the_s
 
 
 @torch.inference_mode()
-def test_a_point_labelled_as_none_is_the_padding_point(a_network):
+def test_a_point_labeled_as_none_is_the_padding_point(a_network):
     encoder: PromptEncoder = a_network.prompt_encoder
     sparse, _ = encoder((torch.tensor([[[3.0, 9.0], [40.0, 2.0]]]), torch.tensor([[1, -1]])))
     assert sparse.shape == (1, 3, 64)
@@ -136,7 +136,7 @@ def test_upscaling_doubles_once_a_stage_under_the_official_indices():
 
 
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_positions_are_resized_without_shifting_their_centres(mode):
+def test_positions_are_resized_without_shifting_their_centers(mode):
     ramp = torch.linspace(0, 1, 12).expand(12, 12)[None, :, :, None]
     assert resized_positions(ramp, 12, mode=mode) is ramp
     smaller = resized_positions(ramp, 6, mode=mode)

@@ -1,0 +1,344 @@
+"""DICOM series: chosen, sorted and scaled as the files say; whatever is no even, upright stack is refused."""
+
+import logging
+import os
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from inference_core.errors import VolumeError
+from inference_core.geometry.grid import LPS_FROM_RAS, Grid
+from inference_core.io.dicom import list_series
+from inference_core.io.dicom_writer import (
+    decimals,
+    dicom_file,
+    image_elements,
+    new_uid,
+    position_text,
+    write_dicom_series,
+)
+from inference_core.io.files import read_volume
+
+UID = (0x0020, 0x000E)
+POSITION = (0x0020, 0x0032)
+ORIENTATION = (0x0020, 0x0037)
+DESCRIPTION = (0x0008, 0x103E)
+PIXELS = (0x7FE0, 0x0010)
+
+
+@pytest.fixture
+def a_slice_file(tmp_path, an_oblique_grid, voxels_of):
+    """Writes one CT slice of the oblique grid into a folder, with elements changed or (None) left out."""
+    array = voxels_of(an_oblique_grid)
+    elements = {
+        (0x0008, 0x0016): ("UI", "1.2.840.10008.5.1.4.1.1.2"),
+        (0x0008, 0x0060): ("CS", "CT"),
+        UID: ("UI", "2.25.7"),
+        **image_elements(array.dtype, an_oblique_grid),
+    }
+
+    def write(k, *, folder="series", name=None, **changed):
+        changes = {
+            {"uid": UID, "position": POSITION, "orientation": ORIENTATION, "description": DESCRIPTION}[key]: v
+            for key, v in changed.items()
+        }
+        own = {
+            (0x0008, 0x0018): ("UI", new_uid()),
+            POSITION: ("DS", position_text(an_oblique_grid, k)),
+            PIXELS: ("OW", array[:, :, k].tobytes(order="F")),
+        }
+        whole = {**elements, **own, **changes}
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = tmp_path / folder / (name or f"{k}.dcm")
+        path.write_bytes(dicom_file({tag: value for tag, value in whole.items() if value is not None}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def an_enhanced_file(tmp_path, an_oblique_grid, voxels_of):
+    """Writes the oblique grid as one enhanced multi-frame CT, its frames in the given order."""
+    array = voxels_of(an_oblique_grid)
+
+    def write(frames, *, slopes=None):
+        shared = image_elements(array.dtype, an_oblique_grid)
+        orientation = {ORIENTATION: shared.pop(ORIENTATION)}
+        measures = {tag: shared.pop(tag) for tag in ((0x0018, 0x0050), (0x0028, 0x0030))}
+        items = []
+        for number, k in enumerate(frames):
+            slope = decimals([slopes[number] if slopes else 1])
+            scaling = {(0x0028, 0x1052): ("DS", "0"), (0x0028, 0x1053): ("DS", slope), (0x0028, 0x1054): ("LO", "HU")}
+            items.append(
+                {
+                    (0x0020, 0x9113): ("SQ", [{POSITION: ("DS", position_text(an_oblique_grid, k))}]),
+                    (0x0028, 0x9145): ("SQ", [scaling]),
+                }
+            )
+        groups = {(0x0020, 0x9116): ("SQ", [orientation]), (0x0028, 0x9110): ("SQ", [measures])}
+        elements = {
+            (0x0008, 0x0016): ("UI", "1.2.840.10008.5.1.4.1.1.2.1"),
+            (0x0008, 0x0018): ("UI", new_uid()),
+            (0x0008, 0x0060): ("CS", "CT"),
+            UID: ("UI", "2.25.8"),
+            **shared,
+            (0x0028, 0x0008): ("IS", str(len(frames))),
+            (0x5200, 0x9229): ("SQ", [groups]),
+            (0x5200, 0x9230): ("SQ", items),
+            PIXELS: ("OW", b"".join(array[:, :, k].tobytes(order="F") for k in frames)),
+        }
+        path = tmp_path / "enhanced.dcm"
+        path.write_bytes(dicom_file(elements))
+        return path
+
+    return write
+
+
+def test_slices_are_sorted_by_place_not_by_name(a_slice_file, an_oblique_grid, voxels_of, tmp_path):
+    for name, k in zip("gbfcead", range(7), strict=True):
+        a_slice_file(k, name=name)
+    volume = read_volume(tmp_path / "series")
+    assert np.array_equal(volume.array, voxels_of(an_oblique_grid))
+    assert volume.grid.matches(an_oblique_grid)
+
+
+def test_one_file_of_a_series_stands_for_the_series(a_series, an_oblique_grid):
+    assert read_volume(a_series / "slice-0004.dcm").grid.matches(an_oblique_grid)
+
+
+def test_other_files_in_the_folder_are_passed_over(a_series, an_oblique_grid):
+    (a_series / "readme.txt").write_text("scanned on a Tuesday")
+    (a_series / "._slice-0001.dcm").write_bytes(b"\0\5\x16\7resource fork")
+    (a_series / "empty").touch()
+    plan = {(0x0008, 0x0016): ("UI", "1.2.840.10008.5.1.4.1.1.481.3"), (0x0008, 0x0018): ("UI", new_uid())}
+    (a_series / "plan.dcm").write_bytes(dicom_file({**plan, (0x0008, 0x0060): ("CS", "RTSTRUCT")}))
+    assert read_volume(a_series).grid.matches(an_oblique_grid)
+
+
+def test_sub_folders_are_searched(a_series, an_oblique_grid, tmp_path):
+    shutil.move(a_series, tmp_path / "patient" / "study" / "series")
+    assert read_volume(tmp_path / "patient").grid.matches(an_oblique_grid)
+
+
+def test_slices_without_any_uid_or_suffix_make_one_series(a_slice_file, an_oblique_grid, tmp_path):
+    for k in range(7):
+        a_slice_file(k, name=f"CT.1.2.{k}", uid=("UI", ""))
+    (series,) = list_series(tmp_path / "series")
+    assert (series.uid, series.slices) == ("unnamed-1", 7)
+    assert read_volume(tmp_path / "series", series_uid="unnamed-1").grid.matches(an_oblique_grid)
+
+
+def test_the_largest_series_is_taken_and_the_others_are_named(a_series, a_slice_file, an_oblique_grid, caplog):
+    for k in range(3):
+        a_slice_file(k, name=f"small-{k}.dcm")
+    with caplog.at_level(logging.INFO):
+        assert read_volume(a_series).grid.matches(an_oblique_grid)
+    assert "2.25.7 (CT, 5 x 6 x 3)" in caplog.text
+    assert [series.slices for series in list_series(a_series)] == [7, 3]
+
+
+def test_a_series_is_chosen_by_its_uid(a_series, a_slice_file):
+    for k in range(3):
+        a_slice_file(k, name=f"small-{k}.dcm")
+    assert read_volume(a_series, series_uid="2.25.7").grid.shape == (5, 6, 3)
+
+
+def test_an_unknown_uid_is_answered_with_those_present(a_series, a_slice_file):
+    a_slice_file(0, name="other.dcm")
+    with pytest.raises(VolumeError, match=r"no series '9\.9'.*one of: 2\.25\.\d+ .*2\.25\.7"):
+        read_volume(a_series, series_uid="9.9")
+
+
+def test_a_localizer_of_another_size_under_the_same_uid_is_left_out(a_series, an_oblique_grid, tmp_path, voxels_of):
+    uid = list_series(a_series)[0].uid
+    scout = Grid((4, 4, 2), an_oblique_grid.affine)
+    write_dicom_series(tmp_path / "series" / "scout", voxels_of(scout), scout, series_uid=uid)
+    assert read_volume(a_series, series_uid=uid).grid.matches(an_oblique_grid)
+
+
+@pytest.mark.parametrize(("scaling", "kind"), [((1, 0), np.int16), ((1, -1024), np.int16), ((2.5, 0), np.float32)])
+def test_rescaling_is_applied_and_whole_numbers_stay_whole(tmp_path, an_oblique_grid, voxels_of, scaling, kind):
+    array = voxels_of(an_oblique_grid)
+    write_dicom_series(tmp_path / "s", array, an_oblique_grid, scaling=[scaling] * 7)
+    volume = read_volume(tmp_path / "s")
+    assert volume.array.dtype == kind
+    assert np.allclose(volume.array, array * float(scaling[0]) + scaling[1])
+
+
+def test_values_beyond_16_bits_are_kept(tmp_path, an_oblique_grid, voxels_of):
+    array = voxels_of(an_oblique_grid)
+    array[0, 0, 4] = -32000
+    write_dicom_series(tmp_path / "s", array, an_oblique_grid, scaling=[(1, -1024)] * 7)
+    volume = read_volume(tmp_path / "s")
+    assert volume.array.dtype == np.int32
+    assert np.array_equal(volume.array, array.astype(np.int32) - 1024)
+
+
+def test_each_slice_is_scaled_by_its_own_numbers(tmp_path, an_oblique_grid, voxels_of):
+    array = voxels_of(an_oblique_grid)
+    scaling = [(0.5 + 0.25 * k, float(k)) for k in range(7)]
+    write_dicom_series(tmp_path / "pet", array, an_oblique_grid, modality="PT", scaling=scaling)
+    volume = read_volume(tmp_path / "pet")
+    slopes, intercepts = np.array(scaling).T
+    assert volume.array.dtype == np.float32
+    assert np.allclose(volume.array, array * slopes + intercepts)
+
+
+def test_the_array_of_a_series_is_held_once(a_series):
+    array = read_volume(a_series).array
+    assert array.flags.f_contiguous
+    assert array.nbytes == 5 * 6 * 7 * 2
+
+
+@pytest.mark.parametrize("frames", [range(7), (3, 0, 6, 1, 5, 2, 4)])
+def test_an_enhanced_multi_frame_file_is_read_in_the_order_of_its_places(
+    an_enhanced_file, an_oblique_grid, voxels_of, frames
+):
+    volume = read_volume(an_enhanced_file(frames))
+    assert np.array_equal(volume.array, voxels_of(an_oblique_grid))
+    assert volume.grid.matches(an_oblique_grid)
+
+
+def test_enhanced_frames_with_scalings_of_their_own_are_refused(an_enhanced_file):
+    with pytest.raises(VolumeError, match="scaled differently"):
+        read_volume(an_enhanced_file(range(7), slopes=range(1, 8)))
+
+
+def test_enhanced_frames_at_one_place_are_refused(an_enhanced_file):
+    with pytest.raises(VolumeError, match="share their place"):
+        read_volume(an_enhanced_file([0, 0, 1, 1, 2, 2]))
+
+
+def test_a_missing_slice_is_refused_with_its_place(a_series, an_oblique_grid):
+    (a_series / "slice-0004.dcm").unlink()
+    s = an_oblique_grid.to_ras((0, 0, 2))[2]
+    message = rf"jumps from 3 to 6 mm after the slice at S = {s:.1f} mm; a slice seems missing"
+    with pytest.raises(VolumeError, match=message):
+        read_volume(a_series)
+
+
+def test_several_missing_slices_are_counted(a_series):
+    (a_series / "slice-0003.dcm").unlink()
+    (a_series / "slice-0004.dcm").unlink()
+    with pytest.raises(VolumeError, match=r"from 3 to 9 mm .* 2 slices seem missing"):
+        read_volume(a_series)
+
+
+def test_uneven_spacing_is_refused(a_slice_file, an_oblique_grid, tmp_path):
+    for k in range(6):
+        a_slice_file(k)
+    a_slice_file(6, position=("DS", decimals(LPS_FROM_RAS[:3, :3] @ an_oblique_grid.to_ras((0, 0, 6.4)))))
+    with pytest.raises(VolumeError, match=r"from 3 to 4\.2 mm .*resample"):
+        read_volume(tmp_path / "series")
+
+
+def test_positions_rounded_to_a_hundredth_are_accepted(a_slice_file, an_oblique_grid, tmp_path):
+    for k in range(7):
+        lps = LPS_FROM_RAS[:3, :3] @ an_oblique_grid.to_ras((0, 0, k))
+        a_slice_file(k, position=("DS", decimals(np.round(lps, 2))))
+    assert read_volume(tmp_path / "series").grid.matches(an_oblique_grid, tolerance_mm=0.02)
+
+
+def test_spacing_that_drifts_is_refused(a_slice_file, an_oblique_grid, tmp_path):
+    for k in range(7):
+        drifted = an_oblique_grid.to_ras((0, 0, k + 0.0045 * k * k))
+        a_slice_file(k, position=("DS", decimals(LPS_FROM_RAS[:3, :3] @ drifted)))
+    with pytest.raises(VolumeError, match=r"0\.12 mm from its place in an evenly spaced stack"):
+        read_volume(tmp_path / "series")
+
+
+def test_a_slice_shifted_sideways_is_refused(a_slice_file, an_oblique_grid, tmp_path):
+    for k in range(7):
+        shifted = an_oblique_grid.to_ras((0.8 * (k == 3), 0, k))
+        a_slice_file(k, position=("DS", decimals(LPS_FROM_RAS[:3, :3] @ shifted)))
+    with pytest.raises(VolumeError, match=r"0\.4 mm from its place"):
+        read_volume(tmp_path / "series")
+
+
+def test_two_phases_in_one_series_are_refused(a_slice_file, tmp_path):
+    for k in range(7):
+        a_slice_file(k)
+        a_slice_file(k, name=f"late-{k}.dcm")
+    with pytest.raises(VolumeError, match=r"share their place .* phases"):
+        read_volume(tmp_path / "series")
+
+
+def test_a_tilted_gantry_is_refused_with_its_angle(a_slice_file, an_oblique_grid, tmp_path):
+    for k in range(7):
+        tilted = an_oblique_grid.to_ras((0, k * 3.0 * np.tan(np.radians(12)) / 0.75, k))
+        a_slice_file(k, position=("DS", decimals(LPS_FROM_RAS[:3, :3] @ tilted)))
+    with pytest.raises(VolumeError, match=r"tilted by 12\.0 degrees"):
+        read_volume(tmp_path / "series")
+
+
+def test_mixed_orientations_in_one_series_are_refused(a_slice_file, tmp_path):
+    for k in range(7):
+        a_slice_file(k, **({"orientation": ("DS", "1\\0\\0\\0\\0\\-1")} if k > 4 else {}))
+    with pytest.raises(VolumeError, match="mixes orientations: 2 of 7"):
+        read_volume(tmp_path / "series")
+
+
+@pytest.mark.parametrize("missing", ["position", "orientation"])
+def test_slices_that_do_not_say_where_they_lie_are_refused(a_slice_file, tmp_path, missing):
+    for k in range(4):
+        a_slice_file(k, **{missing: None})
+    with pytest.raises(VolumeError, match=r"where they lie|how its slices lie"):
+        read_volume(tmp_path / "series")
+
+
+def test_a_single_slice_is_refused(a_slice_file):
+    with pytest.raises(VolumeError, match="single slice"):
+        read_volume(a_slice_file(0))
+
+
+def test_a_slice_cut_off_is_refused_by_its_name(a_series, capfd):
+    path = a_series / "slice-0007.dcm"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(VolumeError, match=r"'slice-0007\.dcm' cannot be read"):
+        read_volume(a_series)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_empty_slice_file_is_refused_by_its_name(a_series):
+    (a_series / "slice-0007.dcm").write_bytes(b"")
+    with pytest.raises(VolumeError, match=r"'slice-0007\.dcm'"):
+        read_volume(a_series)
+
+
+def test_a_color_series_is_refused(tmp_path):
+    image = sitk.Image([8, 8, 1], sitk.sitkVectorUInt8, 3)
+    for k in range(3):
+        image.SetMetaData("0020|0032", f"0\\0\\{k}")
+        sitk.WriteImage(image, str(tmp_path / f"{k}.dcm"))
+    with pytest.raises(VolumeError, match="color"):
+        read_volume(tmp_path)
+
+
+def test_what_is_left_out_is_logged_on_the_terminal(a_series, capfd):
+    plan = {(0x0008, 0x0016): ("UI", "1.2.840.10008.5.1.4.1.1.481.3"), (0x0008, 0x0018): ("UI", new_uid())}
+    (a_series / "plan.dcm").write_bytes(dicom_file(plan))
+    handler = logging.Handler()
+    handler.emit = lambda record: os.write(2, record.getMessage().encode())
+    logger = logging.getLogger("inference_core.io.dicom_header")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        read_volume(a_series)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert "plan.dcm' is left out" in capfd.readouterr().err
+
+
+def test_a_description_in_another_alphabet_does_not_stop_the_reading(a_slice_file, tmp_path):
+    for k in range(3):
+        a_slice_file(k, description=("LO", "Sch\u00e4del".encode("latin-1")))
+    assert str(list_series(tmp_path / "series")[0]) == "2.25.7 (CT Sch\u00e4del, 5 x 6 x 3)"
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "note.txt").write_text("nothing here")
+    with pytest.raises(VolumeError, match="holds no DICOM images"):
+        read_volume(tmp_path)

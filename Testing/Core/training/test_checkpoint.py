@@ -1,0 +1,86 @@
+"""What training writes can be read back, is small, and never replaces a good file by half of one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from inference_core.errors import OutputError
+from inference_core.models.blocks.conv3d import channels_last
+from inference_core.models.sam3d_lite.model import LiteConfig, LiteNetwork
+from inference_core.models.weights import load_state_dict, load_strict
+from inference_core.training.checkpoint import save_mean, save_training_state, save_weights
+
+TINY = LiteConfig(fine=8, middle=16, coarse=32, depth=1, heads=4, match=8, detail=8)
+
+
+@pytest.fixture
+def a_network() -> LiteNetwork:
+    torch.manual_seed(0)
+    return channels_last(LiteNetwork(TINY))
+
+
+def test_weights_come_back_rounded_to_half_precision(tmp_path, a_network):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, a_network.state_dict())
+    assert {value.dtype for value in load_file(path).values()} == {torch.float16}
+    other = LiteNetwork(TINY)
+    load_strict(other, load_state_dict(path))
+    for name, value in a_network.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value.half().float())
+
+
+def test_the_mean_of_two_runs_lies_half_way_between_them(tmp_path, a_network):
+    runs = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    for factor, run in enumerate(runs):
+        save_weights(run, {name: factor * torch.ones_like(value) for name, value in a_network.state_dict().items()})
+    save_mean(tmp_path / "mean.safetensors", runs)
+    mean = load_file(tmp_path / "mean.safetensors")
+    assert mean.keys() == a_network.state_dict().keys()
+    assert all(bool((value == 0.5).all()) for value in mean.values())
+
+
+def test_runs_of_different_networks_have_no_mean(tmp_path, a_network):
+    runs = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
+    save_weights(runs[0], a_network.state_dict())
+    save_weights(runs[1], {"other": torch.zeros(2)})
+    with pytest.raises(ValueError, match="one network"):
+        save_mean(tmp_path / "mean.safetensors", runs)
+
+
+def test_the_published_network_takes_less_than_ten_megabytes(tmp_path):
+    path = tmp_path / "lite.safetensors"
+    save_weights(path, LiteNetwork(LiteConfig()).state_dict())
+    assert path.stat().st_size < 10_000_000
+
+
+def test_a_state_comes_back_in_full_precision_and_carries_no_code(tmp_path, a_network):
+    average = {name: value + 0.125 for name, value in a_network.state_dict().items()}
+    save_training_state(tmp_path / "tiny.state.pt", a_network, average)
+    state = torch.load(tmp_path / "tiny.state.pt", weights_only=True)
+    for name, value in a_network.state_dict().items():
+        assert torch.equal(state["network"][name], value)
+        assert torch.equal(state["ema"][name], average[name])
+
+
+def test_training_can_be_taken_up_from_weights_as_well_as_from_a_state(tmp_path, a_network):
+    save_training_state(tmp_path / "tiny.state.pt", a_network, {})
+    other = LiteNetwork(TINY)
+    load_strict(other, load_state_dict(tmp_path / "tiny.state.pt"))
+    assert all(torch.equal(v, a_network.state_dict()[n]) for n, v in other.state_dict().items())
+
+
+def test_a_failed_write_leaves_the_old_weights_and_no_litter(tmp_path, a_network, monkeypatch):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, a_network.state_dict())
+    before = path.read_bytes()
+
+    def fail(*given, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("safetensors.torch.save_file", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        save_weights(path, LiteNetwork(TINY).state_dict())
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

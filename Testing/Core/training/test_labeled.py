@@ -1,0 +1,218 @@
+"""Windows from labeled volumes: the target stays on the image, and test patients never come into training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference_core.errors import VolumeError
+from inference_core.io.files import write_labels
+from inference_core.training import labeled
+from inference_core.training.labeled import (
+    HELD_OUT_SARCOMA_PATIENTS,
+    SPACING_RANGE_MM,
+    LabeledVolume,
+    augmented,
+    background_window,
+    labeled_sample,
+    random_window,
+    sarcoma_training_set,
+)
+
+SARCOMA = Path(__file__).resolve().parents[4] / "shared" / "data" / "sarcoma"
+RADIUS_MM = 8.0
+BACKGROUND, TUMOR = 100, 600
+
+
+def rng_of(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def a_case(tmp_path, a_patient) -> LabeledVolume:
+    a_patient(tmp_path / "STS_001", images=("CT",))
+    return LabeledVolume.read(tmp_path / "STS_001" / "CT_image.nii.gz", tmp_path / "STS_001" / "CT_label.nii.gz")
+
+
+def test_a_case_knows_its_targets_size_and_inside(a_case):
+    assert a_case.diameter_mm == pytest.approx(2 * RADIUS_MM, rel=0.05)
+    distances = np.linalg.norm(a_case.interior_ras - a_case.image.grid.center_ras, axis=1)
+    assert len(distances) > 20
+    assert distances.max() < 0.75 * RADIUS_MM
+
+
+def test_a_label_map_without_a_target_is_refused(tmp_path, a_patient, a_grid):
+    a_patient(tmp_path / "STS_001", images=("CT",))
+    label = tmp_path / "STS_001" / "CT_label.nii.gz"
+    write_labels(label, np.zeros(a_grid.shape, dtype=np.uint8), a_grid)
+    with pytest.raises(VolumeError, match=r"'CT_label\.nii\.gz' of 'STS_001' has no target"):
+        LabeledVolume.read(tmp_path / "STS_001" / "CT_image.nii.gz", label)
+
+
+def test_ten_patients_are_held_out():
+    assert len(HELD_OUT_SARCOMA_PATIENTS) == 10
+    assert "STS_003" in HELD_OUT_SARCOMA_PATIENTS
+
+
+def test_held_out_patients_do_not_come_into_training(tmp_path, a_patient):
+    """Each patient's background is its number, so that voxels tell whose they are."""
+    numbers = [1, 2, 3, 7, 16]
+    for number in numbers:
+        a_patient(tmp_path / f"STS_{number:03}", background=number)
+    cases = sarcoma_training_set(tmp_path)
+    assert {int(case.image.array.min()) for case in cases} == {1, 2}
+    everything_held_out = [name for name in HELD_OUT_SARCOMA_PATIENTS if (tmp_path / name).exists()]
+    assert len(everything_held_out) == 3
+
+
+def test_ct_comes_three_times_mr_twice_and_pet_once(tmp_path, a_patient):
+    a_patient(tmp_path / "STS_001", images=("CT", "MR_T1", "MR_T2FS", "PET"))
+    names = Counter(case.image.name for case in sarcoma_training_set(tmp_path))
+    assert sorted(names.values()) == [1, 2, 2, 3]
+    assert len({id(case) for case in sarcoma_training_set(tmp_path)}) == 4
+
+
+def test_an_image_is_read_with_its_own_label(tmp_path, a_patient, monkeypatch):
+    a_patient(tmp_path / "STS_001")
+    pairs = recorded(monkeypatch)
+    sarcoma_training_set(tmp_path)
+    assert {(image.name, label.name) for image, label in pairs} == {
+        (f"{name}_image.nii.gz", f"{name}_label.nii.gz") for name in ("CT", "MR_T1", "PET")
+    }
+
+
+def recorded(monkeypatch) -> list[tuple[Path, Path]]:
+    """The files that would be read; none is."""
+    pairs: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(labeled.LabeledVolume, "read", lambda image, label: pairs.append((image, label)))
+    return pairs
+
+
+def test_no_held_out_patient_of_the_real_data_would_be_read(monkeypatch):
+    if not SARCOMA.is_dir():
+        pytest.skip(f"the sarcoma patients are not at {SARCOMA}")
+    pairs = recorded(monkeypatch)
+    sarcoma_training_set(SARCOMA)
+    patients = {path.parent.name for pair in pairs for path in pair}
+    present = {folder.name for folder in SARCOMA.glob("STS_*")}
+    assert present > HELD_OUT_SARCOMA_PATIENTS
+    assert patients == present - HELD_OUT_SARCOMA_PATIENTS
+    assert all(image.is_file() and label.is_file() for image, label in pairs)
+
+
+def test_the_target_lies_where_the_image_shows_it(a_case):
+    for seed in range(15):
+        sample = labeled_sample(rng_of(seed), [a_case], 16)
+        bright = sample.image > (BACKGROUND + TUMOR) / 2
+        assert sample.image.dtype == np.float32
+        assert sample.target.dtype == np.bool_
+        assert 12 <= sample.target.sum() < 0.95 * sample.target.size
+        assert sample.whole >= sample.target.sum()
+        # Beyond the crop the image is mirrored and the target is not.
+        assert (bright & sample.target).sum() > 0.95 * sample.target.sum()
+
+
+def test_windows_beyond_the_crop_are_mirrored_and_not_black(a_case):
+    for seed in range(15):
+        image = labeled_sample(rng_of(seed), [a_case], 16).image
+        assert image.min() >= BACKGROUND - 1
+        assert image.max() <= TUMOR + 1
+
+
+def test_targets_lie_anywhere_and_at_any_scale(a_case):
+    samples = [labeled_sample(rng_of(seed), [a_case], 16) for seed in range(30)]
+    shares = [sample.target.mean() for sample in samples]
+    assert max(shares) > 8 * min(shares)
+    centers = np.array([np.argwhere(sample.target).mean(axis=0) for sample in samples])
+    assert (centers.std(axis=0) > 1).all()
+
+
+def test_targets_lie_off_the_middle_even_where_all_windows_are_drawn_around_one_point(a_case):
+    """A user's window is centered on a click, and a click is seldom in the middle."""
+    case = replace(a_case, interior_ras=a_case.image.grid.center_ras[None])
+    masks = [labeled_sample(rng_of(seed), [case], 16).target for seed in range(20)]
+    offsets = np.array([np.argwhere(mask).mean(axis=0) - 7.5 for mask in masks])
+    assert (np.abs(offsets).mean(axis=0) > 1).all()
+
+
+def test_the_same_seed_gives_the_same_window(a_case):
+    first, again, other = (labeled_sample(rng_of(seed), [a_case], 16) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.target, again.target)
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_spacings_stay_within_what_the_model_is_used_at(a_case, monkeypatch):
+    spacings = []
+
+    def noted(*given, **named):
+        spacings.append(named["spacing"])
+        return random_window(*given, **named)
+
+    monkeypatch.setattr(labeled, "random_window", noted)
+    for seed, size in product(range(6), (8, 32)):
+        labeled_sample(rng_of(seed), [a_case], size)
+    assert min(spacings) == SPACING_RANGE_MM[0]
+    assert SPACING_RANGE_MM[0] < max(spacings) <= SPACING_RANGE_MM[1]
+
+
+def test_the_whole_target_is_counted_where_the_window_shows_only_a_part(a_case, monkeypatch):
+    """A ball of 8 mm radius in windows of at most 8 mm."""
+    monkeypatch.setattr(labeled, "_ALL_WINDOWS", (0.4, 0.45))
+    monkeypatch.setattr(labeled, "_USUAL_WINDOWS", (0.4, 0.45))
+    for seed in range(5):
+        sample = labeled_sample(rng_of(seed), [a_case], 10)
+        spacing = 0.75  # 0.4 to 0.45 of 16 mm in 10 voxels would be finer than the finest
+        assert sample.whole == pytest.approx(4 / 3 * np.pi * RADIUS_MM**3 / spacing**3, rel=0.1)
+        assert sample.whole > 2 * sample.target.sum()
+
+
+def test_background_windows_are_real_tissue(a_case):
+    window = background_window(rng_of(0), [a_case], 16)
+    assert window.shape == (16, 16, 16)
+    assert BACKGROUND - 1 <= window.min() <= window.max() <= TUMOR + 1
+
+
+def test_random_windows_are_cubic_right_angled_and_of_either_handedness():
+    windows = [random_window(rng_of(seed), np.array([1.0, 2.0, 3.0]), size=9, spacing=1.3) for seed in range(40)]
+    tilts, hands = [], set()
+    for window in windows:
+        axes = window.affine[:3, :3] / 1.3
+        np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-9)
+        np.testing.assert_allclose(window.to_ras([4, 4, 4]), [1.0, 2.0, 3.0], atol=1e-9)
+        tilts.append(np.degrees(np.arccos(np.clip(np.abs(axes).max(axis=0).min(), -1, 1))))
+        hands.add(np.sign(np.linalg.det(axes)))
+    assert hands == {-1.0, 1.0}
+    assert len({window.axis_codes for window in windows}) > 15
+    assert 10 < sum(tilt < 1e-3 for tilt in tilts) < 30
+    assert 5 < max(tilts) < 35
+
+
+def test_an_augmented_image_is_finite_bounded_and_of_the_same_seed_the_same():
+    image = (1000 * rng_of(0).gamma(2.0, 1.0, (16, 16, 16))).astype(np.float32)
+    image[3, 3, 3] = 1e6  # metal
+    before = image.copy()
+    for seed in range(20):
+        changed = augmented(rng_of(seed), image)
+        assert changed.dtype == np.float32
+        assert np.isfinite(changed).all()
+        assert np.abs(changed).max() < 5
+        np.testing.assert_array_equal(changed, augmented(rng_of(seed), image))
+    np.testing.assert_array_equal(image, before)
+
+
+def test_augmentation_keeps_structure_and_at_times_inverts_it():
+    ramp = np.indices((16, 16, 16))[0].astype(np.float32)
+    correlations = [np.corrcoef(augmented(rng_of(seed), ramp).ravel(), ramp.ravel())[0, 1] for seed in range(40)]
+    assert np.abs(correlations).min() > 0.5
+    assert 3 < sum(value < 0 for value in correlations) < 20
+
+
+def test_a_uniform_image_can_be_augmented():
+    for seed in range(10):
+        assert np.isfinite(augmented(rng_of(seed), np.full((16, 16, 16), 5.0, dtype=np.float32))).all()

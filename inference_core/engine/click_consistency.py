@@ -1,0 +1,102 @@
+"""Click consistency: where the logits contradict a click, they are drawn towards its sign around it.
+
+The less, the further a voxel is and the less its intensity is like the clicked one's; voxels that look unlike it, or
+lie further than a few window voxels, keep the model's answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.engine.logit_field import FIRM_LOGIT, LogitField
+from inference_core.engine.window_predictor import PromptGroup, WindowedPrediction
+from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import VoxelBox
+from inference_core.models.interface import Float32
+from inference_core.prompts.prompt_set import Click, PromptSet
+
+Voxel = tuple[int, ...]
+_BUMP_WINDOW_VOXELS = 2.5
+_ALIKE_STD = 0.75
+_LEAST_SHARE = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class ClickCorrection:
+    """A click that the logits of a region contradict: where it draws them, how much each of them, and to what."""
+
+    box: VoxelBox
+    share: Float32
+    wanted: float
+
+    def draw(self, logits: Float32, box: VoxelBox) -> None:
+        """Draw the logits of a box of voxels, in place."""
+        shared = box.within(self.box)
+        if shared is None:
+            return
+        here, share = logits[shared.slices(box.start)], self.share[shared.slices(self.box.start)]
+        drawn = (1 - share) * np.clip(here, -FIRM_LOGIT, FIRM_LOGIT) + share * self.wanted
+        here[...] = np.where(share > _LEAST_SHARE, drawn, here)
+
+
+def clicks_inside(prompts: PromptSet, region: Grid) -> list[tuple[Click, Voxel]]:
+    """The clicks that lie in a region, and the voxels of it that they are on."""
+    placed = [(click, np.floor(region.to_ijk(click.ras) + 0.5).astype(int)) for click in prompts.clicks]
+    shape = np.asarray(region.shape)
+    return [(click, tuple(int(n) for n in at)) for click, at in placed if (at >= 0).all() and (at < shape).all()]
+
+
+def click_corrections(
+    clicks: list[tuple[Click, Voxel]],
+    surface: LogitField,
+    prediction: WindowedPrediction,
+    *,
+    region: Grid,
+    voxels: NDArray[np.generic],
+) -> list[ClickCorrection]:
+    """What the clicks draw, in their order; `voxels` are the image's in the region. The later click wins."""
+    corrections: list[ClickCorrection] = []
+    for click, voxel in clicks:
+        wanted = FIRM_LOGIT if click.positive else -FIRM_LOGIT
+        at = VoxelBox.around(voxel)
+        logit = surface.logits(at)
+        for correction in corrections:
+            correction.draw(logit, at)
+        if float(logit[0, 0, 0]) * wanted <= 0:
+            group = min(prediction, key=lambda group: group.base.window.distance_outside(click.ras))
+            box = _around(voxel, group, region)
+            corrections.append(
+                ClickCorrection(box, _share(voxel, box, radius_of(group), region=region, voxels=voxels), wanted)
+            )
+    return corrections
+
+
+def radius_of(group: PromptGroup) -> float:
+    """The standard deviation (mm) of a click's reach."""
+    window = min((layer.window for layer in group.layers), key=lambda window: window.spacing)
+    return _BUMP_WINDOW_VOXELS * window.spacing[0]
+
+
+def _around(voxel: Voxel, group: PromptGroup, region: Grid) -> VoxelBox:
+    """The voxels that a click may draw along; one on a slice that was looked at by itself, those of the slice only."""
+    reach = [max(1, int(np.ceil(3 * radius_of(group) / step))) for step in region.spacing]
+    low, high = np.maximum(0, np.subtract(voxel, reach)), np.add(voxel, reach)
+    window = group.base.window
+    if 1 in window.shape and window.contains(region.to_ras(voxel)):
+        ends = np.rint(region.to_ijk(window.to_ras(np.array([(0, 0, 0), window.shape]) - [[0], [1]]))).astype(np.int64)
+        low, high = np.maximum(low, ends.min(axis=0)), np.minimum(high, ends.max(axis=0))
+    return VoxelBox(low, np.minimum(high + 1, region.shape))
+
+
+def _share(voxel: Voxel, box: VoxelBox, radius: float, *, region: Grid, voxels: NDArray[np.generic]) -> Float32:
+    offsets = [
+        (np.arange(a, b) - v) * step for a, b, v, step in zip(box.start, box.stop, voxel, region.spacing, strict=True)
+    ]
+    squared = sum(axis**2 for axis in np.ix_(*offsets))
+    near = np.asarray(voxels[box.slices()], dtype=np.float32)
+    unlike = (near - near[tuple(np.asarray(voxel) - box.start)]) / (near.std() + 1e-6)
+    share = np.exp(-squared / (2 * radius**2) - 0.5 * (unlike / _ALIKE_STD) ** 2)
+    return np.asarray(share, dtype=np.float32)

@@ -1,0 +1,120 @@
+"""From low-res logits in windows to a mask on the volume's own voxels.
+
+Click consistency is on by default (`engine.click_consistency`). The clicked voxel itself is always as the click says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.engine.click_consistency import ClickCorrection, click_corrections, clicks_inside, radius_of
+from inference_core.engine.logit_field import LogitField
+from inference_core.engine.window_predictor import WindowedPrediction
+from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
+from inference_core.geometry.sampling import extent_on, rescaled
+from inference_core.geometry.volume import Volume
+from inference_core.prompts.prompt_set import PromptSet
+
+Index = NDArray[np.int64]
+# Smaller boxes leave fewer voxels to compute, larger ones cost fewer calls; smoothed ones bring a margin along.
+_SMALLEST_BOX = 48
+_SMALLEST_SMOOTH_BOX = 80
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """How logits become a mask.
+
+    threshold: logit above which a voxel is inside. smoothing_mm: standard deviation of a Gaussian over the logits,
+    which smooths the surface; 0 for none. obey_clicks: click consistency. keep_clicked_pieces: drop pieces of
+    the mask that hold neither a foreground click nor the center of a box (never when it would leave nothing).
+    """
+
+    threshold: float = 0.0
+    consistent_clicks: bool = True
+    keep_clicked_pieces: bool = True
+    smoothing_mm: float = 0.0
+
+
+def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Volume, options: MaskOptions) -> Mask:
+    """Compose a windowed prediction's layers on the volume's voxels and cut them at the threshold."""
+    start, stop = _extent(prediction, prompts, volume.grid, options.threshold)
+    if (stop <= start).any():
+        return EMPTY
+    region = volume.grid.cropped(start, stop)
+    surface = LogitField(prediction, region, threshold=options.threshold, smoothing_mm=options.smoothing_mm)
+    clicks = clicks_inside(prompts, region) if options.consistent_clicks else []
+    corrections = click_corrections(
+        clicks, surface, prediction, region=region, voxels=volume.array[VoxelBox(start, stop).slices()]
+    )
+    mask = np.zeros(region.shape, dtype=bool, order="F")
+    _fill(mask, surface, corrections, box=surface.box)
+    for click, voxel in clicks:
+        mask[voxel] = click.positive
+    if options.keep_clicked_pieces and not any(group.keeps_pieces for group in prediction):
+        mask = _clicked_pieces(mask, prompts, region)
+    return Mask.of(mask, start)
+
+
+def _fill(mask: NDArray[np.bool_], surface: LogitField, corrections: list[ClickCorrection], *, box: VoxelBox) -> None:
+    """Fill a box of a mask with what lies inside the surface, halving it until its parts are plain or small."""
+    drawn = [correction for correction in corrections if box.within(correction.box) is not None]
+    side = None if drawn else surface.side(box)
+    if side is not None:
+        mask[box.slices()] = side
+    elif max(box.shape) > (_SMALLEST_SMOOTH_BOX if surface.smooth else _SMALLEST_BOX):
+        for half in box.halves():
+            _fill(mask, surface, drawn, box=half)
+    else:
+        logits = surface.logits(box)
+        for correction in drawn:
+            correction.draw(logits, box)
+        mask[box.slices()] = logits > 0
+
+
+def _extent(prediction: WindowedPrediction, prompts: PromptSet, grid: Grid, threshold: float) -> tuple[Index, Index]:
+    """Voxels where the mask can be: under cells near or above the threshold, and around the clicks."""
+    starts, stops = [], []
+    for layer in (layer for group in prediction for layer in group.layers):
+        cells = VoxelBox.over(layer.logits > threshold)
+        if cells is not None:
+            above = rescaled(layer.window, layer.logits.shape).cropped(cells.start - 1, cells.stop + 1)
+            start, stop = extent_on(above, grid)
+            starts.append(start)
+            stops.append(stop)
+    for group in prediction:
+        around = np.ceil(3 * radius_of(group) / np.asarray(grid.spacing)).astype(np.int64)
+        for click in (click for click in prompts.clicks if click.positive):
+            center = np.asarray(grid.voxel_of(click.ras))
+            starts.append(np.maximum(0, center - around))
+            stops.append(np.minimum(grid.shape, center + around + 1))
+    if not starts:
+        return np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
+    return np.min(starts, axis=0), np.max(stops, axis=0)
+
+
+def _clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -> NDArray[np.bool_]:
+    import SimpleITK as sitk
+
+    if prompts.initial_mask is not None:
+        return mask
+    points = [click.ras for click in prompts.clicks if click.positive] + [box.center for box in prompts.boxes]
+    image = sitk.GetImageFromArray(mask.T.view(np.uint8))
+    numbered = sitk.ConnectedComponent(image, True)
+    # A view does not keep its image alive: `numbered` must outlive it.
+    pieces = sitk.GetArrayViewFromImage(numbered).T
+    at = [np.floor(region.to_ijk(point) + 0.5).astype(int) for point in points]
+    kept = {int(pieces[tuple(v)]) for v in at if _inside(v, region.shape)} - {0}
+    if not kept:
+        return mask
+    # One comparison a piece: np.isin was measured fifty times slower.
+    return np.asarray(np.logical_or.reduce([pieces == piece for piece in kept]))
+
+
+def _inside(ijk: NDArray[np.generic], shape: tuple[int, ...]) -> bool:
+    values = np.asarray(ijk, dtype=np.float64)
+    return bool(np.all(values >= -0.5) and np.all(values < np.asarray(shape) - 0.5))

@@ -1,0 +1,298 @@
+"""From one set of prompts to the next: which windows to look through, and what the model sees in them.
+
+A windowed prediction is a pure function of the one before it and of the next prompt. A session therefore replays the
+prompts of a set one after another, as they would have been clicked, and keeps what each prefix gave: undo is exact, and
+moving an earlier prompt decodes only from there on, in windows whose embeddings are still cached.
+
+Prompts too far apart for one window are answered in groups; the answer is the union.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.engine.model_calls import ModelCalls
+from inference_core.engine.windows import candidate_windows, grown, holds, touched_faces, windows_over
+from inference_core.geometry.grid import Float, Grid
+from inference_core.geometry.sampling import resample_onto, rescaled, sample_window
+from inference_core.geometry.volume import Volume
+from inference_core.models.interface import Float32
+from inference_core.models.spec import Padding, PromptKind
+from inference_core.prompts.encoding import encode_prompts
+from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
+
+FAR_OUTSIDE = -20.0
+INITIAL_LOGIT = 4.0
+_LEAST_AGREEMENT = 0.8
+_REFINE_BEYOND = 3.0
+_MOST_PATCHES = 27
+_SAME_BELOW = 0.005
+_USUAL_EDGE_MM = 96.0
+
+
+@dataclass(frozen=True, eq=False)
+class LogitLayer:
+    """Low-res logits over a window."""
+
+    window: Grid
+    logits: Float32
+    quality: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RefinementPatch:
+    """A finer layer on the boundary, and the coarse mask (16, 16, 16) under it that it was decoded from."""
+
+    layer: LogitLayer
+    under: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class PromptGroup:
+    """What one group of prompts led to: the chosen layer, the other scales, and finer patches along the boundary.
+
+    `settled` is the window that widening was tried on and refused; it is not tried there again. `keeps_pieces`: none of
+    its mask's pieces is dropped for holding no click.
+    """
+
+    prompts: PromptSet
+    base: LogitLayer
+    scales: tuple[LogitLayer, ...] = ()
+    patches: tuple[RefinementPatch, ...] = ()
+    settled: Grid | None = None
+    keeps_pieces: bool = False
+
+    @property
+    def layers(self) -> tuple[LogitLayer, ...]:
+        """The base and its patches."""
+        return (self.base, *(patch.layer for patch in self.patches))
+
+
+WindowedPrediction = tuple[PromptGroup, ...]
+
+
+class WindowPredictor:
+    """Answers one question on a volume: made with the `calls` of that question."""
+
+    def __init__(self, volume: Volume, calls: ModelCalls, *, refine: bool = True, edge_mm: float | None = None) -> None:
+        self.volume, self.calls = volume, calls
+        self.refine, self.edge_mm = refine, edge_mm
+
+    def start(self, mask: Volume) -> WindowedPrediction:
+        """The prediction that an initial mask stands for; nothing is encoded yet."""
+        prompts = PromptSet(initial_mask=mask)
+        (window,) = self._windows(prompts)
+        inside = resample_onto((mask.array != 0).astype(np.float32), mask.grid, window, outside=0.0)
+        return (PromptGroup(prompts, LogitLayer(window, INITIAL_LOGIT * (2 * inside - 1))),)
+
+    def next(self, prediction: WindowedPrediction, prompt: Prompt) -> WindowedPrediction:
+        """Predict again after one more prompt."""
+        joined = self._group_for(prediction, prompt)
+        if joined is None:
+            return (*prediction, self._expand_and_refine(self._first(PromptSet((prompt,)))))
+        return tuple(
+            self._expand_and_refine(self._again(group, prompt))
+            if self._concerns(group, prompt, group is joined)
+            else group
+            for group in prediction
+        )
+
+    def _group_for(self, prediction: WindowedPrediction, prompt: Prompt) -> PromptGroup | None:
+        """The group a prompt belongs to: the nearest whose window can hold it too; None starts a new one."""
+        if isinstance(prompt, Click) and not prompt.positive:
+            return min(prediction, key=lambda group: group.base.window.distance_outside(prompt.ras), default=None)
+        reachable = [group for group in prediction if self._window_for(group, group.prompts.with_(prompt)) is not None]
+        point = _place_of(prompt)
+        return min(reachable, key=lambda group: group.base.window.distance_outside(point), default=None)
+
+    @staticmethod
+    def _concerns(group: PromptGroup, prompt: Prompt, joined: bool) -> bool:
+        if joined or not isinstance(prompt, Click) or prompt.positive:
+            return joined
+        return group.base.window.contains(prompt.ras)
+
+    def _first(self, prompts: PromptSet) -> PromptGroup:
+        windows = self._windows(prompts)
+        scales = tuple(self._decode(prompts, window, None, step=(n, len(windows))) for n, window in enumerate(windows))
+        return PromptGroup(prompts, self._best(scales, prompts), scales)
+
+    def _again(self, group: PromptGroup, prompt: Prompt) -> PromptGroup:
+        prompts = group.prompts.with_(prompt)
+        if not self._is_read(prompt):
+            return replace(group, prompts=prompts)
+        window = self._window_for(group, prompts)
+        if isinstance(prompt, BoxPrompt) or window is None:
+            (window,) = self._windows(prompts)[-1:]
+        base = self._decode(prompts, window, self._prior(group.base, window))
+        if len(group.prompts.prompts) == 1 and group.scales:
+            base = self._best((base, *self._neighboring_scales(group, prompts)), prompts)
+        return replace(group, prompts=prompts, base=base)
+
+    def _neighboring_scales(self, group: PromptGroup, prompts: PromptSet) -> tuple[LogitLayer, ...]:
+        """The next finer and coarser scale of the first click, asked again now that a second one tells more."""
+        windows = [layer.window for layer in group.scales]
+        finer = [window for window in windows if window.spacing[0] < 0.99 * group.base.window.spacing[0]]
+        coarser = [window for window in windows if window.spacing[0] > 1.01 * group.base.window.spacing[0]]
+        held = [window for window in finer[-1:] + coarser[:1] if holds(window, prompts)]
+        return tuple(self._decode(prompts, window, None) for window in held)
+
+    def _window_for(self, group: PromptGroup, prompts: PromptSet) -> Grid | None:
+        """The group's window if it holds the prompts, else the next of its scales that does, else a nominal one."""
+        if holds(group.base.window, prompts):
+            return group.base.window
+        wider = [layer.window for layer in group.scales if layer.window.spacing > group.base.window.spacing]
+        held = next((window for window in wider if holds(window, prompts)), None)
+        if held is not None:
+            return held
+        window = self._windows(prompts)[0]
+        return window if window.spacing[0] <= self.calls.spec.window.spacings[-1] * 1.01 else None
+
+    def _windows(self, prompts: PromptSet) -> tuple[Grid, ...]:
+        return candidate_windows(prompts, self.calls.spec.window, self.volume.grid, edge_mm=self.edge_mm)
+
+    @staticmethod
+    def _best(scales: tuple[LogitLayer, ...], prompts: PromptSet) -> LogitLayer:
+        """The layer the model thinks best of, less for each click that it contradicts, and less for a wide window."""
+        return max(
+            scales,
+            key=lambda layer: (layer.quality or 0.0) * _click_agreement(layer, prompts) * _width_weight(layer.window),
+        )
+
+    def _expand_and_refine(self, group: PromptGroup) -> PromptGroup:
+        group = self._expand_window(group)
+        return replace(group, patches=self._refinement_patches(group)) if self.refine else group
+
+    def _expand_window(self, group: PromptGroup) -> PromptGroup:
+        """Widen the window while the mask runs into its faces and the wider answer agrees with the narrower one."""
+        spec = self.calls.spec.window
+        while self._runs_into_a_face(group):
+            window = grown(group.base.window, spec, _center_of(group.base), group.prompts)
+            if window is None:
+                return replace(group, settled=group.base.window)
+            wider = self._decode(group.prompts, window, self._prior(group.base, window))
+            if _agreement(group.base, wider) < _LEAST_AGREEMENT:
+                return replace(group, settled=group.base.window)
+            group = replace(group, base=wider)
+        return group
+
+    def _runs_into_a_face(self, group: PromptGroup) -> bool:
+        if group.prompts.boxes or group.settled == group.base.window:
+            return False
+        return touched_faces(group.base.logits > 0, group.base.window, self.volume.grid)
+
+    def _refinement_patches(self, group: PromptGroup) -> tuple[RefinementPatch, ...]:
+        """The boundary looked at again at the fine spacing, where the base window is much coarser than the voxels.
+
+        Without a click in it, a patch is told what to segment by the base's answer alone: only for models that read it.
+        """
+        base = group.base
+        if PromptKind.MASK not in self.calls.spec.prompt_kinds:
+            return ()
+        fine = max(self.calls.spec.window.spacings[0], self.volume.grid.voxel_volume_mm3 ** (1 / 3))
+        if base.window.spacing[0] < _REFINE_BEYOND * fine or not (base.logits > 0).any():
+            return ()
+        under = {window: _coarse_mask(base, window) for window in self._patch_windows(group, fine)}
+        crossed = {window: mask for window, mask in under.items() if mask.any() and not mask.all()}
+        if len(crossed) > _MOST_PATCHES:
+            return ()
+        earlier = {patch.layer.window: patch for patch in group.patches}
+        steps = [(n, len(crossed)) for n in range(len(crossed))]
+        return tuple(
+            self._refinement_patch(group, window, mask, earlier.get(window), step=step)
+            for (window, mask), step in zip(crossed.items(), steps, strict=True)
+        )
+
+    def _patch_windows(self, group: PromptGroup, fine: float) -> tuple[Grid, ...]:
+        """Patches over the mask; those there already are kept as long as they cover it, since they are encoded."""
+        inside = group.base.logits > 0
+        scale = np.asarray(group.base.window.shape) / np.asarray(inside.shape)
+        voxels = (np.argwhere(inside) + 0.5) * scale - 0.5
+        kept = tuple(patch.layer.window for patch in group.patches)
+        if kept and all(any(window.contains(point) for window in kept) for point in _outermost(group.base, voxels)):
+            return kept
+        spacing = max(fine, group.base.window.spacing[0] / 2)
+        return windows_over(voxels.min(axis=0), voxels.max(axis=0), group.base.window, spacing=spacing)
+
+    def _refinement_patch(
+        self,
+        group: PromptGroup,
+        window: Grid,
+        under: NDArray[np.bool_],
+        earlier: RefinementPatch | None,
+        *,
+        step: tuple[int, int],
+    ) -> RefinementPatch:
+        point = _place_of(group.prompts.prompts[-1])
+        if earlier is not None and (earlier.under != under).mean() < _SAME_BELOW and not window.contains(point):
+            return earlier
+        return RefinementPatch(self._decode(group.prompts, window, self._prior(group.base, window), step=step), under)
+
+    def _prior(self, layer: LogitLayer, window: Grid) -> Float32:
+        if window == layer.window:
+            return layer.logits
+        target = window if layer.logits.shape == layer.window.shape else rescaled(window, layer.logits.shape)
+        return resample_onto(layer.logits, layer.window, target, outside=-INITIAL_LOGIT)
+
+    def _decode(
+        self, prompts: PromptSet, window: Grid, prior: Float32 | None, *, step: tuple[int, int] = (0, 1)
+    ) -> LogitLayer:
+        share = step[0] / step[1]
+        embedding = self.calls.embedding(window, lambda: self._sampled(window), share=share)
+        decoded = self.calls.decode(embedding, encode_prompts(prompts, window), prior, share=share)
+        return LogitLayer(window, decoded.low_res_logits, decoded.quality)
+
+    def _sampled(self, window: Grid) -> Float32:
+        padding, scale = self.calls.spec.window.padding, self.calls.spec.hounsfield
+        beyond = scale.mean if padding is Padding.MEAN and scale is not None else 0.0
+        return sample_window(self.volume, window, reflect=padding is Padding.REFLECT, beyond=beyond)
+
+    def _is_read(self, prompt: Prompt) -> bool:
+        """Whether the model itself reads a prompt; what it does not read changes none of its answers."""
+        background = isinstance(prompt, Click) and not prompt.positive
+        return not background or PromptKind.NEGATIVE_CLICK in self.calls.spec.prompt_kinds
+
+
+def _place_of(prompt: Prompt) -> Float:
+    return np.asarray(prompt.ras) if isinstance(prompt, Click) else prompt.box.center
+
+
+def _width_weight(window: Grid) -> float:
+    """How usual it is to mean a target that needs so wide a window: a click in a head seldom means the head.
+
+    The exponent was chosen on real images that training never saw: without it the head was taken for two brain lesions.
+    """
+    return float(max(1.0, max(window.shape) * window.spacing[0] / _USUAL_EDGE_MM) ** -0.3)
+
+
+def _click_agreement(layer: LogitLayer, prompts: PromptSet) -> float:
+    """Share of the clicks in the window that the thresholded logits agree with; 1 when there are none."""
+    cells = rescaled(layer.window, layer.logits.shape)
+    inside = [click for click in prompts.clicks if cells.contains(click.ras)]
+    agreed = [(layer.logits[cells.voxel_of(click.ras)] > 0) == click.positive for click in inside]
+    return float(np.mean(agreed)) if agreed else 1.0
+
+
+def _agreement(inner: LogitLayer, wider: LogitLayer) -> float:
+    """Dice of two answers inside the narrower one's window."""
+    ours = inner.logits > 0
+    theirs = resample_onto(wider.logits, wider.window, rescaled(inner.window, ours.shape), outside=FAR_OUTSIDE) > 0
+    return float(2 * (ours & theirs).sum() / max(1, ours.sum() + theirs.sum()))
+
+
+def _center_of(layer: LogitLayer) -> Float:
+    voxels = np.argwhere(layer.logits > 0)
+    return rescaled(layer.window, layer.logits.shape).to_ras((voxels.min(axis=0) + voxels.max(axis=0)) / 2)
+
+
+def _coarse_mask(base: LogitLayer, patch: Grid) -> NDArray[np.bool_]:
+    small = rescaled(patch, (16, 16, 16))
+    return np.asarray(resample_onto(base.logits, base.window, small, outside=FAR_OUTSIDE) > 0)
+
+
+def _outermost(base: LogitLayer, voxels: Float) -> Float:
+    """The first and last of some window voxels along each axis, in RAS mm."""
+    ends = [voxels[pick(voxels[:, axis])] for axis in range(3) for pick in (np.argmin, np.argmax)]
+    return base.window.to_ras(np.array(ends))

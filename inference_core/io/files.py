@@ -1,0 +1,200 @@
+"""Volumes and label maps from files and back: one door for every format.
+
+Read: DICOM (a folder or any file of a series), NIfTI, NRRD, MetaImage. Written: NIfTI, NRRD, Slicer's .seg.nrrd.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.errors import OutputError, VolumeError
+from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import Mask
+from inference_core.geometry.volume import Volume
+from inference_core.io.atomic import check_writable, replacing
+from inference_core.io.dicom import read_dicom
+from inference_core.io.dicom_header import is_dicom
+from inference_core.io.itk import grid_from_sitk, quiet_itk, simpleitk, volume_from_sitk
+from inference_core.io.nifti import read_nifti, write_nifti
+from inference_core.io.nrrd import Color, named_segments, segmentation_keys, segments_in, write_nrrd
+
+AnyPath = str | os.PathLike[str]
+
+LABEL_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
+_NIFTI_SUFFIXES = (".nii", ".nii.gz")
+_ITK_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+
+
+def read_volume(path: AnyPath, *, series_uid: str | None = None) -> Volume:
+    """Read a scalar 3D volume; its voxels keep their own type unless the file scales them.
+
+    `path` is a DICOM folder, any one file of a DICOM series, or a NIfTI, NRRD or MetaImage file. Of a folder with
+    several series the one with the most slices is read, unless `series_uid` names another.
+
+    Raises:
+        VolumeError: nothing is there or readable, or it is not one scalar volume on a right-angled, evenly spaced grid.
+    """
+    source = Path(path)
+    _check_present(source)
+    if source.is_dir() or _is_dicom_file(source):
+        volume = read_dicom(source, series_uid=series_uid)
+    elif series_uid is not None:
+        raise VolumeError(f"'{source.name}' is not DICOM, so it has no series '{series_uid}'; leave the series out.")
+    else:
+        volume = _read_single_file(source)
+    if min(volume.grid.shape) < 2:
+        size = " x ".join(str(n) for n in volume.grid.shape)
+        raise VolumeError(f"'{source.name}' is a single slice ({size} voxels); choose a volume of two slices or more.")
+    return volume
+
+
+def read_labels(path: AnyPath) -> Volume:
+    """Read a label map; its array is of an integer type, whatever type the file stored.
+
+    Raises:
+        VolumeError: as `read_volume`, or the voxels are not whole numbers.
+    """
+    volume = read_volume(path)
+    if np.issubdtype(volume.array.dtype, np.integer):
+        return volume
+    whole = np.isfinite(volume.array).all() and np.array_equal(volume.array, np.rint(volume.array))
+    if not whole or np.abs(volume.array).max() > np.iinfo(np.int32).max:
+        raise VolumeError(f"'{volume.name}' holds fractions, so it is no label map; choose the file with the labels.")
+    return Volume(volume.array.astype(np.int32), volume.grid, volume.name)
+
+
+def write_labels(
+    path: AnyPath,
+    mask: NDArray[Any],
+    grid: Grid,
+    *,
+    name: str = "segment",
+    names: Sequence[str] = (),
+    color: Color = (0.9, 0.3, 0.2),
+) -> None:
+    """Write a mask or label map (i, j, k) on its grid as uint8, whole or not at all; the suffix chooses the format.
+
+    `name` and `color` (red, green, blue in 0..1) are shown by Slicer for a .seg.nrrd; other formats hold neither.
+    `names` are those of the labels 1, 2 and so on, where they have names: each becomes a segment, empty or not.
+
+    Raises:
+        OutputError: the suffix is not one of `LABEL_SUFFIXES`, the place cannot be written, or a label is beyond 255.
+    """
+    suffix = _label_suffix(path)
+    labels = _as_uint8(mask, grid)
+    with replacing(path) as temporary:
+        if suffix in _NIFTI_SUFFIXES:
+            write_nifti(temporary, labels, grid)
+        elif suffix == ".seg.nrrd":
+            segments = named_segments(names, color=color) if names else segments_in(labels, name=name, color=color)
+            write_nrrd(temporary, labels, grid, keys=segmentation_keys(segments, grid))
+        else:
+            write_nrrd(temporary, labels, grid)
+
+
+def write_segmentation(path: AnyPath, mask: Mask, grid: Grid, *, name: str = "segment") -> None:
+    """Write a mask on a grid's voxels as one segment: .seg.nrrd, or a label map as .nrrd, .nii.gz or .nii.
+
+    Raises:
+        OutputError: the name does not tell the format, or the file cannot be written.
+    """
+    write_labels(path, mask.on(grid.shape), grid, name=name)
+
+
+def check_labels_path(path: AnyPath) -> None:
+    """Refuse, before the work begins, a path that `write_labels` would refuse after it.
+
+    Raises:
+        OutputError: the suffix is not one of `LABEL_SUFFIXES`, or the place cannot be written.
+    """
+    _label_suffix(path)
+    check_writable(path)
+
+
+def _check_present(path: Path) -> None:
+    if not path.exists():
+        raise VolumeError(f"There is no file or folder '{path}'; check the path.")
+    if not os.access(path, os.R_OK):
+        raise VolumeError(f"'{path}' may not be read by this user; change its permissions or copy it.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise VolumeError(f"'{path.name}' is an empty file; copy it again.")
+
+
+def _is_dicom_file(path: Path) -> bool:
+    return is_dicom(path) or path.suffix.lower() in _DICOM_SUFFIXES
+
+
+def _read_single_file(path: Path) -> Volume:
+    lower = path.name.lower()
+    if lower.endswith(_NIFTI_SUFFIXES):
+        return read_nifti(path)
+    if path.suffix.lower() in _ITK_READERS:
+        return _read_with_itk(path)
+    known = ", ".join((*_NIFTI_SUFFIXES, *_ITK_READERS))
+    raise VolumeError(f"'{path.name}' is of no known kind; choose a DICOM folder or a file ending in {known}.")
+
+
+def _read_with_itk(path: Path) -> Volume:
+    reader = simpleitk().ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(_ITK_READERS[path.suffix.lower()])
+    try:
+        with quiet_itk():
+            reader.ReadImageInformation()
+            _check_scalar_3d(reader, path)
+            grid_from_sitk(reader)  # refuses a wrong geometry before the voxels are read
+            image = reader.Execute()
+    except RuntimeError as error:
+        raise _itk_refusal(path, str(error)) from error
+    return volume_from_sitk(image, name=path.name.removesuffix(path.suffix).removesuffix(".seg"))
+
+
+def _check_scalar_3d(reader: Any, path: Path) -> None:
+    if reader.GetDimension() != 3:
+        raise VolumeError(f"'{path.name}' has {reader.GetDimension()} dimensions; choose one single 3D volume.")
+    if reader.GetNumberOfComponents() != 1:
+        count = reader.GetNumberOfComponents()
+        raise VolumeError(
+            f"'{path.name}' holds {count} numbers a voxel (color, vector, complex or 4D); choose a scalar 3D volume."
+        )
+
+
+def _itk_refusal(path: Path, message: str) -> VolumeError:
+    """The sentence for what ITK found wrong; its own text names C++ files and addresses."""
+    for words, sentence in (
+        (("spacing",), "has a voxel spacing that is zero or not a number; correct its spacing before loading it"),
+        (("determinant",), "has axes that are not independent (a singular matrix); convert the series again"),
+        (
+            ("space vector", "space direction", "space origin"),
+            "has missing or non-finite numbers in its orientation; convert it again",
+        ),
+    ):
+        if any(word in message for word in words):
+            return VolumeError(f"'{path.name}' {sentence}.")
+    return VolumeError(f"'{path.name}' cannot be read: it is damaged, cut off or lacks its data file; copy it again.")
+
+
+def _label_suffix(path: AnyPath) -> str:
+    name = Path(path).name.lower()
+    for suffix in LABEL_SUFFIXES:
+        if name.endswith(suffix):
+            return suffix
+    raise OutputError(f"'{Path(path).name}' does not tell the format; end the name in {', '.join(LABEL_SUFFIXES)}.")
+
+
+def _as_uint8(mask: NDArray[Any], grid: Grid) -> NDArray[np.uint8]:
+    if mask.shape != grid.shape:
+        raise OutputError(f"The mask has {mask.shape} voxels but its volume {grid.shape}; segment this volume again.")
+    fits = np.can_cast(mask.dtype, np.uint8) or (
+        mask.min() >= 0 and mask.max() <= 255 and (mask.dtype.kind in "iu" or np.array_equal(mask, np.rint(mask)))
+    )
+    if not fits:
+        raise OutputError("The label map has values that are not whole numbers from 0 to 255; renumber its labels.")
+    return mask.astype(np.uint8, copy=False)

@@ -1,0 +1,187 @@
+"""Prompts in a file, so that a segmentation can be repeated: JSON, in RAS millimeters, written by panel and terminal.
+
+    {"format": "sam3dsegment-prompts", "version": 1, "frame": "ras", "model": "sam3d_lite", "threshold": 0.0,
+     "prompts": [{"type": "click", "position": [r, a, s], "positive": true},
+                 {"type": "box", "center": [r, a, s], "axes": [[r, a, s], [r, a, s], [r, a, s]], "size": [x, y, z]}]}
+
+Prompts stand in the order given. A box's axes are the unit directions of its edges; its size, their lengths in mm.
+`model` and `threshold` may be null or left out. Further keys are passed over, so that later writers may add some.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference_core.errors import PromptError
+from inference_core.geometry.box import Box3D
+from inference_core.io.atomic import replacing
+from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
+
+FORMAT = "sam3dsegment-prompts"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """What a prompt file says: the prompts, and the model and the threshold (a logit) they were used with."""
+
+    prompts: PromptSet
+    model: str | None = None
+    threshold: float | None = None
+
+
+def read_prompts(path: str | os.PathLike[str]) -> PromptFile:
+    """Read a prompt file.
+
+    Raises:
+        PromptError: there is no such file, it is of another kind or version, or one of its prompts is malformed.
+    """
+    name = Path(path).name
+    return _understood(_parsed(Path(path)), name)
+
+
+def prompts_from_json(text: str, *, name: str) -> PromptFile:
+    """Read the content of a prompt file; errors call it by `name`.
+
+    Raises:
+        PromptError: it is of another kind or version, or one of its prompts is malformed.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PromptError(f"The saved prompts of '{name}' are damaged; place them again.") from error
+    if not isinstance(content, dict):
+        raise PromptError(f"The saved prompts of '{name}' are damaged; place them again.")
+    return _understood(content, name)
+
+
+def _understood(content: dict[str, Any], name: str) -> PromptFile:
+    _check_kind(content, name)
+    entries = content.get("prompts")
+    if not isinstance(entries, list):
+        raise PromptError(f"'{name}' has no list of prompts; save the prompts again.")
+    prompts = tuple(_prompt(entry, where=f"'{name}', prompt {n}") for n, entry in enumerate(entries, start=1))
+    model, threshold = content.get("model"), content.get("threshold")
+    if model is not None and not isinstance(model, str):
+        raise PromptError(f"'{name}' names a model that is no text; correct its \"model\".")
+    if threshold is not None and not _is_number(threshold):
+        raise PromptError(f"'{name}' has a threshold that is not a finite number; correct its \"threshold\".")
+    return PromptFile(PromptSet(prompts), model, None if threshold is None else float(threshold))
+
+
+def write_prompts(
+    path: str | os.PathLike[str], prompts: PromptSet, *, model: str | None = None, threshold: float | None = None
+) -> None:
+    """Write a prompt file, whole or not at all.
+
+    Raises:
+        PromptError: the prompts start from a mask, which the format does not hold.
+        OutputError: the file cannot be written.
+    """
+    if prompts.initial_mask is not None:
+        raise PromptError("A prompt file holds clicks and boxes, not the mask they start from; save the mask as well.")
+    with replacing(path) as temporary:
+        temporary.write_text(prompts_as_json(prompts, model=model, threshold=threshold) + "\n", encoding="utf-8")
+
+
+def prompts_as_json(
+    prompts: PromptSet, *, model: str | None = None, threshold: float | None = None, indent: int | None = 1
+) -> str:
+    """The content of a prompt file, on one line where `indent` is None; an initial mask is left out."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "frame": "ras",
+        "model": model,
+        "threshold": threshold,
+        "prompts": prompt_entries(prompts.prompts),
+    }
+    return json.dumps(content, indent=indent)
+
+
+def prompt_entries(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    """Prompts as the file's entries."""
+    return [_entry(prompt) for prompt in prompts]
+
+
+def _entry(prompt: Prompt) -> dict[str, Any]:
+    if isinstance(prompt, Click):
+        return {"type": "click", "position": list(prompt.ras), "positive": prompt.positive}
+    box = prompt.box
+    return {"type": "box", "center": box.center.tolist(), "axes": box.axes.T.tolist(), "size": box.size.tolist()}
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise PromptError(f"There is no prompt file '{path}'; check the path.") from error
+    except OSError as error:
+        raise PromptError(f"'{path}' cannot be read ({error.strerror or error}); check the file.") from error
+    except (ValueError, RecursionError) as error:
+        raise PromptError(f"'{path.name}' is not JSON; choose a file with saved prompts.") from error
+    if not isinstance(content, dict):
+        raise PromptError(f"'{path.name}' is no prompt file; choose a file with saved prompts.")
+    return content
+
+
+def _check_kind(content: dict[str, Any], name: str) -> None:
+    if content.get("format") != FORMAT:
+        raise PromptError(f'\'{name}\' is no prompt file (its "format" is not "{FORMAT}"); choose another file.')
+    version = content.get("version")
+    if version != VERSION or isinstance(version, bool):
+        raise PromptError(f"'{name}' is of version {version!r} where {VERSION} is known; update SAM3DSegment.")
+    if content.get("frame") != "ras":
+        raise PromptError(f"'{name}' has coordinates in the frame {content.get('frame')!r}; save them in \"ras\".")
+
+
+def _prompt(entry: Any, *, where: str) -> Prompt:
+    kind = entry.get("type") if isinstance(entry, dict) else None
+    if kind == "click":
+        return _click(entry, where=where)
+    if kind == "box":
+        return _box(entry, where=where)
+    raise PromptError(f'{where} is of the unknown type {kind!r}; it must be "click" or "box".')
+
+
+def _click(entry: dict[str, Any], *, where: str) -> Click:
+    r, a, s = _triple(entry.get("position"), where=f"{where}: its position")
+    if not isinstance(entry.get("positive"), bool):
+        raise PromptError(f'{where} does not say whether it is positive; add "positive": true or false.')
+    return Click((r, a, s), entry["positive"])
+
+
+def _box(entry: dict[str, Any], *, where: str) -> BoxPrompt:
+    center = _triple(entry.get("center"), where=f"{where}: its center")
+    size = _triple(entry.get("size"), where=f"{where}: its size")
+    edges = entry.get("axes")
+    if not isinstance(edges, list) or len(edges) != 3:
+        raise PromptError(f"{where}: its axes are not three directions; draw the box again.")
+    axes = [_triple(edge, where=f"{where}: an axis") for edge in edges]
+    try:
+        return BoxPrompt(Box3D(np.array(center), np.array(axes).T, np.array(size)))
+    except PromptError as error:
+        raise PromptError(f"{where}: {error}") from error
+
+
+def _triple(value: Any, *, where: str) -> list[float]:
+    if not isinstance(value, list) or len(value) != 3 or not all(_is_number(part) for part in value):
+        raise PromptError(f"{where} is not three finite numbers; correct it or save the prompts again.")
+    return [float(part) for part in value]
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return False

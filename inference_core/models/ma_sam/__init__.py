@@ -1,0 +1,1 @@
+"""MA-SAM (Chen et al., arXiv:2309.08842)."""

@@ -1,0 +1,171 @@
+"""Reading MA-SAM's files: what its authors' `save_parameters` writes, over the SAM checkpoint that it adapted.
+
+Everything that the file tells is read off its shapes: backbone, rank, width of the adapters, classes. What it does not
+tell: the scale of the factor-tuned parts (1 in all of the authors' scripts), the slices of a stack (5), and the size of
+the input, for which half of SAM's own is taken (512 of 1024).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from inference_core.errors import CheckpointError
+from inference_core.models.blocks.sam_attention import resized_table
+from inference_core.models.blocks.sam_image_encoder import resized_positions
+from inference_core.models.blocks.sam_sizes import read_sizes
+from inference_core.models.ma_sam.network import MaSamNetwork, MaSamSizes
+from inference_core.models.weights import load_state_dict, load_strict
+
+FACT_SCALE = 1.0
+_INPUT_SHARE = 2
+_UP, _DOWN = "image_encoder.FacTu.weight", "image_encoder.FacTv.weight"
+_CORE = "{}_FacTs_{:03d}"
+_ADAPTER = r"^image_encoder\.ImageEncoderViT\.blocks\.(\d+)\.Block\.adapter_"
+_RENAMES = (
+    (_ADAPTER + r"(\w+)_2\.", r"image_encoder.blocks.\1.adapters.1.\2."),
+    (_ADAPTER + r"(\w+)\.", r"image_encoder.blocks.\1.adapters.0.\2."),
+    (r"(adapters\.\d)\.linear_(up|down)\.", r"\1.\2."),
+)
+_BACKBONES = {768: ("ViT-B", "sam_vit_b_01ec64.pth"), 1024: ("ViT-L", "sam_vit_l_0b3195.pth"),
+              1280: ("ViT-H", "sam_vit_h_4b8939.pth")}  # fmt: skip
+
+
+def load_network(path: Path, base: Path | None) -> MaSamNetwork:
+    """The network of an MA-SAM file and of the SAM checkpoint under it, on the CPU, ready to infer.
+
+    Raises:
+        CheckpointError: one of the files is absent, damaged, carries code or is of another family; there is no base; or
+            the two belong to different backbones.
+    """
+    adapted = load_state_dict(path)
+    _check_family(adapted, path)
+    if base is None:
+        raise CheckpointError(
+            f"'{path.name}' holds only what MA-SAM adapted; give SAM's own checkpoint{_of_backbone(adapted)} "
+            "with --base FILE."
+        )
+    state = merged(adapted, _encoder_of(base, adapted, path), name=path.name)
+    sizes = _sizes(state, path)
+    with torch.device("meta"):
+        network = MaSamNetwork(sizes)
+    load_strict(network, state, name=path.name)
+    return network.eval()
+
+
+@torch.no_grad()
+def merged(
+    adapted: Mapping[str, Tensor], encoder: Mapping[str, Tensor], *, name: str = "The file"
+) -> dict[str, Tensor]:
+    """One state for `MaSamNetwork`: SAM's encoder at the size of MA-SAM's input, what was adapted laid over it.
+
+    `encoder` holds SAM's own tensors under their official names (`image_encoder.` ...), of which the rest is not used:
+    an MA-SAM file brings its own prompt encoder and decoder.
+
+    Raises:
+        CheckpointError: a factor-tuned part is missing or of another shape.
+    """
+    state = {key: value for key, value in adapted.items() if key.startswith(("prompt_encoder.", "mask_decoder."))}
+    state |= _resized({key: value for key, value in encoder.items() if key.startswith("image_encoder.")})
+    for key, value in adapted.items():
+        if re.match(_ADAPTER, key):
+            state |= _adapter_part(key, value)
+    for index in range(_count(adapted, "q")):
+        _fold(state, adapted, index, name)
+    return state
+
+
+def _check_family(adapted: Mapping[str, Tensor], path: Path) -> None:
+    if not {_UP, _DOWN, _CORE.format("q", 0)} <= set(adapted):
+        raise CheckpointError(
+            f"'{path.name}' is not of MA-SAM: it has no '{_CORE.format('q', 0)}'; choose a file that MA-SAM's training "
+            "has written."
+        )
+
+
+def _encoder_of(base: Path, adapted: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    encoder = load_state_dict(base)
+    positions = encoder.get("image_encoder.pos_embed")
+    if positions is None or positions.ndim != 4 or "image_encoder.patch_embed.proj.weight" not in encoder:
+        raise CheckpointError(f"'{base.name}' is no SAM checkpoint; give SAM's own{_of_backbone(adapted)} with --base.")
+    given = (positions.shape[3], _depth(encoder))
+    wanted = (adapted[_DOWN].shape[0], _count(adapted, "q"))
+    if given != wanted:
+        raise CheckpointError(
+            f"'{path.name}' adapts SAM {_title(*wanted)} but '{base.name}' is {_title(*given)}; give the "
+            f"checkpoint{_of_backbone(adapted)} with --base."
+        )
+    return encoder
+
+
+def _resized(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Position tables brought to the smaller input; those of windows stay as they are."""
+    grid = encoder["image_encoder.pos_embed"].shape[1]
+    smaller = grid // _INPUT_SHARE
+    for key, value in encoder.items():
+        if key.endswith((".rel_pos_h", ".rel_pos_w")) and len(value) == 2 * grid - 1:
+            encoder[key] = resized_table(value, 2 * smaller - 1)
+    encoder["image_encoder.pos_embed"] = resized_positions(encoder["image_encoder.pos_embed"], smaller, mode="bilinear")
+    return encoder
+
+
+def _adapter_part(key: str, value: Tensor) -> dict[str, Tensor]:
+    """A tensor of an adapter under its names here; the convolution (c, c, 3, 1, 1) becomes three matrices."""
+    for pattern, replacement in _RENAMES:
+        key = re.sub(pattern, replacement, key)
+    place, _, rest = key.rpartition(".conv.")
+    if not place:
+        return {key: value}
+    if rest == "bias":
+        return {f"{place}.here.bias": value}
+    before, here, after = value.flatten(2).unbind(2)
+    return {f"{place}.before": before, f"{place}.here.weight": here, f"{place}.after": after}
+
+
+def _fold(state: dict[str, Tensor], adapted: Mapping[str, Tensor], index: int, name: str) -> None:
+    """Add the factor-tuned parts of queries and values into the projection, in place: W + s V S U, keys as they are."""
+    key = f"image_encoder.blocks.{index}.attn.qkv.weight"
+    try:
+        weight = state[key].double()
+        width = weight.shape[1]
+        for first, kind in ((0, "q"), (2 * width, "v")):
+            parts = (adapted[_DOWN], adapted[_CORE.format(kind, index)], adapted[_UP])
+            v, s, u = (part.double() for part in parts)
+            weight[first : first + width] += FACT_SCALE * v @ s @ u
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"'{name}' does not fit together in block {index} of its attention; download it again."
+        ) from error
+    state[key] = weight.float()
+
+
+def _sizes(state: Mapping[str, Tensor], path: Path) -> MaSamSizes:
+    try:
+        return MaSamSizes(read_sizes(state), len(state["image_encoder.blocks.0.adapters.0.here.bias"]))
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise CheckpointError(f"'{path.name}' lacks parts of MA-SAM's network ({error}); download it again.") from error
+
+
+def _count(adapted: Mapping[str, Tensor], kind: str) -> int:
+    index = 0
+    while _CORE.format(kind, index) in adapted:
+        index += 1
+    return index
+
+
+def _depth(encoder: Mapping[str, Tensor]) -> int:
+    return len({key.split(".")[2] for key in encoder if key.startswith("image_encoder.blocks.")})
+
+
+def _title(width: int, depth: int) -> str:
+    name, _ = _BACKBONES.get(width, ("of another size", ""))
+    return f"{name} (width {width}, {depth} blocks)"
+
+
+def _of_backbone(adapted: Mapping[str, Tensor]) -> str:
+    _, file = _BACKBONES.get(adapted[_DOWN].shape[0], ("", ""))
+    return f" '{file}'" if file else ""

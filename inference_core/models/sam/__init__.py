@@ -1,0 +1,1 @@
+"""SAM (Kirillov et al., ICCV 2023), slice by slice."""

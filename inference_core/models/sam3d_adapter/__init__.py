@@ -1,0 +1,1 @@
+"""3DSAM-adapter (Gong et al., arXiv:2306.13465)."""

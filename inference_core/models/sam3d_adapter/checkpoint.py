@@ -1,0 +1,189 @@
+"""Weights for 3DSAM-adapter: the authors' checkpoints, the same tensors as a flat file, and a start from 2D SAM.
+
+An official checkpoint (`last.pth.tar`, `best.pth.tar`) keeps the encoder, the decoder and four prompt encoders apart,
+beside the state of the training. Three of the prompt encoders, and two parts of the fourth, were never used by any
+forward pass; they are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inference_core.errors import CheckpointError
+from inference_core.models.sam3d_adapter.network import Sam3DAdapterConfig, Sam3DAdapterNetwork
+from inference_core.models.sam3d_adapter.shifted_cube_attention import shifted_mask
+from inference_core.models.weights import load_content, load_state_dict, load_strict
+
+_PROMPT_ENCODERS = 4
+_UNUSED = re.compile(
+    r"feature_dict\.([012]\.|3\.(positional_encoding_gaussian_matrix$|transformer\.layers\.\d+\.cross_attn_token_to_image))"
+)
+_MASK = re.compile(r"encoder_dict\.blocks\.\d+\.attn_mask$")
+_OURS = (
+    (r"^encoder_dict\.", "encoder."),
+    (r"^decoder_dict\.", "decoder."),
+    (r"^feature_dict\.3\.", "prompt_encoder."),
+)
+_TUNED = re.compile(
+    r"encoder\.(depth_embed|slice_embed|neck_3d|blocks\.\d+\.(norm|adapter|attn\.rel_pos_d))|prompt_encoder|decoder"
+)
+
+
+def network_from(path: Path) -> Sam3DAdapterNetwork:
+    """The network with the weights of an official checkpoint, or of a flat file with the same names and tensors.
+
+    Raises:
+        CheckpointError: the file is absent, damaged, carries code, or is of another model or of the automatic variant.
+    """
+    return network_of(state_from(path), name=path.name)
+
+
+def state_from(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint under flat names, `encoder_dict.*`, `feature_dict.N.*` and `decoder_dict.*`.
+
+    Raises:
+        CheckpointError: the file is absent, damaged, carries code, or is of the automatic variant.
+    """
+    state = _flat(load_content(path), path.name)
+    if state is None:
+        state = load_state_dict(path)
+    if any(key.startswith("encoder_dict.") for key in state) and not any(key.startswith("feature_") for key in state):
+        raise CheckpointError(
+            f"'{path.name}' is of 3DSAM-adapter's automatic variant, which takes no clicks; "
+            "choose the checkpoint that was trained with prompts."
+        )
+    return state
+
+
+def network_of(state: Mapping[str, Tensor], *, name: str) -> Sam3DAdapterNetwork:
+    """The network with the weights of a flat state; `name` is what errors call its file.
+
+    Raises:
+        CheckpointError: the state is of another model.
+    """
+    config = config_of(state)
+    _check_masks(state, config, name)
+    with torch.device("meta"):
+        network = Sam3DAdapterNetwork(config)
+    used = {key: value for key, value in state.items() if not _UNUSED.match(key) and not _MASK.match(key)}
+    load_strict(network, used, renames=_OURS, name=name)
+    return network
+
+
+def config_of(state: Mapping[str, Tensor]) -> Sam3DAdapterConfig:
+    """Read the sizes off a flat file's shapes; the official sizes where it does not look like this family.
+
+    Two sizes leave no trace in it, the cubes' side and the prompt encoder's heads: they are the official ones, less
+    where a small network has no room for them.
+    """
+    try:
+        return _read_config(state)
+    except (KeyError, IndexError, ZeroDivisionError):
+        # Loading names what is missing: strictly, and in terms of the official file.
+        return Sam3DAdapterConfig()
+
+
+def start_from_sam(state: Mapping[str, Tensor], config: Sam3DAdapterConfig | None = None) -> Sam3DAdapterNetwork:
+    """A network to train: the image encoder of a 2D SAM ViT-B where it fits, all else freshly drawn (spec. 5.2).
+
+    `state` is a SAM checkpoint's; its neck, prompt encoder and mask decoder are not used. Relative positions through
+    depth start as the mean of the two in the plane.
+
+    Raises:
+        CheckpointError: the state is not that of a SAM image encoder of this size.
+    """
+    network = Sam3DAdapterNetwork(config or Sam3DAdapterConfig())
+    begin_with_sam(network, state)
+    return network
+
+
+def begin_with_sam(network: Sam3DAdapterNetwork, state: Mapping[str, Tensor]) -> None:
+    """Put a 2D SAM's image encoder into a network in place, as `start_from_sam` does, and leave all else as it is."""
+    own = network.encoder.state_dict()
+    prefix = "image_encoder."
+    given = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    given = {key: value for key, value in given.items() if not key.startswith("neck.")}
+    fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
+    if not given or len(fitting) != len(given):
+        wrong = next((key for key in given if key not in fitting), "image_encoder.pos_embed")
+        raise CheckpointError(
+            f"The weights to start from are not those of a SAM ViT-B ('{wrong}' is missing or of another size); "
+            "choose sam_vit_b_01ec64.pth."
+        )
+    for n in range(network.config.depth):
+        h, w = (fitting[f"blocks.{n}.attn.rel_pos_{axis}"] for axis in "hw")
+        fitting[f"blocks.{n}.attn.rel_pos_d"] = 0.5 * (h + w)
+    network.encoder.load_state_dict({**own, **fitting})
+
+
+def freeze_as_published(network: Sam3DAdapterNetwork) -> None:
+    """Let gradients reach only what the authors tuned: 159 of the encoder's 294 tensors, and all of the other parts."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(_TUNED.match(name) is not None)
+
+
+def _flat(content: Any, name: str) -> dict[str, Tensor] | None:
+    """The tensors of an official checkpoint under flat names, or None where it is something else.
+
+    Raises:
+        CheckpointError: it holds another number of prompt encoders.
+    """
+    if not isinstance(content, dict) or "encoder_dict" not in content:
+        return None
+    parts = {part: content.get(part, {}) for part in ("encoder_dict", "decoder_dict")}
+    prompts = content.get("feature_dict", [])
+    if len(prompts) not in (0, _PROMPT_ENCODERS):
+        raise CheckpointError(
+            f"'{name}' holds {len(prompts)} prompt encoders instead of {_PROMPT_ENCODERS}; "
+            "choose a checkpoint of 3DSAM-adapter."
+        )
+    parts |= {f"feature_dict.{n}": part for n, part in enumerate(prompts)}
+    return {f"{part}.{key}": value for part, tensors in parts.items() for key, value in tensors.items()}
+
+
+def _check_masks(state: Mapping[str, Tensor], config: Sam3DAdapterConfig, name: str) -> None:
+    """Official files keep the constant that shifted blocks add; here it is built into where the cubes are cut."""
+    for key in (key for key in state if _MASK.match(key)):
+        expected = shifted_mask(config.grid, config.cube)
+        if state[key].shape != expected.shape or not torch.equal(state[key] != 0, expected):
+            raise CheckpointError(
+                f"'{name}' lets other tokens see each other than 3DSAM-adapter does ('{key}'); "
+                "choose a checkpoint of the published network."
+            )
+
+
+def _read_config(state: Mapping[str, Tensor]) -> Sam3DAdapterConfig:
+    positions = state["encoder_dict.pos_embed"].shape
+    depth = _count(state, "encoder_dict.blocks.{}.norm1.weight")
+    tables = [state[f"encoder_dict.blocks.{n}.attn.rel_pos_h"].shape for n in range(depth)]
+    query = state["feature_dict.3.transformer.layers.0.global_query"].shape
+    grid, width = positions[1] // 2, positions[3]
+    return Sam3DAdapterConfig(
+        grid=grid,
+        width=width,
+        depth=depth,
+        heads=width // tables[0][1],
+        cube=min(Sam3DAdapterConfig.cube, grid // 2),
+        patch=state["encoder_dict.patch_embed.proj.weight"].shape[-1],
+        slices=state["encoder_dict.slice_embed.weight"].shape[-1],
+        rows=tuple(rows for rows, _ in tables),
+        out=query[2],
+        prompt_depth=_count(state, "feature_dict.3.transformer.layers.{}.global_query"),
+        prompt_heads=min(Sam3DAdapterConfig.prompt_heads, query[2] // 4),
+        prompt_hidden=state["feature_dict.3.transformer.layers.0.mlp.lin1.weight"].shape[0],
+        queries=query[1],
+        head=state["decoder_dict.cls.3.weight"].shape[1],
+    )
+
+
+def _count(state: Mapping[str, Tensor], key: str) -> int:
+    count = 0
+    while key.format(count) in state:
+        count += 1
+    return count

@@ -1,0 +1,1 @@
+"""SAM3D lite, the built-in model."""

@@ -1,0 +1,33 @@
+"""What is known of SAM3D lite before it is loaded."""
+
+from __future__ import annotations
+
+from inference_core.models.spec import (
+    CLICKS,
+    Checkpoint,
+    IntensityRule,
+    ModelSpec,
+    Padding,
+    PromptKind,
+    WindowSpec,
+)
+
+SPECS = (
+    ModelSpec(
+        name="sam3d_lite",
+        title="SAM3D lite",
+        builder="inference_core.models.sam3d_lite.model:build",
+        window=WindowSpec((64, 64, 64), (0.75, 1.2, 1.9, 3.0, 4.8), Padding.REFLECT, any_spacing=True),
+        intensity=IntensityRule.LOCAL_AND_GLOBAL,
+        prompt_kinds=CLICKS | {PromptKind.BOX, PromptKind.MASK},
+        checkpoint=Checkpoint(
+            url=None,
+            filename="sam3d_lite.safetensors",
+            size_bytes=5237362,
+            sha256="e4e98a3e0eecc574e7097848af70d1905bfb3cc1e31373b95779fcba5d57845a",
+            bundled=True,
+        ),
+        license="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",
+        paper="none; see Resources/Models/sam3d_lite.md",
+    ),
+)

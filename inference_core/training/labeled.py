@@ -1,0 +1,162 @@
+"""Windows cut at random from labeled volumes: any scale, any orientation, the target anywhere in the window.
+
+The sarcoma training images are themselves cropped around the tumor; windows that reach beyond the crop are mirrored,
+as they are at inference, so that the crop's edge tells nothing. A target that the edge cuts goes on in the mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+
+from inference_core.errors import VolumeError
+from inference_core.geometry.grid import Float, Grid, isotropic_grid
+from inference_core.geometry.sampling import sample_window
+from inference_core.geometry.volume import Volume
+from inference_core.io.files import read_labels, read_volume
+from inference_core.training.synthetic import Array, Sample, smooth_noise
+
+SPACING_RANGE_MM = (0.75, 5.0)
+# Window edge over target diameter: what a user's click mostly meets, and all that choosing a scale must judge.
+_USUAL_WINDOWS = (0.9, 4.0)
+_ALL_WINDOWS = (0.4, 9.0)
+_SMALLEST = 12
+# An organ of fewer voxels is a sliver at the image's edge.
+_ORGAN = 60
+_IMAGES = ("image", "dicom")
+_SHARES = {"CT": 3, "MR": 2}
+_HELD_OUT = ("003", "007", "016", "018", "022", "029", "035", "038", "043", "046")
+HELD_OUT_SARCOMA_PATIENTS = frozenset(f"STS_{number}" for number in _HELD_OUT)
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledVolume:
+    """An image and its target on the same grid; `interior_ras` (n, 3) are target points to center windows on."""
+
+    image: Volume
+    target: Volume
+    interior_ras: Float
+    volume_mm3: float
+
+    @property
+    def diameter_mm(self) -> float:
+        """Of a ball of the target's volume."""
+        return float(2 * (3 * self.volume_mm3 / (4 * np.pi)) ** (1 / 3))
+
+    def target_in(self, window: Grid) -> NDArray[np.bool_]:
+        """The target's voxels in the window, and what hangs together with them in the mirror beyond the edge."""
+        inside = sample_window(self.target, window, reflect=False) > 0.5
+        pieces, _ = ndi.label(sample_window(self.target, window, reflect=True) > 0.5)
+        return np.asarray(inside | (np.isin(pieces, np.unique(pieces[inside])) & (pieces > 0)))
+
+    @classmethod
+    def read(cls, image: Path, label: Path) -> LabeledVolume:
+        """Read an image and a label map (above zero is target).
+
+        Raises:
+            VolumeError: a file cannot be read, or the label map has no target.
+        """
+        volume, labels = read_volume(image), read_volume(label)
+        mask = np.ascontiguousarray(labels.array > 0)
+        if not mask.any():
+            raise VolumeError(f"'{label.name}' of '{label.parent.name}' has no target; leave the case out.")
+        return cls.of(volume, mask)
+
+    @classmethod
+    def of(cls, volume: Volume, mask: NDArray[np.bool_]) -> LabeledVolume:
+        """An image, and its target as a mask of the image's shape that is not empty."""
+        depth = ndi.distance_transform_edt(mask, sampling=volume.grid.spacing)
+        interior = np.argwhere(depth >= 0.4 * depth.max())[::7]
+        target = Volume(mask.astype(np.uint8), volume.grid, volume.name)
+        return cls(volume, target, volume.grid.to_ras(interior), float(mask.sum() * volume.grid.voxel_volume_mm3))
+
+
+def sarcoma_training_set(folder: Path) -> list[LabeledVolume]:
+    """All images of the sarcoma patients that are not held out for testing.
+
+    CT and MR come up more often than PET (3, 2 and 1 times): their tumors are the harder and the commoner task.
+    """
+    found = []
+    for patient in sorted(folder.glob("STS_*")):
+        if patient.name in HELD_OUT_SARCOMA_PATIENTS:
+            continue
+        for image in sorted(patient.glob("*_image.nii.gz")):
+            case = LabeledVolume.read(image, image.with_name(image.name.replace("_image", "_label")))
+            found += [case] * _SHARES.get(image.name[:2], 1)
+    return found
+
+
+def organ_training_set(folder: Path) -> list[LabeledVolume]:
+    """Every value of every label map as a target of its own: each sub-folder holds an image.* or dicom, and a label.*.
+
+    Raises:
+        VolumeError: there is no such sub-folder, a file cannot be read, or image and label map differ in shape.
+    """
+    found = []
+    for labels in sorted(folder.glob("*/label.*")):
+        image = next((path for path in sorted(labels.parent.iterdir()) if path.name.split(".")[0] in _IMAGES), None)
+        if image is None:
+            raise VolumeError(f"'{labels.parent.name}' has a label map but no image; name it image.* or dicom.")
+        volume, values = read_volume(image), read_labels(labels).array
+        if values.shape != volume.grid.shape:
+            raise VolumeError(f"Image and label map of '{labels.parent.name}' differ in shape; leave the case out.")
+        kept = [value for value, voxels in zip(*np.unique(values, return_counts=True), strict=True) if voxels >= _ORGAN]
+        found += [LabeledVolume.of(volume, np.ascontiguousarray(values == value)) for value in kept if value]
+    if not found:
+        raise VolumeError(f"'{folder}' has no sub-folder with an image and a label map; check the path.")
+    return found
+
+
+def labeled_sample(rng: np.random.Generator, volumes: Sequence[LabeledVolume], size: int) -> Sample:
+    """A window around a random place of a random target, from much smaller than the target to much larger."""
+    while True:
+        case = volumes[int(rng.integers(len(volumes)))]
+        low, high = _USUAL_WINDOWS if rng.random() < 0.55 else _ALL_WINDOWS
+        ratio = np.exp(rng.uniform(np.log(low), np.log(high)))
+        spacing = float(np.clip(ratio * case.diameter_mm / size, *SPACING_RANGE_MM))
+        center = case.interior_ras[int(rng.integers(len(case.interior_ras)))]
+        center = center + rng.uniform(-0.3, 0.3, 3) * size * spacing
+        window = random_window(rng, center, size=size, spacing=spacing)
+        target = case.target_in(window)
+        if target.sum() >= _SMALLEST and target.mean() < 0.95:
+            whole = max(float(target.sum()), case.volume_mm3 / spacing**3)
+            return Sample(sample_window(case.image, window, reflect=True), target, whole)
+
+
+def background_window(rng: np.random.Generator, volumes: Sequence[LabeledVolume], size: int) -> Array:
+    """A window of real tissue anywhere in a random volume."""
+    case = volumes[int(rng.integers(len(volumes)))]
+    center = case.image.grid.to_ras(rng.uniform(0.2, 0.8, 3) * np.asarray(case.image.grid.shape))
+    spacing = float(np.exp(rng.uniform(np.log(0.8), np.log(3.0))))
+    return sample_window(case.image, random_window(rng, center, size=size, spacing=spacing), reflect=True)
+
+
+def random_window(rng: np.random.Generator, center_ras: Float, *, size: int, spacing: float) -> Grid:
+    """A cubic window turned to a random axis order, mirrored or not, and half the time tilted off it."""
+    axes = np.eye(3)[:, rng.permutation(3)] * rng.choice([-1, 1], 3)
+    if rng.random() < 0.5:
+        tilt = np.linalg.qr(np.eye(3) + rng.uniform(-0.25, 0.25, (3, 3)))[0]
+        axes = axes @ (tilt * np.sign(np.diag(tilt)))
+    return isotropic_grid(center_ras, shape=(size, size, size), spacing=spacing, axes=axes)
+
+
+def augmented(rng: np.random.Generator, image: Array) -> Array:
+    """The image as another scanner might show it: inverted, gamma-curved, shaded, blurred, noisy."""
+    low, high = np.percentile(image[::2, ::2, ::2], [0.5, 99.5])
+    unit = np.clip((image - low) / (high - low + 1e-6), -0.2, 1.2).astype(np.float32)
+    if rng.random() < 0.25:
+        unit = 1 - unit
+    if rng.random() < 0.5:
+        unit = np.sign(unit) * np.abs(unit) ** np.float32(np.exp(rng.uniform(-0.5, 0.5)))
+    if rng.random() < 0.4:
+        unit = unit * (1 + np.float32(rng.uniform(0, 0.25)) * smooth_noise(rng, image.shape[0], 3))
+    if rng.random() < 0.3:
+        unit = ndi.gaussian_filter(unit, rng.uniform(0, 1.5, 3))
+    if rng.random() < 0.5:
+        unit = unit + np.float32(rng.uniform(0, 0.08)) * rng.standard_normal(unit.shape, dtype=np.float32)
+    return np.asarray(unit, dtype=np.float32)
