@@ -18,7 +18,7 @@ SPEC = ModelSpec(
     builder="none:none",
     window=WindowSpec((32, 32, 32), (1.0, 2.0, 4.0), Padding.REFLECT, any_spacing=True),
     intensity=IntensityRule.LOCAL_AND_GLOBAL,
-    prompt_kinds=frozenset(PromptKind),
+    prompt_kinds=frozenset(PromptKind) - {PromptKind.NONE},
     checkpoint=Checkpoint(url=None, filename="none"),
     license="none",
     paper="none",

@@ -7,24 +7,25 @@ from pathlib import Path
 from inference_core.engine.device import choose_device, memory_errors_as_device_error
 from inference_core.models.interface import Model
 from inference_core.models.registry import build_model, get_spec
+from inference_core.models.spec import ModelSpec
 from inference_core.models.store import installed_path, require_installed
 from inference_core.models.weights import verify_sha256
 
 
 def open_model(
-    name: str,
+    model: str | ModelSpec,
     *,
     device: str = "auto",
     weights: Path | None = None,
     base: Path | None = None,
     precision: str = "auto",
 ) -> Model:
-    """Load a model by name, from its installed weights or from a file of the user's own.
+    """Load a model, from its installed weights or from a file of the user's own.
 
     Installed weights are checked against their published sha256, where there is one, before they are read.
 
     Args:
-        name: as the registry has it; `model.spec.automatic` of the result says whether it takes prompts.
+        model: its name in the registry, or a spec; `model.spec.automatic` of the result says whether it takes prompts.
         device: "auto" (the fastest one present), "cuda", "mps" or "cpu".
         weights: a file of the user's own.
         base: the weights of the model that this one adapts (`spec.base`), where they are not installed; the model says
@@ -36,7 +37,7 @@ def open_model(
         CheckpointError: the file is damaged or belongs to another model.
         DeviceError: the device is absent, or has too little memory.
     """
-    spec = get_spec(name)
+    spec = get_spec(model) if isinstance(model, str) else model
     path = weights or require_installed(spec)
     if weights is None and spec.checkpoint.sha256:
         verify_sha256(path, spec.checkpoint.sha256)
@@ -44,4 +45,4 @@ def open_model(
         base = installed_path(get_spec(spec.base))
     chosen = choose_device(device)
     with memory_errors_as_device_error(chosen):
-        return build_model(name, weights=path, device=chosen, base=base, precision=precision)
+        return build_model(spec, weights=path, device=chosen, base=base, precision=precision)

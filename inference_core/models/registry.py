@@ -45,16 +45,20 @@ def get_spec(name: str) -> ModelSpec:
     raise ModelError(f"There is no model '{name}'; choose one of {', '.join(spec.name for spec in _SPECS)}.")
 
 
-def build_model(name: str, *, weights: Path, device: str, base: Path | None = None, precision: str = "auto") -> Model:
-    """Build a model from a weights file on a torch device; `base` is the weights file of `spec.base`, if any.
+def build_model(
+    model: str | ModelSpec, *, weights: Path, device: str, base: Path | None = None, precision: str = "auto"
+) -> Model:
+    """Build a model, by its name or spec, from a weights file on a torch device.
+
+    `base` is the weights file of `spec.base`, if any.
 
     Raises:
         ModelError: there is no model of this name, or no such precision.
         CheckpointError: the file does not fit the model.
     """
-    spec = get_spec(name)
+    spec = get_spec(model) if isinstance(model, str) else model
     module, function = spec.builder.split(":")
     build = getattr(import_module(module), function)
     bases = {"base": base} if spec.base else {}
-    model: Model = build(spec, weights, device, precision=precision, **bases)
-    return model
+    built: Model = build(spec, weights, device, precision=precision, **bases)
+    return built

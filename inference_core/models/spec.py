@@ -28,7 +28,7 @@ class IntensityRule(str, Enum):
     EIGHT_BIT_UNIT = "the same 8-bit gray values divided by 255, and not normalized any further"
     EIGHT_BIT_NORMALIZED = "the same 8-bit gray values in the mean and deviation of SAM's training"
     ABDOMEN_UNIT = "CT between -175 and 250 HU to 0..1, and not normalized any further"
-    ABDOMEN_NORMALIZED = "CT between -175 and 250 HU to 0..255, in the mean and deviation of SAM's training"
+    ABDOMEN_NORMALIZED = "CT between -175 and 250 HU to 0..1, less SAM's mean and over its deviation of 8-bit values"
     STACK_ABDOMEN = "CT between -200 and 250 HU, then each stack of slices stretched to 0..1"
     STACK_PANCREAS = "CT between -50 and 200 HU, then each stack of slices stretched to 0..1"
     STACK_RANGE = "from the volume's minimum to its 0.99 quantile, then each stack of slices stretched to 0..1"
@@ -116,9 +116,10 @@ class ModelSpec:
 
     `builder` is "package.module:function"; the function takes the spec, a weights path and a device, and a `precision`,
     and returns a model of `inference_core.models.interface`. `base` names the model whose weights the builder needs as
-    well (its keyword argument `base`), because the checkpoint holds only what was adapted. `clicks` matters to models
-    of slices only. `cautions` are empty in the registry: a builder puts there what its file lacks or leaves open, one
-    sentence each, for the user to see whenever the model is used.
+    well (its keyword argument `base`), because the checkpoint holds only what was adapted. `clicks` and
+    `clicks_by_slice` (each slice of a chunk is told of its own clicks, not of all) matter to models of slices only.
+    `cautions` are empty in the registry: a builder puts there what its file lacks or leaves open, one sentence each,
+    for the user to see whenever the model is used.
 
     `prompt_kinds` are those the network itself reads. `session_kinds` are those the session answers for in its place: a
     background click by click consistency alone, a box by where the window lies and a click at its center.
@@ -139,6 +140,7 @@ class ModelSpec:
     session_kinds: frozenset[PromptKind] = frozenset()
     hounsfield: HounsfieldScale | None = None
     clicks: ClickFrame = ClickFrame.X_Y
+    clicks_by_slice: bool = False
     cautions: tuple[str, ...] = ()
 
     @property

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from inference_core.benchmark import comparison
 from inference_core.benchmark.comparison import FormCost
 from inference_core.benchmark.reference_sam import compare_forms, plain_encoder, random_encoder
 from inference_core.benchmark.timing import peak_memory_bytes
-from inference_core.evaluation import forms as forms_of_an_encoder
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes, read_sizes
 from inference_core.models.weights import load_state_dict, load_strict
@@ -42,7 +42,7 @@ def test_both_forms_agree_where_windows_reach_beyond_the_grid():
 def test_a_comparison_tells_time_and_agreement(monkeypatch):
     embeddings = {"fast": np.array([1.0, 2.5]), "plain": np.array([1.0, 2.0]), "half": np.array([4.0, 6.0])}
     costs = {"fast": FormCost(2.0, 10), "plain": FormCost(8.0, 30), "half": FormCost(1.0, 5)}
-    monkeypatch.setattr(forms_of_an_encoder, "_in_a_process", lambda form, _, **__: (costs[form], embeddings[form]))
+    monkeypatch.setattr(comparison, "_in_a_process", lambda form, _, **__: (costs[form], embeddings[form]))
     forms = compare_forms(TINY)
     assert (forms.ratio, forms.largest_difference, forms.embedding_std) == (0.25, 0.5, 0.5)
     assert (forms.shortcut_peak, forms.plain_peak) == (10, 30)

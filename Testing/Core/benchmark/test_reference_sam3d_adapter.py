@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference_core.evaluation import plain_sam3d_adapter as plain
+from inference_core.benchmark import reference_sam3d_adapter as plain
 from inference_core.models.sam3d_adapter.network import Sam3DAdapterConfig
 
 SMALL = Sam3DAdapterConfig(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.scenes import oblique_grid
 
-from inference_core.engine import composing
+from inference_core.engine import mask_composition
 from inference_core.engine.logit_field import LogitField
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.window_predictor import FAR_OUTSIDE, LogitLayer, PromptGroup, RefinementPatch
@@ -32,7 +32,7 @@ def bumpy(window: Grid, seed: int) -> np.ndarray:
     return (4 * sum(waves)).astype(np.float32)
 
 
-def a_part(grid: Grid, *, center, spacing: float, patches: int, seed: int) -> PromptGroup:
+def a_group(grid: Grid, *, center, spacing: float, patches: int, seed: int) -> PromptGroup:
     axes = grid.affine[:3, :3] / grid.spacing
     base = isotropic_grid(center, shape=(24, 20, 16), spacing=spacing, axes=axes)
     fine = [
@@ -50,9 +50,9 @@ def a_grid(request) -> Grid:
 
 
 @pytest.fixture
-def a_look(a_grid) -> tuple[PromptGroup, ...]:
+def a_prediction(a_grid) -> tuple[PromptGroup, ...]:
     near, far = a_grid.center_ras - 9.0, a_grid.center_ras + 12.0
-    return a_part(a_grid, center=near, spacing=2.5, patches=2, seed=1), a_part(
+    return a_group(a_grid, center=near, spacing=2.5, patches=2, seed=1), a_group(
         a_grid, center=far, spacing=1.5, patches=0, seed=9
     )
 
@@ -77,11 +77,11 @@ def composed(prediction: tuple[PromptGroup, ...], grid: Grid) -> np.ndarray:
 
 
 @pytest.mark.parametrize("threshold", [-3.0, 0.0, 2.5])
-def test_a_mask_cut_box_by_box_is_that_of_all_voxels_at_once(a_grid, a_look, threshold):
+def test_a_mask_cut_box_by_box_is_that_of_all_voxels_at_once(a_grid, a_prediction, threshold):
     volume = Volume(np.zeros(a_grid.shape, dtype=np.int16), a_grid)
     options = MaskOptions(threshold=threshold, consistent_clicks=False, keep_clicked_pieces=False)
-    mask = compose_mask(a_look, PromptSet(), volume, options).on(a_grid.shape).astype(bool)
-    logits = composed(a_look, a_grid)
+    mask = compose_mask(a_prediction, PromptSet(), volume, options).on(a_grid.shape).astype(bool)
+    logits = composed(a_prediction, a_grid)
     clear = np.abs(logits - threshold) > 1e-3
     assert 0.05 < mask.mean() < 0.95
     np.testing.assert_array_equal(mask[clear], logits[clear] > threshold)
@@ -95,25 +95,25 @@ def test_a_mask_cut_box_by_box_is_that_of_all_voxels_at_once(a_grid, a_look, thr
         (MaskOptions(smoothing_mm=2.0), (25, 200)),
     ],
 )
-def test_the_size_of_the_boxes_changes_nothing(a_grid, a_look, options, sizes, monkeypatch):
+def test_the_size_of_the_boxes_changes_nothing(a_grid, a_prediction, options, sizes, monkeypatch):
     rng = np.random.default_rng(4)
     volume = Volume(rng.integers(0, 9, a_grid.shape).astype(np.int16), a_grid)
     near = a_grid.to_ijk(a_grid.center_ras) + rng.uniform(-9, 9, (6, 3))
     prompts = PromptSet(tuple(Click(tuple(a_grid.to_ras(ijk)), n % 2 == 0) for n, ijk in enumerate(near)))
     masks = []
     for size in sizes:
-        monkeypatch.setattr(composing, "_SMALLEST_BOX", size)
-        monkeypatch.setattr(composing, "_SMALLEST_SMOOTH_BOX", size)
-        masks.append(compose_mask(a_look, prompts, volume, options).on(a_grid.shape))
+        monkeypatch.setattr(mask_composition, "_SMALLEST_BOX", size)
+        monkeypatch.setattr(mask_composition, "_SMALLEST_SMOOTH_BOX", size)
+        masks.append(compose_mask(a_prediction, prompts, volume, options).on(a_grid.shape))
     for mask in masks[1:]:
         np.testing.assert_array_equal(mask, masks[0])
 
 
-def test_what_is_said_of_a_box_holds_for_its_voxels(a_grid, a_look):
+def test_what_is_said_of_a_box_holds_for_its_voxels(a_grid, a_prediction):
     rng = np.random.default_rng(0)
     said = []
     for threshold, width in ((0.0, 0.0), (-6.0, 0.0), (0.0, 1.5)):
-        surface = LogitField(a_look, a_grid, threshold=threshold, smoothing_mm=width)
+        surface = LogitField(a_prediction, a_grid, threshold=threshold, smoothing_mm=width)
         for _ in range(100):
             start = rng.integers(0, np.asarray(a_grid.shape) - 6)
             box = VoxelBox(start, start + rng.integers(1, 6, 3))
@@ -124,8 +124,8 @@ def test_what_is_said_of_a_box_holds_for_its_voxels(a_grid, a_look):
     assert said.count(False) > 10
 
 
-def test_a_box_that_no_window_reaches_is_outside(a_grid, a_look):
-    surface = LogitField(a_look[1:], a_grid, threshold=0.0, smoothing_mm=0.0)
+def test_a_box_that_no_window_reaches_is_outside(a_grid, a_prediction):
+    surface = LogitField(a_prediction[1:], a_grid, threshold=0.0, smoothing_mm=0.0)
     corner = VoxelBox(np.zeros(3, dtype=np.int64), np.full(3, 4))
     assert surface.side(corner) is False
     np.testing.assert_allclose(surface.logits(corner), FAR_OUTSIDE)

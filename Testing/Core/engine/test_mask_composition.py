@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.scenes import oblique_grid
 
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.window_predictor import FAR_OUTSIDE, LogitLayer, PromptGroup, RefinementPatch
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid, isotropic_grid
-from inference_core.geometry.mask import EMPTY, Mask
+from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 
 AS_THE_MODEL_SAYS = MaskOptions(consistent_clicks=False, keep_clicked_pieces=False)
-OBEYING = MaskOptions(keep_clicked_pieces=False)
+CONSISTENT = MaskOptions(keep_clicked_pieces=False)
 SPACING = 2.0
 
 
@@ -39,12 +37,12 @@ def ball_layer(volume: Volume, center, radius: float, *, spacing: float = SPACIN
     return LogitLayer(window, (radius - distance_from(center, window) + offset).astype(np.float32), 0.9)
 
 
-def uniform_part(volume: Volume, logit: float, *, spacing: float = SPACING) -> PromptGroup:
+def uniform_group(volume: Volume, logit: float, *, spacing: float = SPACING) -> PromptGroup:
     layer = ball_layer(volume, volume.grid.center_ras, 5.0, spacing=spacing)
     return PromptGroup(PromptSet(), LogitLayer(layer.window, np.full_like(layer.logits, logit)))
 
 
-def part_of(*layers: LogitLayer) -> PromptGroup:
+def group_of(*layers: LogitLayer) -> PromptGroup:
     base, *patches = layers
     return PromptGroup(
         PromptSet(), base, patches=tuple(RefinementPatch(patch, np.zeros((16,) * 3, dtype=bool)) for patch in patches)
@@ -65,7 +63,7 @@ def test_a_ball_in_a_window_is_a_ball_on_the_voxels(orientation):
     volume = Volume(np.zeros(grid.shape, dtype=np.uint8), grid)
     center = grid.center_ras + np.array([3.0, -5.0, 2.0])
     mask = whole(
-        compose_mask((part_of(ball_layer(volume, center, 12.0)),), PromptSet(), volume, AS_THE_MODEL_SAYS), volume
+        compose_mask((group_of(ball_layer(volume, center, 12.0)),), PromptSet(), volume, AS_THE_MODEL_SAYS), volume
     )
     assert dice(mask, distance_from(center, grid) < 12.0) > 0.98
 
@@ -75,7 +73,7 @@ def test_the_threshold_is_a_logit(a_flat_volume, threshold):
     center = a_flat_volume.grid.center_ras
     options = MaskOptions(threshold=threshold, consistent_clicks=False, keep_clicked_pieces=False)
     mask = whole(
-        compose_mask((part_of(ball_layer(a_flat_volume, center, 12.0)),), PromptSet(), a_flat_volume, options),
+        compose_mask((group_of(ball_layer(a_flat_volume, center, 12.0)),), PromptSet(), a_flat_volume, options),
         a_flat_volume,
     )
     assert dice(mask, distance_from(center, a_flat_volume.grid) < 12.0 - threshold) > 0.97
@@ -85,20 +83,20 @@ def test_a_mask_ends_with_the_volume(an_oblique_grid):
     """The window reaches beyond it on every side."""
     grid = an_oblique_grid.cropped((40, 30, 10), (52, 41, 17))
     volume = Volume(np.zeros(grid.shape, dtype=np.uint8), grid)
-    mask = compose_mask((uniform_part(volume, 3.0),), PromptSet(), volume, AS_THE_MODEL_SAYS)
+    mask = compose_mask((uniform_group(volume, 3.0),), PromptSet(), volume, AS_THE_MODEL_SAYS)
     assert (mask.start, mask.stop) == ((0, 0, 0), grid.shape)
     assert mask.array.all()
 
 
 def test_nothing_above_the_threshold_is_an_empty_mask(a_flat_volume):
-    mask = compose_mask((uniform_part(a_flat_volume, -1.0),), PromptSet(), a_flat_volume, AS_THE_MODEL_SAYS)
+    mask = compose_mask((uniform_group(a_flat_volume, -1.0),), PromptSet(), a_flat_volume, AS_THE_MODEL_SAYS)
     assert mask.array.size == 0
     assert not mask.on(a_flat_volume.grid.shape).any()
 
 
 def test_parts_far_apart_are_joined(a_flat_volume):
     centers = [a_flat_volume.grid.center_ras + shift for shift in (-12.0, 12.0)]
-    prediction = tuple(part_of(ball_layer(a_flat_volume, center, 8.0)) for center in centers)
+    prediction = tuple(group_of(ball_layer(a_flat_volume, center, 8.0)) for center in centers)
     mask = whole(compose_mask(prediction, PromptSet(), a_flat_volume, AS_THE_MODEL_SAYS), a_flat_volume)
     expected = np.min([distance_from(center, a_flat_volume.grid) for center in centers], axis=0) < 8.0
     assert dice(mask, expected) > 0.97
@@ -111,7 +109,7 @@ def test_a_finer_tile_decides_where_it_lies_and_the_base_elsewhere(a_flat_volume
     directions = base.window.affine[:3, :3] / SPACING
     window = isotropic_grid(grid.center_ras + 16 * directions[:, 0], shape=(32, 32, 32), spacing=1.0, axes=directions)
     patch = LogitLayer(window, (10.0 - distance_from(grid.center_ras, window)).astype(np.float32))
-    mask = whole(compose_mask((part_of(base, patch),), PromptSet(), a_flat_volume, AS_THE_MODEL_SAYS), a_flat_volume)
+    mask = whole(compose_mask((group_of(base, patch),), PromptSet(), a_flat_volume, AS_THE_MODEL_SAYS), a_flat_volume)
     distance = distance_from(grid.center_ras, grid)
     ijk = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
     local = window.to_ijk(grid.to_ras(ijk))
@@ -128,18 +126,18 @@ def test_a_finer_tile_decides_where_it_lies_and_the_base_elsewhere(a_flat_volume
 def test_a_clicked_voxel_obeys_against_any_logits_up_to_the_volumes_corners(a_flat_volume, ijk, positive):
     assert a_flat_volume.grid.shape == (88, 88, 28)
     click = Click(tuple(a_flat_volume.grid.to_ras(ijk)), positive)
-    prediction = (uniform_part(a_flat_volume, -15.0 if positive else 15.0),)
-    assert compose_mask(prediction, PromptSet((click,)), a_flat_volume, OBEYING).at(ijk) is positive
+    prediction = (uniform_group(a_flat_volume, -15.0 if positive else 15.0),)
+    assert compose_mask(prediction, PromptSet((click,)), a_flat_volume, CONSISTENT).at(ijk) is positive
 
 
 @pytest.mark.parametrize("positive", [True, False])
 def test_a_correction_stays_within_a_few_window_voxels(a_flat_volume, positive):
     point = a_flat_volume.grid.center_ras
-    prediction = (uniform_part(a_flat_volume, -3.0 if positive else 3.0),)
+    prediction = (uniform_group(a_flat_volume, -3.0 if positive else 3.0),)
     prompts = PromptSet((Click(tuple(point), positive),))
     masks = [
         whole(compose_mask(prediction, prompts, a_flat_volume, options), a_flat_volume)
-        for options in (AS_THE_MODEL_SAYS, OBEYING)
+        for options in (AS_THE_MODEL_SAYS, CONSISTENT)
     ]
     changed = distance_from(point, a_flat_volume.grid)[masks[0] != masks[1]]
     assert len(changed) > 50
@@ -152,18 +150,18 @@ def test_a_correction_stays_within_tissue_that_looks_alike(an_oblique_grid):
     voxels[44:] = 1000
     volume = Volume(voxels, an_oblique_grid)
     prompts = PromptSet((Click(tuple(an_oblique_grid.to_ras((45, 40, 14)))),))
-    mask = whole(compose_mask((uniform_part(volume, -3.0),), prompts, volume, OBEYING), volume)
+    mask = whole(compose_mask((uniform_group(volume, -3.0),), prompts, volume, CONSISTENT), volume)
     assert mask[44:].sum() > 50
     assert not mask[:44].any()
 
 
 def test_a_click_the_model_agrees_with_changes_nothing(a_flat_volume):
     center = a_flat_volume.grid.center_ras
-    prediction = (part_of(ball_layer(a_flat_volume, center, 12.0)),)
+    prediction = (group_of(ball_layer(a_flat_volume, center, 12.0)),)
     beside = a_flat_volume.grid.to_ras(a_flat_volume.grid.to_ijk(center) + (30, 0, 0))
     prompts = PromptSet((Click(tuple(center)), Click(tuple(beside), positive=False)))
     plain, obeying = (
-        compose_mask(prediction, prompts, a_flat_volume, options) for options in (AS_THE_MODEL_SAYS, OBEYING)
+        compose_mask(prediction, prompts, a_flat_volume, options) for options in (AS_THE_MODEL_SAYS, CONSISTENT)
     )
     np.testing.assert_array_equal(whole(plain, a_flat_volume), whole(obeying, a_flat_volume))
 
@@ -173,7 +171,7 @@ def test_of_two_clicks_in_one_voxel_the_later_one_is_obeyed(a_flat_volume, last)
     point = tuple(a_flat_volume.grid.to_ras((40, 30, 12)))
     prompts = PromptSet((Click(point, not last), Click(point, last)))
     for logit in (-3.0, 3.0):
-        mask = compose_mask((uniform_part(a_flat_volume, logit),), prompts, a_flat_volume, OBEYING)
+        mask = compose_mask((uniform_group(a_flat_volume, logit),), prompts, a_flat_volume, CONSISTENT)
         assert mask.at((40, 30, 12)) is last
 
 
@@ -181,18 +179,18 @@ def test_neighboring_clicks_of_both_signs_are_all_obeyed(a_flat_volume):
     voxels = {(40, 30, 12): True, (41, 30, 12): False, (42, 30, 12): True, (40, 31, 12): False, (41, 31, 13): True}
     prompts = PromptSet(tuple(Click(tuple(a_flat_volume.grid.to_ras(v)), sign) for v, sign in voxels.items()))
     for logit in (-15.0, 0.0, 15.0):
-        mask = compose_mask((uniform_part(a_flat_volume, logit),), prompts, a_flat_volume, OBEYING)
+        mask = compose_mask((uniform_group(a_flat_volume, logit),), prompts, a_flat_volume, CONSISTENT)
         assert {voxel: mask.at(voxel) for voxel in voxels} == voxels
 
 
 def test_a_click_is_obeyed_at_any_threshold(a_flat_volume):
     prompts = PromptSet((Click(tuple(a_flat_volume.grid.to_ras((40, 30, 12)))),))
     options = MaskOptions(threshold=6.0, keep_clicked_pieces=False)
-    assert compose_mask((uniform_part(a_flat_volume, 5.0),), prompts, a_flat_volume, options).at((40, 30, 12))
+    assert compose_mask((uniform_group(a_flat_volume, 5.0),), prompts, a_flat_volume, options).at((40, 30, 12))
 
 
 def test_voxels_and_logits_are_left_as_they_were(a_flat_volume):
-    group = uniform_part(a_flat_volume, 3.0)
+    group = uniform_group(a_flat_volume, 3.0)
     before = group.base.logits.copy()
     a_flat_volume.array.setflags(write=False)
     prompts = PromptSet((Click(tuple(a_flat_volume.grid.center_ras), positive=False),))
@@ -205,7 +203,7 @@ def two_balls(volume: Volume) -> tuple[PromptGroup, np.ndarray, np.ndarray]:
     first, second = volume.grid.center_ras - 9, volume.grid.center_ras + 9
     layers = [ball_layer(volume, center, 7.0) for center in (first, second)]
     logits = np.maximum(layers[0].logits, layers[1].logits)
-    return part_of(LogitLayer(layers[0].window, logits)), first, second
+    return group_of(LogitLayer(layers[0].window, logits)), first, second
 
 
 @pytest.mark.parametrize("by", ["click", "box"])
@@ -225,7 +223,7 @@ def test_pieces_are_all_kept_where_each_has_a_click(a_flat_volume):
 
 def test_every_piece_is_kept_where_that_is_asked_for(a_flat_volume):
     group, first, second = two_balls(a_flat_volume)
-    mask = compose_mask((group,), PromptSet((Click(tuple(first)),)), a_flat_volume, OBEYING)
+    mask = compose_mask((group,), PromptSet((Click(tuple(first)),)), a_flat_volume, CONSISTENT)
     assert mask.at(a_flat_volume.grid.voxel_of(second))
 
 
@@ -251,44 +249,9 @@ def test_the_pieces_of_an_initial_mask_are_kept(a_flat_volume):
     assert mask.at(a_flat_volume.grid.voxel_of(second))
 
 
-def patch(start, shape, seed: int) -> Mask:
-    return Mask(start, np.random.default_rng(seed).random(shape) < 0.3)
-
-
-def test_a_patch_is_laid_where_it_starts():
-    small = patch((2, 0, 5), (3, 4, 2), 1)
-    laid = small.on((9, 8, 7))
-    assert laid.dtype == np.uint8
-    assert laid.flags.f_contiguous
-    np.testing.assert_array_equal(laid[2:5, 0:4, 5:7], small.array)
-    assert laid.sum() == small.array.sum() > 0
-    assert small.stop == (5, 4, 7)
-
-
-def test_a_patch_knows_each_of_the_volumes_voxels():
-    small = patch((2, 1, 3), (3, 4, 2), 1)
-    laid = small.on((6, 6, 6))
-    for voxel in np.ndindex(6, 6, 6):
-        assert small.at(voxel) is bool(laid[voxel])
-
-
-shapes = st.tuples(*[st.integers(1, 4)] * 3)
-starts = st.tuples(*[st.integers(0, 5)] * 3)
-patches = st.one_of(st.just(EMPTY), st.builds(patch, starts, shapes, st.integers(0, 40)))
-
-
-@settings(max_examples=80, deadline=None)
-@given(before=patches, after=patches)
-def test_the_changed_extent_is_the_bounding_box_of_the_differences(before, after):
-    changed = np.argwhere(before.on((9, 9, 9)) != after.on((9, 9, 9)))
-    expected = (tuple(changed.min(axis=0)), tuple(changed.max(axis=0) + 1)) if len(changed) else None
-    assert changed_extent(before, after) == expected
-    assert changed_extent(after, before) == expected
-
-
 def test_outside_all_windows_is_far_below_any_threshold(a_flat_volume):
     """A volume larger than the window: what was not looked at is not in the mask."""
-    group = uniform_part(a_flat_volume, 3.0, spacing=0.5)
+    group = uniform_group(a_flat_volume, 3.0, spacing=0.5)
     mask = whole(compose_mask((group,), PromptSet(), a_flat_volume, MaskOptions(-10.0, False, False)), a_flat_volume)
     ijk = np.argwhere(mask)
     assert np.all(np.abs(group.base.window.to_ijk(a_flat_volume.grid.to_ras(ijk)) - 15.5) <= 16.001)
@@ -302,7 +265,7 @@ def test_smoothing_takes_a_spike_off_a_ball_and_leaves_the_ball(a_flat_volume):
     spiked = ball.logits.copy()
     middle = np.asarray(spiked.shape) // 2
     spiked[middle[0] :, middle[1], middle[2]] = 4.0
-    prediction = (part_of(LogitLayer(ball.window, spiked)),)
+    prediction = (group_of(LogitLayer(ball.window, spiked)),)
     rough = whole(compose_mask(prediction, PromptSet(), a_flat_volume, MaskOptions()), a_flat_volume)
     smooth = whole(compose_mask(prediction, PromptSet(), a_flat_volume, MaskOptions(smoothing_mm=2.0)), a_flat_volume)
     truth = distance_from(grid.center_ras, grid) < 12.0

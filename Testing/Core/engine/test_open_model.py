@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from inference_core.engine import loading
 from inference_core.engine.open_model import open_model
 from inference_core.errors import CheckpointError, DeviceError, ModelError
-from inference_core.models import sam3d_lite, sam_med3d
 from inference_core.models.registry import get_spec
+from inference_core.models.spec import ModelSpec
 from inference_core.models.store import FOLDER_VARIABLE
 from inference_core.models.weights import sha256_of
 
@@ -26,30 +24,11 @@ def a_models_folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def built(monkeypatch) -> list[SimpleNamespace]:
-    """What the two families were asked to build; nothing is built."""
-    asked: list[SimpleNamespace] = []
-
-    def build(spec, weights, device):
-        asked.append(SimpleNamespace(spec=spec, weights=weights, device=device))
-        return asked[-1]
-
-    for family in (sam3d_lite, sam_med3d):
-        monkeypatch.setattr(family, "build", build)
-    return asked
-
-
-@pytest.fixture
-def published(monkeypatch):
-    """A function that makes the registry say which sha256 a model's weights have."""
-
-    def as_(sha256: str | None) -> None:
-        spec = get_spec("sam_med3d")
-        stated = replace(spec, checkpoint=replace(spec.checkpoint, sha256=sha256))
-        monkeypatch.setattr(loading, "get_spec", lambda name: stated)
-
-    return as_
+def recording(sha256: str | None = None) -> ModelSpec:
+    """The spec of SAM-Med3D with a published sha256, whose builder remembers what it is asked for."""
+    spec = get_spec("sam_med3d")
+    stated = replace(spec.checkpoint, sha256=sha256)
+    return replace(spec, checkpoint=stated, builder="support.recorded_builds:build")
 
 
 def put(folder: Path, content: bytes = b"weights") -> Path:
@@ -64,31 +43,35 @@ def test_a_model_opens_from_a_file_of_the_users_own_on_a_device():
     assert model.device == "cpu"
 
 
-def test_the_installed_weights_are_read_where_no_file_is_given(a_models_folder, built):
+def test_the_installed_weights_are_read_where_no_file_is_given(a_models_folder):
     path = put(a_models_folder)
-    open_model("sam_med3d", device="cpu")
-    assert [(asked.spec.name, asked.weights, asked.device) for asked in built] == [("sam_med3d", path, "cpu")]
+    built = open_model(recording(), device="cpu")
+    assert (built.weights, built.device, built.precision) == (path, "cpu", "auto")
 
 
-def test_a_file_of_the_users_own_goes_before_the_installed_one(a_models_folder, built, tmp_path):
+def test_a_file_of_the_users_own_goes_before_the_installed_one(a_models_folder, tmp_path):
     put(a_models_folder)
-    open_model("sam_med3d", device="cpu", weights=tmp_path / "mine.pth")
-    assert built[0].weights == tmp_path / "mine.pth"
+    assert open_model(recording(), device="cpu", weights=tmp_path / "mine.pth").weights == tmp_path / "mine.pth"
 
 
-def test_auto_is_turned_into_a_device_before_the_model_is_built(a_models_folder, built, monkeypatch):
+def test_the_base_is_the_installed_one_unless_a_file_is_given(a_models_folder, tmp_path):
+    spec = replace(get_spec("ma_sam_box"), base="sam_med3d", builder="support.recorded_builds:build")
+    path = put(a_models_folder)
+    assert open_model(spec, device="cpu", weights=path).base == path
+    assert open_model(spec, device="cpu", weights=path, base=tmp_path / "other.pth").base == tmp_path / "other.pth"
+
+
+def test_auto_is_turned_into_a_device_before_the_model_is_built(a_models_folder, monkeypatch):
     put(a_models_folder)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    open_model("sam_med3d")
-    assert built[0].device == "cuda"
+    assert open_model(recording()).device == "cuda"
 
 
-def test_an_absent_device_is_refused(a_models_folder, built, monkeypatch):
+def test_an_absent_device_is_refused(a_models_folder, monkeypatch):
     put(a_models_folder)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="no cuda device"):
-        open_model("sam_med3d", device="cuda")
-    assert built == []
+        open_model(recording(), device="cuda")
 
 
 def test_an_unknown_model_is_refused():
@@ -101,27 +84,22 @@ def test_a_model_that_is_not_installed_is_refused_with_the_command_that_fetches_
         open_model("sam_med3d", device="cpu")
 
 
-def test_installed_weights_that_were_not_published_are_refused_unread(a_models_folder, built, published):
+def test_installed_weights_that_were_not_published_are_refused_unread(a_models_folder):
     put(a_models_folder)
-    published("0" * 64)
     with pytest.raises(CheckpointError, match="not the published file"):
-        open_model("sam_med3d", device="cpu")
-    assert built == []
+        open_model(recording("0" * 64), device="cpu")
 
 
-def test_installed_weights_that_were_published_are_read(a_models_folder, built, published):
-    published(sha256_of(put(a_models_folder)))
-    open_model("sam_med3d", device="cpu")
-    assert len(built) == 1
+def test_installed_weights_that_were_published_are_read(a_models_folder):
+    path = put(a_models_folder)
+    assert open_model(recording(sha256_of(path)), device="cpu").weights == path
 
 
-def test_weights_of_the_users_own_need_not_be_the_published_ones(a_models_folder, built, published, tmp_path):
+def test_weights_of_the_users_own_need_not_be_the_published_ones(a_models_folder, tmp_path):
     """They may be fine-tuned."""
-    published("0" * 64)
     mine = tmp_path / "mine.pth"
     mine.write_bytes(b"other weights")
-    open_model("sam_med3d", device="cpu", weights=mine)
-    assert built[0].weights == mine
+    assert open_model(recording("0" * 64), device="cpu", weights=mine).weights == mine
 
 
 def test_weights_of_another_model_are_refused():

@@ -8,9 +8,10 @@ from support.scenes import spheres
 
 from inference_core.engine.mask_composition import MaskOptions
 from inference_core.engine.session import Session
-from inference_core.errors import Cancelled, PromptError, VolumeError
+from inference_core.errors import Cancelled, ModelError, PromptError, VolumeError
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.volume import Volume
+from inference_core.models.registry import get_spec
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 
 
@@ -52,26 +53,24 @@ def test_a_box_around_a_ball_gives_the_ball(a_session, a_volume, a_ball):
     assert dice(whole(a_session.predict(PromptSet((box,))), a_volume), truth(a_volume)) > 0.97
 
 
-def test_twenty_undos_and_twenty_redos_are_bit_identical(a_session, a_volume, a_ball):
-    prompts, masks = PromptSet(), []
+def test_earlier_prompts_are_answered_again_bit_for_bit(a_session, a_volume, a_ball):
+    """Undo is asking for them again."""
+    runs, masks = [], []
     for number, point in enumerate(around(a_ball, 20, share=1.05)):
-        prompts = prompts.with_(Click(tuple(point), positive=number % 3 != 1))
-        masks.append(whole(a_session.predict(prompts), a_volume))
-    for expected in reversed(masks[:-1]):
-        np.testing.assert_array_equal(whole(a_session.undo(), a_volume), expected)
-    assert a_session.undo() is None
-    assert not a_session.can_undo
-    for expected in masks:
-        np.testing.assert_array_equal(whole(a_session.redo(), a_volume), expected)
+        runs.append((runs[-1] if runs else PromptSet()).with_(Click(tuple(point), positive=number % 3 != 1)))
+        masks.append(whole(a_session.predict(runs[-1]), a_volume))
+    for prompts, expected in [*zip(runs, masks, strict=True)][::-1] + [*zip(runs, masks, strict=True)]:
+        np.testing.assert_array_equal(whole(a_session.predict(prompts), a_volume), expected)
     assert len({mask.tobytes() for mask in masks}) >= 8
 
 
-def test_a_new_answer_after_an_undo_forgets_what_was_undone(a_session, a_click, a_ball):
-    a_session.predict(PromptSet((a_click,)))
-    a_session.predict(PromptSet((a_click, Click(tuple(a_ball[0] + 3)))))
-    a_session.undo()
-    a_session.predict(PromptSet((a_click, Click(tuple(a_ball[0] - 3)))))
-    assert not a_session.can_redo
+def test_earlier_prompts_whose_logits_are_kept_need_no_model(a_session, a_model, a_click, a_ball):
+    first = PromptSet((a_click,))
+    a_session.predict(first)
+    a_session.predict(first.with_(Click(tuple(a_ball[0] + 3))))
+    work = (len(a_model.encoded), a_model.decoded)
+    a_session.predict(first)
+    assert (len(a_model.encoded), a_model.decoded) == work
 
 
 def test_moving_an_earlier_click_decodes_from_the_cached_embedding(a_session, a_model, a_ball):
@@ -88,7 +87,6 @@ def test_the_answer_depends_on_the_prompts_and_not_on_how_they_were_reached(a_vo
     wandering = Session(a_volume, a_model)
     wandering.predict(PromptSet(clicks[:1]))
     wandering.predict(PromptSet((clicks[0], clicks[2])))
-    wandering.undo()
     wandering.predict(PromptSet(clicks).moved(2, a_ball[0]))
     found = wandering.predict(PromptSet(clicks))
     np.testing.assert_array_equal(
@@ -96,22 +94,20 @@ def test_the_answer_depends_on_the_prompts_and_not_on_how_they_were_reached(a_vo
     )
 
 
-def test_the_threshold_recuts_without_the_model(a_session, a_model, a_volume, a_click):
-    before = whole(a_session.predict(PromptSet((a_click,))), a_volume)
+def test_another_threshold_needs_no_model(a_session, a_model, a_volume, a_click):
+    prompts = PromptSet((a_click,))
+    before = whole(a_session.predict(prompts), a_volume)
     work = (len(a_model.encoded), a_model.decoded)
-    smaller = a_session.set_threshold(2.0)
+    smaller = a_session.predict(prompts, options=MaskOptions(threshold=2.0))
     assert (len(a_model.encoded), a_model.decoded) == work
     assert 0 < whole(smaller, a_volume).sum() < before.sum()
-    np.testing.assert_array_equal(whole(a_session.set_threshold(0.0), a_volume), before)
+    np.testing.assert_array_equal(whole(a_session.predict(prompts), a_volume), before)
 
 
-def test_the_changed_extent_holds_every_voxel_that_changed_and_no_more(a_session, a_volume, a_click, a_ball):
-    first = a_session.predict(PromptSet((a_click,)))
-    outside = Click(tuple(a_ball[0] + np.array([a_ball[1] + 4, 0, 0])))
-    second = a_session.predict(PromptSet((a_click, outside)))
-    changed = np.argwhere(whole(first, a_volume) != whole(second, a_volume))
-    assert second.changed == (tuple(changed.min(axis=0)), tuple(changed.max(axis=0) + 1))
-    assert a_session.predict(PromptSet((a_click, outside))).changed is None
+def test_an_automatic_model_is_refused(a_volume, a_model):
+    a_model.spec = get_spec("ma_sam")
+    with pytest.raises(ModelError, match="takes no prompts: it finds its classes by itself"):
+        Session(a_volume, a_model)
 
 
 @pytest.mark.parametrize(("bias", "positive"), [(-30.0, True), (30.0, False)])
@@ -126,8 +122,8 @@ def test_a_clicked_voxel_obeys_its_click_whatever_the_model_says(a_volume, a_mod
 
 def test_click_consistency_can_be_switched_off(a_volume, a_model, a_click):
     a_model.bias = -30.0
-    session = Session(a_volume, a_model, options=MaskOptions(consistent_clicks=False))
-    assert whole(session.predict(PromptSet((a_click,))), a_volume).sum() == 0
+    found = Session(a_volume, a_model).predict(PromptSet((a_click,)), options=MaskOptions(consistent_clicks=False))
+    assert whole(found, a_volume).sum() == 0
 
 
 def test_the_correction_around_a_click_stays_with_tissue_that_looks_alike(a_volume, a_model, a_ball):
@@ -158,36 +154,30 @@ def test_pieces_without_a_click_are_left_out_unless_asked_for(a_model, an_obliqu
     volume = Volume(spheres(an_oblique_grid, [(near, 6.0), (far, 4.0)]), an_oblique_grid)
     prompts = PromptSet((Click(tuple(near)),))
     one = Session(volume, a_model).predict(prompts)
-    both = Session(volume, a_model, options=MaskOptions(keep_clicked_pieces=False)).predict(prompts)
+    both = Session(volume, a_model).predict(prompts, options=MaskOptions(keep_clicked_pieces=False))
     assert not one.mask.at(an_oblique_grid.voxel_of(far))
     assert both.mask.at(an_oblique_grid.voxel_of(far))
 
 
-def test_voxels_that_are_not_numbers_are_refused_and_nothing_is_lost(a_volume, a_model, a_ball, a_click):
-    session = Session(a_volume, a_model)
-    kept = session.predict(PromptSet((a_click,)))
+def test_voxels_that_are_not_numbers_are_refused(a_volume, a_model, a_ball, a_click):
     spoilt = a_volume.array.copy()
     spoilt[a_volume.grid.voxel_of(a_ball[0])] = np.nan
     fresh = Session(Volume(spoilt, a_volume.grid, "ball"), a_model)
     with pytest.raises(VolumeError, match="NaN"):
         fresh.predict(PromptSet((a_click,)))
-    assert not fresh.can_undo
-    assert session.prompts is kept.prompts
 
 
 def test_a_cancelled_answer_leaves_the_session_as_it_was(a_volume, a_model, a_click, a_ball):
-    stop = []
-
     def notify(stage: str, fraction: float) -> None:
-        if stop:
-            raise Cancelled("The user stopped the work.")
+        raise Cancelled("The user stopped the work.")
 
-    session = Session(a_volume, a_model, notify=notify)
+    session, prompts = Session(a_volume, a_model), PromptSet((a_click, Click(tuple(a_ball[0] + 2))))
     before = session.predict(PromptSet((a_click,)))
-    stop.append(True)
     with pytest.raises(Cancelled):
-        session.predict(PromptSet((a_click, Click(tuple(a_ball[0] + 2)))))
-    assert session.prompts is before.prompts
+        session.predict(prompts, notify=notify)
+    np.testing.assert_array_equal(session.predict(PromptSet((a_click,))).mask.array, before.mask.array)
+    fresh = Session(a_volume, a_model).predict(prompts)
+    np.testing.assert_array_equal(session.predict(prompts).mask.array, fresh.mask.array)
 
 
 @pytest.mark.parametrize(
@@ -202,13 +192,3 @@ def test_a_cancelled_answer_leaves_the_session_as_it_was(a_volume, a_model, a_cl
 def test_prompts_that_cannot_be_used_are_refused_in_a_sentence(a_session, prompts, sentence):
     with pytest.raises(PromptError, match=sentence):
         a_session.predict(prompts)
-    assert not a_session.can_undo
-
-
-def test_there_is_nothing_to_undo_redo_or_cut_at_first(a_session):
-    with pytest.raises(PromptError, match="nothing to undo"):
-        a_session.undo()
-    with pytest.raises(PromptError, match="nothing to redo"):
-        a_session.redo()
-    with pytest.raises(PromptError, match="no mask yet"):
-        a_session.set_threshold(1.0)

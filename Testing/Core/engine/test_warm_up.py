@@ -10,7 +10,7 @@ from inference_core.errors import ModelError
 from inference_core.models.spec import PromptKind
 
 
-def a_model(size_bytes, device="cpu", kinds=frozenset(PromptKind)):
+def a_model(size_bytes, device="cpu", kinds=BrightnessModel.spec.prompt_kinds):
     spec = BrightnessModel.spec
     checkpoint = replace(spec.checkpoint, size_bytes=size_bytes)
     return BrightnessModel(spec=replace(spec, checkpoint=checkpoint, prompt_kinds=kinds), device=device)

@@ -1,13 +1,13 @@
 """What every registered model that takes prompts promises, whatever its family; without weights it is skipped."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from inference_core.geometry.grid import Grid
-from inference_core.models.blocks import precision
 from inference_core.models.interface import PromptableModel, WindowImage
 from inference_core.models.registry import all_specs, build_model
 from inference_core.models.spec import Layout, PromptKind
@@ -19,7 +19,8 @@ PROMPTED = [spec for spec in all_specs() if not spec.automatic]
 
 
 @pytest.fixture(scope="module", params=PROMPTED, ids=lambda spec: spec.name)
-def a_model(request, the_sam_med3d_references, the_sam_references, the_adapter_references) -> PromptableModel:
+def the_build(request, the_sam_med3d_references, the_sam_references, the_adapter_references):
+    """Builds the model in a precision, from small weights of its family or from its installed ones."""
     stand_ins = {"sam_med3d": the_sam_med3d_references / "small.safetensors"}
     adapted = [spec.name for spec in all_specs() if spec.name.startswith("medical_sam_adapter")]
     stand_ins |= dict.fromkeys(adapted, the_adapter_references / "adapters_128.safetensors")
@@ -32,7 +33,13 @@ def a_model(request, the_sam_med3d_references, the_sam_references, the_adapter_r
         pytest.skip(f"the weights of {request.param.name} are not installed")
     bases = dict.fromkeys(adapted, the_sam_references / "small.safetensors")
     bases["ma_sam_box"] = the_sam_references.parent / "ma_sam" / "base_small.safetensors"
-    return build_model(request.param.name, weights=weights, device="cpu", base=bases.get(request.param.name))
+    base = bases.get(request.param.name)
+    return partial(build_model, request.param.name, weights=weights, device="cpu", base=base)
+
+
+@pytest.fixture(scope="module")
+def a_model(the_build) -> PromptableModel:
+    return the_build()
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +158,9 @@ def boxed(center) -> WindowPrompts:
     return WindowPrompts(np.zeros((0, 3)), np.zeros(0, dtype=np.int64), (center - 8 + 16 * corners)[None])
 
 
-def test_half_the_digits_change_the_answer_a_little(a_model, a_window, an_embedding, a_prompt, monkeypatch):
+def test_half_the_digits_change_the_answer_a_little(a_model, the_build, a_window, an_embedding, a_prompt):
     exact = a_model.decode(an_embedding, a_prompt, None).low_res_logits
-    monkeypatch.setattr(precision, "_chosen", ["bfloat16"])
-    rough = a_model.decode(a_model.encode(a_window), a_prompt, None).low_res_logits
+    rough_model = the_build(precision="bfloat16")
+    rough = rough_model.decode(rough_model.encode(a_window), a_prompt, None).low_res_logits
     assert (rough.dtype, rough.shape) == (np.float32, exact.shape)
     assert np.abs(rough - exact).mean() < 0.2 * exact.std()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -66,8 +66,8 @@ def test_weights_are_bundled_or_can_be_fetched_safely_or_found_on_a_page(spec):
 
 @EVERY_SPEC
 def test_an_official_script_is_a_function_that_exists(spec):
-    if spec.window.official is not None:
-        module, function = spec.window.official.split(":")
+    if spec.window.original is not None:
+        module, function = spec.window.original.split(":")
         assert callable(getattr(import_module(module), function))
 
 
@@ -106,11 +106,10 @@ def test_an_unknown_model_is_refused_with_the_names_to_choose_from(tmp_path):
             ask()
 
 
-def test_a_model_is_built_from_its_spec_its_weights_and_a_device(monkeypatch, tmp_path):
-    import inference_core.models.sam3d_lite.model as family
-
-    monkeypatch.setattr(family, "build", lambda *given: given)
-    assert build_model("sam3d_lite", weights=tmp_path, device="cpu") == (get_spec("sam3d_lite"), tmp_path, "cpu")
+def test_a_model_is_built_from_its_spec_its_weights_and_a_device(tmp_path):
+    spec = replace(get_spec("sam3d_lite"), builder="support.recorded_builds:build")
+    built = build_model(spec, weights=tmp_path, device="cpu", precision="bfloat16")
+    assert (built.spec, built.weights, built.device, built.precision) == (spec, tmp_path, "cpu", "bfloat16")
 
 
 def test_a_checkpoint_is_not_bundled_unless_it_says_so():

@@ -69,8 +69,8 @@ class MedicalSamAdapter:
     def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:
         """Decode the clicks, boxes and previous logits (w, h, n) of a window.
 
-        All clicks of a chunk are told for each of its slices, as in training; each slice is told of its own cut through
-        a box. The masks of several boxes are united.
+        All clicks of a chunk are told for each of its slices, or to each its own (`spec.clicks_by_slice`), as in
+        training; each slice is told of its own cut through a box. The masks of several boxes are united.
 
         Raises:
             PromptError: there is neither a click, a box nor a previous mask in the window.
@@ -80,8 +80,7 @@ class MedicalSamAdapter:
         frame = self._frame(embedding.grid)
         mask = None if prior is None else self._tensor(frame.pictures(prior))[:, None]
         boxes = [self._tensor(network_boxes(box, frame, self.spec.clicks, self.size)) for box in prompts.boxes]
-        points = self._points(prompts, frame)
-        answers = [self._answer(embedding, points, box, mask) for box in boxes or (None,)]
+        answers = [self._answer(embedding, prompts, box, mask) for box in boxes or (None,)]
         pictures = torch.stack(answers).amax(dim=0).cpu().numpy()
         # The head that estimates the overlap got no gradient in training: what it says of these masks means nothing.
         return Decoded(frame.window(pictures), None)
@@ -103,6 +102,25 @@ class MedicalSamAdapter:
     def _frame(self, grid: Grid) -> PictureFrame:
         return PictureFrame.towards_ras(grid) if self.deep else PictureFrame.plain(grid)
 
+    def _answer(
+        self, embedding: Embedding, prompts: WindowPrompts, boxes: Tensor | None, mask: Tensor | None
+    ) -> Tensor:
+        """The logits (n, h, w) of the clicks and one box (n, 4) or none."""
+        frame, image = self._frame(embedding.grid), embedding.tensors["image_embedding"]
+        if not self.spec.clicks_by_slice:
+            return self._masks(image, self._points(prompts, frame), boxes, mask)
+        own = frame.own_clicks(prompts.points)
+        found = [
+            self._masks(
+                image[n, None],
+                self._points(replace(prompts, points=prompts.points[own[n]], labels=prompts.labels[own[n]]), frame),
+                None if boxes is None else boxes[n, None],
+                None if mask is None else mask[n, None],
+            )
+            for n in range(len(image))
+        ]
+        return torch.cat(found)
+
     def _points(self, prompts: WindowPrompts, frame: PictureFrame) -> tuple[Tensor, Tensor] | None:
         """Points (1, N, 2) and labels (1, N) as the network is told of them, None without clicks."""
         if len(prompts.points) == 0:
@@ -110,14 +128,13 @@ class MedicalSamAdapter:
         places = network_points(prompts.points, frame, self.spec.clicks, self.size)
         return self._tensor(places)[None], torch.from_numpy(prompts.labels)[None].to(self.device)
 
-    def _answer(
-        self, embedding: Embedding, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, mask: Tensor | None
+    def _masks(
+        self, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, mask: Tensor | None
     ) -> Tensor:
         """The logits (n, h, w) of one set of clicks and one box for each slice."""
         if points is not None and boxes is not None:
             points = points[0].expand(len(boxes), -1, -1), points[1].expand(len(boxes), -1)
         sparse, dense = self.network.prompt_encoder(points, boxes, mask)
-        image = embedding.tensors["image_embedding"]
         masks, _ = self.network.mask_decoder(image, self._places, sparse=sparse, dense=dense)
         first: Tensor = masks[:, 0]
         return first.float()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_core.errors import VolumeError
@@ -75,11 +76,18 @@ class PictureFrame:
         turned = points[:, list(self.order)]
         return np.where(np.isin(range(3), self.flips), np.array(self.shape) - 1.0 - turned, turned)
 
+    def own_clicks(self, points: Float) -> NDArray[np.bool_]:
+        """Which of the points (N, 3) in window indices lie in each of the pictures: (n, N)."""
+        slices = np.clip(np.floor(self.places(points)[:, 0] + 0.5), 0, self.shape[0] - 1)
+        return np.asarray(np.arange(self.shape[0])[:, None] == slices)
+
 
 def network_images(pictures: Float32, rule: IntensityRule, size: int) -> Tensor:
     """Pictures (n, rows, columns) of raw voxels as the network's input (n, 3, S, S).
 
     In 2D they become 8-bit pictures and are resized as Pillow does it; CT numbers are resized as they are, bilinearly.
+    SAM's mean and deviation are those of values up to 255. The authors' 2D data sets bring images there first; their 3D
+    path takes them off values of 0..1 all the same, and so its weights were trained.
 
     Raises:
         VolumeError: a voxel is not finite.
@@ -97,7 +105,8 @@ def network_images(pictures: Float32, rule: IntensityRule, size: int) -> Tensor:
     if rule not in _NORMALIZED:
         return images
     mean, deviation = torch.tensor((PIXEL_MEAN, PIXEL_STD))[:, :, None, None]
-    normalized: Tensor = (255 * images - mean) / deviation
+    brightest = 1 if rule in _HOUNSFIELD else 255
+    normalized: Tensor = (brightest * images - mean) / deviation
     return normalized
 
 

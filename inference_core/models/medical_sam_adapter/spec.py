@@ -16,7 +16,7 @@ from inference_core.models.spec import (
 
 
 def _medical_sam_adapter(
-    suffix: str, title: str, *, slices: int, rule: IntensityRule, clicks: ClickFrame, notes: str
+    suffix: str, title: str, *, slices: int, rule: IntensityRule, clicks: ClickFrame, notes: str, by_slice: bool = False
 ) -> ModelSpec:
     name = f"medical_sam_adapter{suffix}"
     deep = slices > 1
@@ -38,6 +38,7 @@ def _medical_sam_adapter(
         notes=f"{notes} Only single foreground clicks were trained.",
         base="sam",
         clicks=clicks,
+        clicks_by_slice=by_slice,
     )
 
 
@@ -71,7 +72,8 @@ SPECS = (
         "Medical SAM Adapter 3D, SAM's input",
         slices=8,
         rule=IntensityRule.ABDOMEN_NORMALIZED,
-        clicks=ClickFrame.X_Y,
+        clicks=ClickFrame.ROW_COLUMN_UNSCALED,
+        by_slice=True,
         notes="For training through depth (`-thd`) on abdominal CT since April 2025, in chunks of eight slices.",
     ),
 )

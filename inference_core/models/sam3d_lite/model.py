@@ -196,14 +196,19 @@ def _shrink_boxes(boxes: Float) -> Float:
     return np.asarray(centers + _SNUG * (boxes - centers))
 
 
-def build(spec: ModelSpec, weights: Path, device: str, *, precision: str = "auto") -> LiteModel:
-    """Build SAM3D lite from its safetensors file (fp16 storage).
+def build(
+    spec: ModelSpec, weights: Path, device: str, *, precision: str = "auto", config: LiteConfig | None = None
+) -> LiteModel:
+    """Build SAM3D lite, of the published sizes or others, from its safetensors file (fp16 storage).
 
     "auto" computes it in float32 everywhere: it is light enough.
+
+    Raises:
+        CheckpointError: the file is damaged, or of another model or size.
     """
     from inference_core.models.weights import load_state_dict, load_strict
 
-    network = LiteNetwork(LiteConfig())
+    network = LiteNetwork(config or LiteConfig())
     load_strict(network, load_state_dict(weights))
     chosen = "float32" if precision == "auto" else resolve_precision(precision, device)
     return LiteModel(spec, network, device, precision=chosen)

@@ -14,10 +14,9 @@ from torch import nn
 from inference_core.errors import CheckpointError, ModelError, PromptError, VolumeError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
-from inference_core.models.blocks import precision
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes, read_sizes
-from inference_core.models.interface import Embedding, WindowImage
+from inference_core.models.interface import Embedding, WindowImage, automatic, promptable
 from inference_core.models.ma_sam.checkpoint import merged
 from inference_core.models.ma_sam.model import MaSam, MaSamBox
 from inference_core.models.ma_sam.network import MaSamNetwork, MaSamSizes
@@ -268,12 +267,13 @@ def test_the_trainings_own_file_is_read(an_automatic_model, the_delta, tmp_path)
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
 
 
-def test_half_the_digits_change_the_answer_a_little_for_those_who_ask(an_automatic_model, the_reference, monkeypatch):
+def test_half_the_digits_change_the_answer_a_little_for_those_who_ask(an_automatic_model, the_reference):
     tokens = torch.from_numpy(the_reference["patch_embed"])
+    files = {"weights": DATA / "delta_auto.safetensors", "base": BASE}
+    rough_model = build_model("ma_sam", **files, device="cpu", precision="bfloat16")
     with torch.inference_mode():
         exact = an_automatic_model.network.embed(tokens)
-        monkeypatch.setattr(precision, "_chosen", ["bfloat16"])
-        rough = an_automatic_model.network.embed(tokens)
+        rough = rough_model.network.embed(tokens)
     assert rough.dtype == torch.float32
     assert 1e-3 < (rough - exact).abs().max() < 0.2 < exact.std()
 
@@ -338,17 +338,16 @@ def test_a_file_with_code_in_it_is_refused_unrun(the_delta, tmp_path, capsys):
 
 
 def test_a_file_with_several_classes_is_refused_where_one_is_found():
-    for name, load in (("ma_sam_prostate", build_model), ("ma_sam_box", build_model)):
+    for name in ("ma_sam_prostate", "ma_sam_box"):
         with pytest.raises(CheckpointError, match=r"tells 3 classes apart, but .* finds one; choose --model ma_sam"):
-            load(name, weights=DATA / "delta_auto.safetensors", base=BASE, device="cpu")
+            build_model(name, weights=DATA / "delta_auto.safetensors", base=BASE, device="cpu")
 
 
-def test_one_cannot_be_asked_for_in_place_of_the_other():
-    given = {"weights": DATA / "delta_auto.safetensors", "base": BASE, "device": "cpu"}
+def test_one_cannot_be_asked_for_in_place_of_the_other(an_automatic_model, a_box_model):
     with pytest.raises(ModelError, match="MA-SAM abdomen takes no prompts"):
-        build_model("ma_sam", **given)
+        promptable(an_automatic_model)
     with pytest.raises(ModelError, match="MA-SAM with a box finds nothing by itself"):
-        build_model("ma_sam_box", **given)
+        automatic(a_box_model)
 
 
 class Unstretched(GrayRule):

@@ -22,6 +22,7 @@ from inference_core.models.medical_sam_adapter.network import (
     as_many_as_slices,
     depth_layout,
 )
+from inference_core.models.medical_sam_adapter.preprocess import PictureFrame, network_images, network_points
 from inference_core.models.registry import get_spec
 from inference_core.models.weights import load_state_dict, load_strict
 from inference_core.prompts.encoding import WindowPrompts
@@ -288,6 +289,33 @@ def test_a_click_is_told_as_column_and_row_with_sams_input(a_checkpoint, the_emb
     assert differs(found[..., 0].T, the_adapter_io["2d/masks_all"][0, 0]) < TOLERANCE
 
 
+def test_the_newest_3d_convention_takes_sams_mean_off_values_of_0_to_1():
+    """Worked out by hand: (0.5 - 123.675) / 58.395 in red, and so on; 37.5 HU is the middle of -175..250."""
+    pictures = np.full((2, 4, 4), 37.5, np.float32)
+    images = network_images(pictures, get_spec("medical_sam_adapter_3d_normalized").intensity, 4)
+    assert images.shape == (2, 3, 4, 4)
+    assert np.allclose(images[:, :, 1, 2].numpy(), [[-2.109342, -2.026961, -1.795730]] * 2, atol=1e-5)
+
+
+def test_the_newest_3d_convention_tells_row_and_column_of_the_slice_unscaled():
+    spec = get_spec("medical_sam_adapter_3d_normalized")
+    frame = PictureFrame.towards_ras(Grid((96, 80, 4), np.diag([1.5, 1.5, 2.0, 1.0])))
+    assert np.allclose(network_points(np.array([[37.0, 61.0, 2.0]]), frame, spec.clicks, 256), [[37.0, 61.0]])
+
+
+def test_each_slice_of_the_newest_3d_convention_is_told_of_its_own_clicks_alone(a_checkpoint, the_adapter_io):
+    model = build(get_spec("medical_sam_adapter_3d_normalized"), a_checkpoint, "cpu")
+    window, _ = chunk_of(the_adapter_io, "chunk4", np.diag([1.5, 1.5, 2.0, 1.0]))
+    embedding = model.encode(window)
+    points = np.array([[10.0, 12.0, 0.0], [30.0, 8.0, 2.0], [20.0, 20.0, 2.0]])
+    together = model.decode(embedding, WindowPrompts(points, np.array([1, 1, 0]), NO_BOXES), None).low_res_logits
+    first = model.decode(embedding, WindowPrompts(points[:1], np.array([1]), NO_BOXES), None).low_res_logits
+    rest = model.decode(embedding, WindowPrompts(points[1:], np.array([1, 0]), NO_BOXES), None).low_res_logits
+    assert differs(together[..., 0], first[..., 0]) < TOLERANCE
+    assert differs(together[..., 2], rest[..., 2]) < TOLERANCE
+    assert differs(together[..., 2], first[..., 2]) > 0.01
+
+
 def test_every_mask_token_but_the_first_is_left_alone(a_model, the_embedding):
     click = WindowPrompts(np.array([[81.0, 37.0, 0.0]]), np.array([1]), NO_BOXES)
     assert a_model.decode(the_embedding, click, None).low_res_logits.shape == (32, 32, 1)
@@ -354,11 +382,12 @@ def test_a_click_encodes_one_chunk_and_segments_its_slice(a_deep_model, monkeypa
     monkeypatch.setattr(a_deep_model, "encode", lambda window: seen.append(window) or encode(window))
     session = Session(volume, a_deep_model)
     place = volume.grid.to_ras((10, 25, 20))
-    mask = session.predict(PromptSet((Click(tuple(place)),))).mask.on(array.shape)
+    prompts = PromptSet((Click(tuple(place)),))
+    mask = session.predict(prompts).mask.on(array.shape)
     assert set(np.argwhere(mask)[:, 0]) == {10}
     assert [window.array.shape for window in seen] == [(50, 44, 8)]
     assert np.array_equal(seen[0].array, array[8:16].transpose(1, 2, 0))
-    session.predict(session.prompts.with_(Click(tuple(volume.grid.to_ras((9, 20, 22))))))
+    session.predict(prompts.with_(Click(tuple(volume.grid.to_ras((9, 20, 22))))))
     assert len(seen) == 1
 
 

@@ -15,7 +15,6 @@ from inference_core.errors import CheckpointError, ModelError, PromptError
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
-from inference_core.models.blocks import precision
 from inference_core.models.interface import WindowImage
 from inference_core.models.registry import get_spec
 from inference_core.models.sam3d_adapter.checkpoint import (
@@ -157,16 +156,15 @@ def test_background_clicks_and_priors_are_not_read(a_small_model, an_oblique_win
     assert np.array_equal(a_small_model.decode(embedding, mixed, first).low_res_logits, first)
 
 
-def test_lower_precision_is_asked_for_by_name_and_stays_close(a_small_model, an_oblique_window, monkeypatch):
+def test_lower_precision_is_asked_for_by_name_and_stays_close(a_small_model, an_oblique_window):
     window, click = noise(an_oblique_window), clicks([[10.0, 20.0, 15.0]])
     exact = a_small_model.decode(a_small_model.encode(window), click, None).low_res_logits
-    monkeypatch.setattr(precision, "_chosen", ["auto"])
-    precision.use_precision("bfloat16")
-    rough = a_small_model.decode(a_small_model.encode(window), click, None).low_res_logits
+    rough_model = Sam3DAdapter(get_spec("sam3d_adapter"), a_small_model.network, "cpu", precision="bfloat16")
+    rough = rough_model.decode(rough_model.encode(window), click, None).low_res_logits
     assert rough.dtype == np.float32
     assert 1e-4 < np.abs(rough - exact).max() < 0.5 * exact.std()
     with pytest.raises(ModelError, match="no precision 'int8'; use one of auto, float32, bfloat16"):
-        precision.use_precision("int8")
+        Sam3DAdapter(get_spec("sam3d_adapter"), a_small_model.network, "cpu", precision="int8")
 
 
 def test_a_box_alone_is_a_click_at_its_center(a_small_model, an_oblique_window):

@@ -60,10 +60,13 @@ def test_the_network_is_shown_what_the_data_set_makes_of_a_file(the_preprocessin
     assert np.abs(image.numpy() - wanted).max() < 1e-6
 
 
-@pytest.mark.parametrize("case", ["center", "corner"])
+@pytest.mark.parametrize("case", ["centre", "corner"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_the_mask_is_the_scripts(a_small_model, the_official_run, case, count):
-    """With the very voxels that the script drew; the corner's crop leaves the volume on three sides."""
+    """With the very voxels that the script drew; the corner's crop leaves the volume on three sides.
+
+    The cases are named as the reference file spells them.
+    """
     run = {name.removeprefix(f"{case}_"): value for name, value in the_official_run.items()}
     grid = Grid(run["raw"].shape, file_affine(the_official_run["zooms"], (0, 1, 2)))
     drawn = drawn_voxels(run["label"], zooms_of(grid))[run[f"{count}_sample"]]

@@ -15,7 +15,6 @@ from support.scenes import oblique_grid, turn
 
 from inference_core.errors import CheckpointError
 from inference_core.geometry.grid import isotropic_grid
-from inference_core.models import sam3d_lite
 from inference_core.models.interface import WindowImage
 from inference_core.models.registry import get_spec
 from inference_core.models.sam3d_lite.model import LiteConfig, LiteModel, LiteNetwork, build, normalize
@@ -241,15 +240,14 @@ def test_a_uniform_window_is_normalized_to_zero():
 
 
 @pytest.fixture
-def a_weights_file(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setattr(sam3d_lite, "LiteConfig", lambda: TINY)
+def a_weights_file(tmp_path) -> Path:
     path = tmp_path / "tiny.safetensors"
     save_weights(path, tiny_network(seed=7).state_dict())
     return path
 
 
 def test_a_model_is_built_from_its_weights_file(a_weights_file, a_window):
-    built = build(get_spec("sam3d_lite"), a_weights_file, "cpu")
+    built = build(get_spec("sam3d_lite"), a_weights_file, "cpu", config=TINY)
     network = tiny_network(seed=1)
     network.load_state_dict({name: value.half().float() for name, value in tiny_network(seed=7).state_dict().items()})
     direct = LiteModel(get_spec("sam3d_lite"), network, "cpu")
@@ -260,10 +258,9 @@ def test_a_model_is_built_from_its_weights_file(a_weights_file, a_window):
     assert {parameter.dtype for parameter in built.network.parameters()} == {torch.float32}
 
 
-def test_weights_of_another_size_are_refused(a_weights_file, monkeypatch):
-    monkeypatch.setattr(sam3d_lite, "LiteConfig", lambda: replace(TINY, fine=16))
+def test_weights_of_another_size_are_refused(a_weights_file):
     with pytest.raises(CheckpointError, match="of another size"):
-        build(get_spec("sam3d_lite"), a_weights_file, "cpu")
+        build(get_spec("sam3d_lite"), a_weights_file, "cpu", config=replace(TINY, fine=16))
 
 
 @pytest.fixture(scope="module")

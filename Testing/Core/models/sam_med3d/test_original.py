@@ -72,10 +72,10 @@ def test_the_canonical_volume_is_the_scripts(an_oblique_volume, the_official_run
 
 def test_the_canonical_volume_of_later_torchio_versions_shares_the_center(an_oblique_volume, the_official_run):
     volume = original_volume(an_oblique_volume, centered=True)
-    assert volume.grid.shape == tuple(the_official_run["centered/canonical_shape"])
-    assert np.abs(volume.grid.affine - the_official_run["centered/canonical_affine_ras"]).max() < 1e-12
+    assert volume.grid.shape == tuple(the_official_run["centred/canonical_shape"])
+    assert np.abs(volume.grid.affine - the_official_run["centred/canonical_affine_ras"]).max() < 1e-12
     window = original_window(an_oblique_volume, label=label_of(1), size=SIZE, centered=True)
-    assert np.abs(window.grid.affine - the_official_run["centered/cat1/roi_affine_ras"]).max() < 1e-12
+    assert np.abs(window.grid.affine - the_official_run["centred/cat1/roi_affine_ras"]).max() < 1e-12
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
