@@ -57,9 +57,9 @@ def random_encoder(config: SamMed3DConfig, *, seed: int = 0) -> ImageEncoder3D:
     return randomly_drawn(lambda: ImageEncoder3D(config), seed=seed)
 
 
-def compare_encoder_forms(config: SamMed3DConfig | None = None, *, repeats: int = 2, seed: int = 0) -> EncoderForms:
+def compare_forms(*, repeats: int = 2) -> EncoderForms:
     """Encode one random window in both forms in this process."""
-    config = config or SamMed3DConfig()
-    encoder = random_encoder(config, seed=seed)
+    config = SamMed3DConfig()
+    encoder = random_encoder(config)
     image = torch.randn(1, 1, *[config.image_size] * 3)
     return compare(encoder, plain_encoder(encoder, config), image, repeats=repeats)

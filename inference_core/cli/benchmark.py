@@ -111,9 +111,9 @@ def _clicks(model: PromptableModel, *, repeats: int, progress: Progress) -> dict
 
 
 def _sam_med3d_forms(repeats: int) -> dict[str, Any]:
-    from inference_core.benchmark.reference_sam_med3d import compare_encoder_forms
+    from inference_core.benchmark.reference_sam_med3d import compare_forms
 
-    return _as_json(compare_encoder_forms(repeats=repeats))
+    return _as_json(compare_forms(repeats=repeats))
 
 
 def _sam_forms(repeats: int) -> dict[str, Any]:

@@ -28,10 +28,6 @@ class EmbeddingCache:
         while self._kept and self.nbytes > self.limit_bytes:
             self._kept.popitem(last=False)
 
-    def clear(self) -> None:
-        """Forget everything, as when the volume's voxels have changed."""
-        self._kept.clear()
-
     @property
     def nbytes(self) -> int:
         """Memory held by the kept embeddings."""

@@ -6,8 +6,6 @@ cubes. The center lies on voxel shape // 2, as SAM-Med3D's crop places a click.
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -25,11 +23,7 @@ _COARSEST_UPSAMPLING = 3.0
 
 def canonical_axes(grid: Grid) -> Float:
     """The grid's axis directions, reordered and flipped to be nearest to RAS: unit columns (3, 3)."""
-    directions = grid.affine[:3, :3] / np.asarray(grid.spacing)
-    order = max(
-        permutations(range(3)), key=lambda axes: sum(abs(directions[row, axis]) for row, axis in enumerate(axes))
-    )
-    chosen = directions[:, list(order)]
+    chosen = grid.directions[:, list(grid.ras_axes)]
     return np.asarray(chosen * np.where(np.diag(chosen) < 0, -1.0, 1.0))
 
 
@@ -111,13 +105,13 @@ def windows_over(low_ijk: ArrayLike, high_ijk: ArrayLike, window: Grid, *, spaci
     usable = 0.75 * span
     counts = np.maximum(1, np.ceil((high - low - (span - usable)) / usable)).astype(int)
     starts = [_starts(low[a], high[a], span=span[a], count=counts[a]) for a in range(3)]
-    tiles = []
+    windows = []
     for corner in np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 3):
         affine = window.affine.copy()
         affine[:3, :3] = window.affine[:3, :3] * scale
         affine[:3, 3] = window.to_ras(corner + 0.5 * scale)
-        tiles.append(Grid(window.shape, affine))
-    return tuple(tiles)
+        windows.append(Grid(window.shape, affine))
+    return tuple(windows)
 
 
 def _starts(low: float, high: float, *, span: float, count: int) -> Float:

@@ -53,12 +53,25 @@ class Grid:
         return np.asarray(np.linalg.inv(self.affine), dtype=np.float64)
 
     @cached_property
+    def directions(self) -> Float:
+        """Unit vectors along i, j, k as columns, (3, 3) in RAS."""
+        return np.asarray(self.affine[:3, :3] / np.asarray(self.spacing))
+
+    @cached_property
+    def ras_axes(self) -> tuple[int, int, int]:
+        """The index axes that lie nearest to right-left, to anterior-posterior and to superior-inferior, each once."""
+        # Axis by axis, two axes of a strongly oblique grid could be nearest to the same direction.
+        along = np.abs(self.directions)
+        r, a, s = max(permutations(range(3)), key=lambda axes: along[range(3), axes].sum())
+        return r, a, s
+
+    @cached_property
     def axis_codes(self) -> str:
         """The patient direction each index grows towards, for example "LPS"."""
-        directions = self.affine[:3, :3] / np.asarray(self.spacing)
-        # Axis by axis, two axes of a strongly oblique grid could be nearest to the same direction.
-        nearest = max(permutations(range(3)), key=lambda rows: np.abs(directions[rows, range(3)]).sum())
-        return "".join(_AXIS_NAMES[row][int(directions[row, column] > 0)] for column, row in enumerate(nearest))
+        codes = ["", "", ""]
+        for row, axis in enumerate(self.ras_axes):
+            codes[axis] = _AXIS_NAMES[row][int(self.directions[row, axis] > 0)]
+        return "".join(codes)
 
     @cached_property
     def voxel_volume_mm3(self) -> float:

@@ -19,6 +19,7 @@ from inference_core.errors import ModelError, PromptError
 from inference_core.geometry.grid import Float
 from inference_core.models.blocks.precision import autocast_to, resolve_precision
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
+from inference_core.models.sam3d_adapter.check_memory import remembered_check
 from inference_core.models.sam3d_adapter.checkpoint import network_of, state_from
 from inference_core.models.sam3d_adapter.network import Sam3DAdapterNetwork
 from inference_core.models.sam3d_adapter.self_check import check_order, order_caution, training_cautions
@@ -96,7 +97,9 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
     """
     state = state_from(weights_path)
     model = Sam3DAdapter(spec, network_of(state, name=weights_path.name), device, precision=precision)
-    cautions = training_cautions(state) or order_caution(check_order(model.network))
+    cautions = training_cautions(state) or order_caution(
+        remembered_check(weights_path, lambda: check_order(model.network))
+    )
     model.spec = replace(model.spec, cautions=cautions)
     return model
 

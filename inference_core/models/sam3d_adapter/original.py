@@ -64,9 +64,8 @@ def predict(volume: Volume, model: PromptableModel, prompts: PromptSet) -> Origi
 
 def slices_first(grid: Grid) -> tuple[int, int, int]:
     """The grid's axes that are nearest to superior, to anterior and to right, in this order."""
-    codes = [next(n for n, pair in enumerate(("IS", "PA", "LR")) if code in pair) for code in grid.axis_codes]
-    d, h, w = (codes.index(n) for n in range(3))
-    return d, h, w
+    r, a, s = grid.ras_axes
+    return s, a, r
 
 
 def zooms_of(grid: Grid) -> Float:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from inference_core.models.registry import get_spec
+from inference_core.models.sam3d_adapter.check_memory import remembered_check
 from inference_core.models.sam3d_adapter.model import build
 from inference_core.models.sam3d_adapter.network import Sam3DAdapterConfig, Sam3DAdapterNetwork
 from inference_core.models.sam3d_adapter.self_check import (
@@ -15,6 +16,7 @@ from inference_core.models.sam3d_adapter.self_check import (
     synthetic_lesion,
     training_cautions,
 )
+from inference_core.models.store import FOLDER_VARIABLE
 from inference_core.models.weights import load_state_dict
 
 NORM = "transformer.layers.0.norm1.weight"
@@ -115,3 +117,25 @@ def test_the_synthetic_lesion_is_where_the_click_is(contrast):
     assert target[tuple(click[0].long())]
     assert 0.01 < target.float().mean() < 0.05
     assert abs(image[0, 0][target].mean() - image[0, 0, 32, 20, 32 - 12] - contrast) < 1
+
+
+def test_a_file_is_checked_once_and_again_when_it_is_another(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "models"))
+    weights, runs = tmp_path / "last.pth.tar", []
+
+    def check() -> OrderCheck:
+        runs.append(1)
+        return OrderCheck(0.5, 0.25)
+
+    for content, expected in ((b"one", 1), (b"one", 1), (b"two", 2), (b"one", 2)):
+        weights.write_bytes(content)
+        assert remembered_check(weights, check) == OrderCheck(0.5, 0.25)
+        assert len(runs) == expected
+
+
+@pytest.mark.parametrize("notes", ["", "[1]", '{"x": 3}', "{"])
+def test_damaged_notes_are_no_hindrance(tmp_path, monkeypatch, notes):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "sam3d_adapter_checks.json").write_text(notes)
+    (tmp_path / "w").write_bytes(b"w")
+    assert remembered_check(tmp_path / "w", lambda: OrderCheck(0.5, 0.25)).published == 0.5
