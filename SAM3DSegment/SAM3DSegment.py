@@ -55,7 +55,7 @@ class SAM3DSegmentTest(ScriptedLoadableModuleTest):
         logic = SAM3DSegmentLogic()
         try:
             segmentId = logic.segment(loadSample(), [TUMOR_RAS])
-            volume = logic.segmentVolumeMl(segmentId)
+            volume = logic.segments.volumeMl(segmentId)
             assert 9 < volume < 19, f"The mask has {volume:.1f} ml."
         finally:
             logic.close()

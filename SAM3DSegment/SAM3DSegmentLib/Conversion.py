@@ -4,6 +4,7 @@ A segmentation has one grid for all its segments, which need not be the volume's
 the world; masks are `Mask`es in the labelmaps' own indices.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,12 @@ def readSegment(segmentationNode: Any, segmentId: str) -> "Mask":
         return EMPTY
     array, first, value = view
     return Mask.of(array == value, first)
+
+
+def labelTime(segmentationNode: Any, segmentId: str) -> Hashable:
+    """What tells the labelmap that holds a segment, and maybe others, from what it was before it was changed."""
+    image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
+    return (image.GetAddressAsString(""), image.GetMTime()) if image is not None else None
 
 
 def labelView(segmentationNode: Any, segmentId: str) -> tuple[np.ndarray, tuple[int, int, int], int] | None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from inference_core.engine.automatic import Labeled
     from inference_core.engine.session import Prediction, Session
+    from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.models.interface import Model
     from inference_core.prompts.prompt_set import PromptSet
-    from SAM3DSegmentLib.Settings import Settings
+    from SAM3DSegmentLib.Settings import SegmentSettings, Settings
 
 Notify = Callable[[str, float], None]
+OpenModel = Callable[..., "Model"]
 _MOST_SESSIONS = 8
 # Some forty windows of the built-in model, two of SAM-Med3D: encoding one again costs less than a full memory.
 _CACHE_BYTES = 256 * 1024**2
@@ -23,22 +25,48 @@ _LOGITS_BYTES = 64 * 1024**2
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a model: prompts on a volume. Keys tell whether volume and segment were asked about before."""
+    """One question to a model: prompts on a volume. Keys tell whether volume and segment were asked about before.
+
+    reaches: for each prompt how far from it (mm) it may change the mask, None for anywhere.
+    """
 
     volume: "Volume"
     volumeKey: Hashable
     segmentKey: Hashable
     settings: "Settings"
+    segmentSettings: "SegmentSettings"
     prompts: "PromptSet"
+    reaches: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A mask on the volume's voxels that counts within `reachMm` of a point (RAS mm), or everywhere if that is None."""
+
+    mask: "Mask"
+    centerRas: tuple[float, float, float]
+    reachMm: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model says: the prediction for all prompts, and what of it counts where, the topmost layer first."""
+
+    prediction: "Prediction"
+    layers: tuple[Layer, ...]
 
 
 class Engine:
-    """Answers requests, keeping the model, the embeddings of each volume and a session for each segment."""
+    """Answers requests, keeping the model, the embeddings of each volume and a session for each segment.
 
-    def __init__(self) -> None:
+    openModel(name, device=, precision=) loads a model; the core's own does it unless another is handed in.
+    """
+
+    def __init__(self, openModel: OpenModel | None = None) -> None:
+        self._openModel = openModel
         self._model: Model | None = None
         self._loaded: tuple[str, str, str] | None = None
-        self._sessions: OrderedDict[Hashable, Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[Hashable, ...], Session] = OrderedDict()
         self._cautions: tuple[str, ...] = ()
         self.description = ""
 
@@ -47,7 +75,7 @@ class Engine:
         cautions, self._cautions = self._cautions, ()
         return cautions
 
-    def answer(self, request: Request, notify: Notify) -> "Prediction":
+    def answer(self, request: Request, notify: Notify) -> Answer:
         """Answer a request; on a GPU that runs out of memory, again without caches, and then on the CPU.
 
         Raises:
@@ -68,16 +96,16 @@ class Engine:
             self._loaded = None
             return self._answer(request, "cpu", notify)
 
-    def classes(self, request: Request, notify: Notify, *, quick: bool) -> "Labeled":
-        """All classes that an automatic model finds in a volume; the request's prompts do not matter.
+    def classes(self, volume: "Volume", settings: "Settings", notify: Notify, *, quick: bool) -> "Labeled":
+        """All classes that an automatic model finds in a volume.
 
         Raises:
             SAM3DError: the model cannot be used so, with what to do; `Cancelled` when notify raises it.
         """
         from inference_core.engine.automatic import segment_automatically
 
-        model = self._open(request.settings, request.settings.device, notify)
-        return segment_automatically(request.volume, model, quick=quick, notify=notify)
+        model = self._open(settings, settings.device, notify)
+        return segment_automatically(volume, model, quick=quick, notify=notify)
 
     def prepare(self, settings: "Settings", notify: Notify) -> None:
         """Load the model that these settings name and warm it up, unless it is loaded.
@@ -86,42 +114,51 @@ class Engine:
             SAM3DError: the model cannot be used, with what to do; `Cancelled` when notify raises it.
         """
         from inference_core.engine.warm_up import warm_up
+        from inference_core.models.interface import promptable
 
         before = self._model
         model = self._open(settings, settings.device, notify)
-        if model is not before:
-            warm_up(model)
+        if model is not before and not model.spec.automatic:
+            warm_up(promptable(model))
 
     def forget(self) -> None:
         """Let go of all sessions and their embeddings."""
         self._sessions.clear()
         _empty_gpu_cache()
 
-    def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
+    def _answer(self, request: Request, device: str, notify: Notify) -> Answer:
         self._open(request.settings, device, notify)
-        session = self._session(request)
-        return session.predict(request.prompts, options=request.settings.maskOptions, notify=notify)
+        session, options = self._session(request), request.segmentSettings.maskOptions
+        prediction = session.predict(request.prompts, options=options, notify=notify)
+        layers = [_layer(request, prediction)]
+        while layers[-1].reachMm is not None and (below := _withoutLast(request, count=len(layers))) is not None:
+            # Answered on the way to the newest one, so that nothing but the cut is computed again.
+            layers.append(_layer(request, session.predict(below, options=options, notify=notify)))
+        return Answer(prediction, tuple(layers))
 
     def _open(self, settings: "Settings", device: str, notify: Notify) -> "Model":
-        from inference_core.engine.open_model import open_model
-
         wanted = replace(settings, device=device).loading
         if self._model is None or self._loaded != wanted:
             notify("loading", 0.0)
             self.forget()
             self._model = None
-            self._model = open_model(settings.model, device=device, precision=settings.precision)
+            self._model = self._opened(settings, device)
             self._loaded = wanted
             self.description = _described(self._model.device)
             self._cautions = self._model.spec.cautions
         return self._model
+
+    def _opened(self, settings: "Settings", device: str) -> "Model":
+        from inference_core.engine.open_model import open_model
+
+        return (self._openModel or open_model)(settings.model, device=device, precision=settings.precision)
 
     def _session(self, request: Request) -> "Session":
         """The session of this segment on this volume; segments of one volume share their embeddings."""
         from inference_core.engine.cache import EmbeddingCache
         from inference_core.engine.session import Session
 
-        key = (request.volumeKey, request.segmentKey, request.settings.windowMm)
+        key = (request.volumeKey, request.segmentKey, request.segmentSettings.windowMm)
         if key not in self._sessions:
             for other in [other for other in self._sessions if other[0] != request.volumeKey]:
                 del self._sessions[other]
@@ -132,12 +169,31 @@ class Engine:
                 self._model,
                 cache=shared,
                 logits_bytes=_LOGITS_BYTES,
-                window_mm=request.settings.windowMm,
+                window_mm=request.segmentSettings.windowMm,
             )
             while len(self._sessions) > _MOST_SESSIONS:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         return self._sessions[key]
+
+
+def _layer(request: Request, prediction: "Prediction") -> Layer:
+    """The mask of a prediction, as far as its newest prompt reaches."""
+    from inference_core.prompts.prompt_set import Click
+
+    count = len(prediction.prompts.prompts)
+    newest = prediction.prompts.prompts[-1]
+    r, a, s = newest.ras if isinstance(newest, Click) else newest.box.center
+    return Layer(prediction.mask, (float(r), float(a), float(s)), request.reaches[count - 1])
+
+
+def _withoutLast(request: Request, *, count: int) -> "PromptSet | None":
+    """The request's prompts but for the last few; None where they would not tell where the target is."""
+    from inference_core.prompts.prompt_set import Click
+
+    prompts = replace(request.prompts, prompts=request.prompts.prompts[:-count])
+    tells = any(not isinstance(prompt, Click) or prompt.positive for prompt in prompts.prompts)
+    return prompts if tells or (prompts.prompts and prompts.initial_mask is not None) else None
 
 
 def _described(device: str) -> str:

@@ -1,132 +1,112 @@
-"""Undo and redo of prompts and mask together: every answer is a step, kept as the voxels it changed.
+"""Undo and redo of prompts, settings and mask together: one entry for each change that the user made.
 
-Steps hold compressed differences, so that a history is as long as the user likes.
+An entry is made when the change is made; its mask comes with the answer. So clicks that are made faster than the model
+answers are steps of their own, although they are computed together: a mask that was passed over is asked for when undo
+comes to it, which costs little, as the answers on the way are kept.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from SAM3DSegmentLib.PromptNodes import PromptItem
+from SAM3DSegmentLib.SegmentState import SegmentState
 
 if TYPE_CHECKING:
-    from inference_core.geometry.mask import Mask
-
-Extent = tuple[tuple[int, int, int], tuple[int, int, int]]
+    from inference_core.geometry.mask import Mask, PackedMask
 
 
-@dataclass(frozen=True)
-class Situation:
-    """All that an answer depends on but the volume: what the panel shows of a segment.
+@dataclass
+class Entry:
+    """A state of the segment and the mask it led to; None while it was not answered."""
 
-    `base` is what the segment held before the first prompt; `added` and `removed` are the user's own edits since then
-    (paint, scissors, erase), which outlast every later answer.
-    """
+    state: SegmentState
+    packed: "PackedMask | None" = None
 
-    items: tuple[PromptItem, ...]
-    threshold: float
-    base: "Mask"
-    added: "Mask"
-    removed: "Mask"
+    @property
+    def answered(self) -> bool:
+        """Whether its mask is known."""
+        return self.packed is not None
 
-
-@dataclass(frozen=True)
-class Difference:
-    """The voxels on which two masks differ: an extent of the segmentation's grid, and the bits on both sides."""
-
-    extent: Extent | None
-    before: bytes
-    after: bytes
-
-    @classmethod
-    def between(cls, before: "Mask", after: "Mask") -> "Difference":
-        """What leads from one mask to another."""
-        from inference_core.geometry.mask import pack_bits
-
-        extent = before.changed_extent(after)
-        if extent is None:
-            return cls(None, b"", b"")
-        return cls(extent, pack_bits(before.crop(*extent)), pack_bits(after.crop(*extent)))
-
-    def applied(self, mask: "Mask", *, forward: bool) -> "Mask":
-        """The other mask, given the one (`forward`: the later, given the earlier)."""
-        from inference_core.geometry.mask import Mask, unpack_bits
-
-        if self.extent is None:
-            return mask
-        start, stop = self.extent
-        low = np.minimum(start, mask.start) if mask.array.size else np.asarray(start)
-        high = np.maximum(stop, mask.stop) if mask.array.size else np.asarray(stop)
-        whole = mask.crop(low, high)
-        here = tuple(slice(int(a - o), int(b - o)) for a, b, o in zip(start, stop, low, strict=True))
-        whole[here] = unpack_bits(self.after if forward else self.before, tuple(np.subtract(stop, start)))
-        return Mask.of(whole, low)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One answer: the situation before and after it, and what it changed, in turn."""
-
-    before: Situation
-    after: Situation
-    differences: tuple[Difference, ...]
-
-    def undone(self, mask: "Mask") -> "Mask":
-        """The mask before this step, given the one after it."""
-        for difference in reversed(self.differences):
-            mask = difference.applied(mask, forward=False)
-        return mask
-
-    def redone(self, mask: "Mask") -> "Mask":
-        """The mask after this step, given the one before it."""
-        for difference in self.differences:
-            mask = difference.applied(mask, forward=True)
-        return mask
+    @property
+    def mask(self) -> "Mask":
+        """Its mask, if it was answered."""
+        assert self.packed is not None
+        return self.packed.unpack()
 
 
 class History:
-    """The steps of one segment; a new one forgets those that were undone."""
+    """The entries of one segment, never without one; a new one forgets those that were undone."""
 
-    def __init__(self) -> None:
-        self._done: list[Step] = []
-        self._undone: list[Step] = []
+    def __init__(self, state: SegmentState, mask: "Mask") -> None:
+        self._entries = [Entry(state, mask.pack())]
+        self._now = 0
+
+    @property
+    def current(self) -> Entry:
+        """The entry that the segment is at."""
+        return self._entries[self._now]
 
     @property
     def canUndo(self) -> bool:
-        """Whether there is a step to take back."""
-        return bool(self._done)
+        """Whether there is an earlier entry."""
+        return self._now > 0
 
     @property
     def canRedo(self) -> bool:
-        """Whether a step was taken back."""
-        return bool(self._undone)
+        """Whether an entry was undone."""
+        return self._now + 1 < len(self._entries)
 
-    def push(self, step: Step) -> None:
-        """Add the newest step. A change of the threshold alone goes on from the one before, as one drag of a slider."""
-        last = self._done[-1] if self._done else None
-        if last is not None and not self._undone and _onlyThreshold(step) and _onlyThreshold(last):
-            self._done.pop()
-            step = Step(last.before, step.after, last.differences + step.differences)
-        self._done.append(step)
-        self._undone.clear()
+    def push(self, state: SegmentState, mask: "Mask | None" = None) -> Entry:
+        """Go on to a new state; one that goes on with the same drag takes the place of the one before."""
+        entry = Entry(state, mask.pack() if mask is not None else None)
+        replaced = mask is None and self._now > 0 and not self.canRedo and self._goesOn(state)
+        del self._entries[self._now + (not replaced) :]
+        self._entries.append(entry)
+        self._now = len(self._entries) - 1
+        return entry
 
-    def undo(self) -> Step:
-        """Take back the newest step."""
-        self._undone.append(self._done.pop())
-        return self._undone[-1]
+    def undo(self) -> Entry:
+        """Go back to the entry before."""
+        self._now -= 1
+        return self.current
 
-    def redo(self) -> Step:
-        """Bring back the step that was taken back last."""
-        self._done.append(self._undone.pop())
-        return self._done[-1]
+    def redo(self) -> Entry:
+        """Go on to the entry that was undone last."""
+        self._now += 1
+        return self.current
+
+    def find(self, state: SegmentState) -> Entry | None:
+        """The newest entry that an answer to a state is for, unless it was undone since."""
+        return next((entry for entry in self._entries[self._now :: -1] if entry.state.sameQuestionAs(state)), None)
+
+    def revert(self) -> Entry:
+        """Go back to the newest entry that was answered, and forget those after it."""
+        while not self.current.answered:
+            self._now -= 1
+        del self._entries[self._now + 1 :]
+        return self.current
 
     @property
     def nbytes(self) -> int:
-        """Memory of the kept differences."""
-        differences = [d for step in (*self._done, *self._undone) for d in step.differences]
-        return sum(len(difference.before) + len(difference.after) for difference in differences)
+        """Memory of the masks."""
+        return sum(len(entry.packed.bits) for entry in self._entries if entry.packed is not None)
+
+    def _goesOn(self, state: SegmentState) -> bool:
+        """Whether the current entry is the one before it with settings or places changed, and so is this one."""
+        before, now = self._entries[self._now - 1].state, self.current.state
+        if not (before.sameEditsAs(now) and now.sameEditsAs(state)):
+            return False
+        if now.samePromptsAs(before) and state.samePromptsAs(now):
+            return _changedSettings(before, now) == _changedSettings(now, state) != set()
+        return not self.current.answered and _moved(before, now) and _moved(now, state)
 
 
-def _onlyThreshold(step: Step) -> bool:
-    return step.before.items == step.after.items and step.before.threshold != step.after.threshold
+def _changedSettings(before: SegmentState, after: SegmentState) -> set[str]:
+    old, new = vars(before.settings), vars(after.settings)
+    return {name for name, value in new.items() if value != old[name]}
+
+
+def _moved(before: SegmentState, after: SegmentState) -> bool:
+    """Whether one prompt lies elsewhere in the later state, and all else is the same."""
+    pairs = zip(before.items, after.items, strict=False)
+    sameKinds = [(item.id, item.kind) for item in before.items] == [(item.id, item.kind) for item in after.items]
+    return sameKinds and before.settings == after.settings and sum(a.local != b.local for a, b in pairs) == 1

@@ -5,11 +5,12 @@ The prompts are also Markups nodes in the scene; the tag brings them back where 
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from SAM3DSegmentLib.Settings import SegmentSettings
 from SAM3DSegmentLib.WriteBack import tagOf
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ class Remembered:
     """What was in effect when a segment was last answered; masks are on its segmentation's grid."""
 
     prompts: "PromptSet"
+    reaches: tuple[float | None, ...]
     model: str
-    threshold: float
+    settings: SegmentSettings
     window: dict[str, Any]
     base: "Mask"
     added: "Mask"
@@ -37,13 +39,15 @@ def remember(segment: Any, state: Remembered, imageToNode: np.ndarray) -> None:
     """Write a segment's tags; `imageToNode` (4, 4) tells where the masks' indices lie."""
     from inference_core.io.prompts_json import prompts_as_json
 
-    prompts = prompts_as_json(state.prompts, model=state.model, threshold=state.threshold, indent=None)
+    prompts = prompts_as_json(state.prompts, model=state.model, threshold=state.settings.threshold, indent=None)
     segment.SetTag(PROMPTS_TAG, prompts)
     masks = {"base": state.base, "added": state.added, "removed": state.removed}
     content = {
         "version": 1,
         "imageToNode": imageToNode.tolist(),
         "window": state.window,
+        "settings": asdict(state.settings),
+        "reaches": state.reaches,
         "masks": {name: _written(mask) for name, mask in masks.items() if mask.array.size},
     }
     segment.SetTag(STATE_TAG, json.dumps(content, separators=(",", ":")))
@@ -65,17 +69,30 @@ def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
         file = prompts_from_json(text, name=segment.GetName())
         state = json.loads(tagOf(segment, STATE_TAG) or "{}")
         fits = np.allclose(state.get("imageToNode", np.nan), imageToNode, rtol=0, atol=1e-3)
+        settings = _readSettings(state.get("settings", {}), file.threshold or 0.0)
+        reaches = tuple(None if reach is None else float(reach) for reach in state.get("reaches", ()))
         masks = {name: _read(entry) for name, entry in state.get("masks", {}).items()} if fits else {}
     except (PromptError, ValueError, KeyError, TypeError, AttributeError):
         return None
     kept = [masks.get(name, EMPTY) for name in ("base", "added", "removed")]
-    return Remembered(file.prompts, file.model or "", file.threshold or 0.0, state.get("window", {}), *kept)
+    return Remembered(file.prompts, reaches, file.model or "", settings, state.get("window", {}), *kept)
 
 
 def forget(segment: Any) -> None:
     """Remove a segment's tags."""
     segment.RemoveTag(PROMPTS_TAG)
     segment.RemoveTag(STATE_TAG)
+
+
+def _readSettings(entry: dict[str, Any], threshold: float) -> SegmentSettings:
+    """Settings as `asdict` gave them; scenes saved before have the threshold with their prompts alone."""
+    known = {field.name: entry[field.name] for field in fields(SegmentSettings) if field.name in entry}
+    for name, value in known.items():
+        if not isinstance(value, (bool, int, float)) and (
+            value is not None or name not in ("windowMm", "localRadiusMm")
+        ):
+            raise ValueError(f"{name} is not a number")
+    return SegmentSettings(**{"threshold": threshold, **known})
 
 
 def _written(mask: "Mask") -> dict[str, Any]:

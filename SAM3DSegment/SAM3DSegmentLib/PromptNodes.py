@@ -2,10 +2,12 @@
 
 The nodes lie in one folder of the subject hierarchy and are saved with the scene. Nothing else remembers the prompts:
 what the nodes say is what is segmented. The order in which prompts were placed counts, since an answer builds on the
-ones before it; it is kept with each point (in its description) and each box (in an attribute).
+ones before it; it is kept with each point (in its description) and each box (in an attribute), and so is how far from
+it the mask may change.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,45 +16,38 @@ import vtk
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Conversion import arrayFromMatrix, matrixFromArray
+from SAM3DSegmentLib.SegmentState import PromptItem
 
 if TYPE_CHECKING:
-    from inference_core.prompts.prompt_set import Prompt, PromptSet
+    from inference_core.prompts.prompt_set import PromptSet
 
 KIND_ATTRIBUTE = "SAM3DSegment.Kind"
 SEGMENT_ATTRIBUTE = "SAM3DSegment.SegmentID"
 ORDER_ATTRIBUTE = "SAM3DSegment.Order"
 SEGMENTATION_ROLE = "SAM3DSegment.Segmentation"
+VOLUME_ROLE = "SAM3DSegment.Volume"
 _ORDER_PREFIX = "SAM3DSegment "
+_REACH = " within "
 _COLORS = {"foreground": (0.1, 0.85, 0.2), "background": (0.95, 0.15, 0.1), "box": (1.0, 0.8, 0.1)}
 
 
-@dataclass(frozen=True)
-class PromptItem:
-    """One prompt as the panel lists it.
-
-    ras is the click, or the box's center, in world mm; size the box's edges in mm. `local` is what the node itself
-    holds (a point, or an object-to-node matrix and a size), so that bringing a prompt back is exact to the last bit.
-    """
-
-    id: str
-    kind: str
-    ras: tuple[float, float, float]
-    size: tuple[float, float, float] | None
-    visible: bool
-    local: tuple[float, ...]
-    prompt: "Prompt"
-
-    @property
-    def order(self) -> int:
-        """When it was placed, among the segment's prompts."""
-        return int(self.id)
-
-
 class PromptNodes:
-    """Reads and changes the prompts of one segment."""
+    """Reads and changes the prompts of one segment. New prompts change the mask within `reachMm` of them alone."""
 
     def __init__(self, segmentationNode: Any, segmentId: str) -> None:
         self.segmentationNode, self.segmentId = segmentationNode, segmentId
+        self.reachMm: float | None = None
+
+    @property
+    def volumeNode(self) -> Any:
+        """The image that the prompts were placed on, or None where there are none or it is gone."""
+        nodes = [node.GetNodeReference(VOLUME_ROLE) for node in self.nodes() if _hasPrompts(node)]
+        return next((node for node in nodes if node is not None), None)
+
+    def placeOn(self, volumeNode: Any) -> None:
+        """Note which image the prompts lie on."""
+        for node in self.nodes():
+            node.SetNodeReferenceID(VOLUME_ROLE, volumeNode.GetID())
 
     def nodes(self) -> list[Any]:
         """The segment's markups nodes that are in the scene."""
@@ -95,16 +90,18 @@ class PromptNodes:
             objectToNode = arrayFromMatrix(matrix) @ objectToNode
         _setBox(node, objectToNode, box.size)
 
-    def place(self, prompts: "PromptSet") -> None:
-        """Place all prompts of a set after those that are there, keeping their order."""
+    def place(self, prompts: "PromptSet", reaches: tuple[float | None, ...] = ()) -> None:
+        """Place all prompts of a set after those that are there, keeping their order; with reaches of their own."""
         from inference_core.prompts.prompt_set import Click
 
-        for prompt in prompts.prompts:
+        usual = self.reachMm
+        for prompt, self.reachMm in zip_longest(prompts.prompts, reaches[: len(prompts.prompts)]):
             if isinstance(prompt, Click):
                 self.addClick(prompt.ras, positive=prompt.positive)
             else:
                 self.addBox(prompt.box)
             self._numberNew(self.nodes())
+        self.reachMm = usual
 
     def move(self, item: PromptItem, ras: Any) -> None:
         """Move a click, or a box's center, to a point in world RAS mm."""
@@ -161,23 +158,23 @@ class PromptNodes:
         for node in self.nodes():
             if node.GetAttribute(KIND_ATTRIBUTE) != item.kind:
                 continue
-            if item.kind == "box" and node.GetAttribute(ORDER_ATTRIBUTE) == item.id:
+            if not item.isClick and _note(node)[0] == item.id:
                 return node, -1
-            for index in range(node.GetNumberOfControlPoints() if item.kind != "box" else 0):
-                if node.GetNthControlPointDescription(index) == _ORDER_PREFIX + item.id:
+            for index in range(node.GetNumberOfControlPoints() if item.isClick else 0):
+                if _note(node, index)[0] == item.id:
                     return node, index
         raise KeyError(item.id)
 
     def _restoreOne(self, item: PromptItem) -> None:
         node = self.placeNode(item.kind)
         if item.kind == "box":
-            node.SetAttribute(ORDER_ATTRIBUTE, item.id)
+            node.SetAttribute(ORDER_ATTRIBUTE, _noted(item.id, item.reachMm))
             _setBox(node, np.reshape(item.local[:16], (4, 4)), item.local[16:])
             node.SetDisplayVisibility(item.visible)
             return
         blocked = node.StartModify()
         index = node.AddControlPoint(vtk.vtkVector3d(*item.local))
-        node.SetNthControlPointDescription(index, _ORDER_PREFIX + item.id)
+        node.SetNthControlPointDescription(index, _ORDER_PREFIX + _noted(item.id, item.reachMm))
         node.SetNthControlPointVisibility(index, item.visible)
         node.EndModify(blocked)
 
@@ -188,13 +185,13 @@ class PromptNodes:
         for node in nodes:
             if node.GetAttribute(KIND_ATTRIBUTE) == "box":
                 if not node.GetAttribute(ORDER_ATTRIBUTE) and _isPlacedBox(node):
-                    node.SetAttribute(ORDER_ATTRIBUTE, str(following))
+                    node.SetAttribute(ORDER_ATTRIBUTE, _noted(str(following), self.reachMm))
                     following += 1
                 continue
             for index in range(node.GetNumberOfControlPoints()):
                 described = node.GetNthControlPointDescription(index).startswith(_ORDER_PREFIX)
                 if not described and _isPlaced(node, index):
-                    node.SetNthControlPointDescription(index, _ORDER_PREFIX + str(following))
+                    node.SetNthControlPointDescription(index, _ORDER_PREFIX + _noted(str(following), self.reachMm))
                     following += 1
 
     def _newNode(self, kind: str) -> Any:
@@ -207,6 +204,8 @@ class PromptNodes:
         node.SetAttribute(SEGMENT_ATTRIBUTE, self.segmentId)
         node.SetAttribute(KIND_ATTRIBUTE, kind)
         node.SetNodeReferenceID(SEGMENTATION_ROLE, self.segmentationNode.GetID())
+        # They belong to the segment: where it is moved to, they go along.
+        node.SetAndObserveTransformNodeID(self.segmentationNode.GetTransformNodeID())
         node.CreateDefaultDisplayNodes()
         _style(node.GetDisplayNode(), kind)
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -253,10 +252,10 @@ def _clickItem(node: Any, index: int) -> PromptItem:
     node.GetNthControlPointPosition(index, local)
     node.GetNthControlPointPositionWorld(index, world)
     kind = node.GetAttribute(KIND_ATTRIBUTE)
-    order = node.GetNthControlPointDescription(index).removeprefix(_ORDER_PREFIX)
+    order, reach = _note(node, index)
     visible = bool(node.GetNthControlPointVisibility(index))
     ras = (world[0], world[1], world[2])
-    return PromptItem(order, kind, ras, None, visible, tuple(local), Click(ras, kind == "foreground"))
+    return PromptItem(order, kind, ras, None, visible, tuple(local), Click(ras, kind == "foreground"), reach)
 
 
 def _boxItem(node: Any) -> PromptItem:
@@ -268,18 +267,36 @@ def _boxItem(node: Any) -> PromptItem:
     size = np.asarray(node.GetSize()) * scale
     local = (*arrayFromMatrix(node.GetObjectToNodeMatrix()).ravel(), *node.GetSize())
     box = Box3D(world[:3, 3], world[:3, :3] / scale, size)
-    order = node.GetAttribute(ORDER_ATTRIBUTE)
+    order, reach = _note(node)
     visible = bool(node.GetDisplayVisibility())
-    return PromptItem(order, "box", tuple(world[:3, 3]), tuple(size), visible, local, BoxPrompt(box))
+    return PromptItem(order, "box", tuple(world[:3, 3]), tuple(size), visible, local, BoxPrompt(box), reach)
 
 
 def _ordersOf(node: Any) -> list[int]:
     if node.GetAttribute(KIND_ATTRIBUTE) == "box":
-        texts = [node.GetAttribute(ORDER_ATTRIBUTE) or ""]
+        orders = [_note(node)[0]]
     else:
-        descriptions = [node.GetNthControlPointDescription(n) for n in range(node.GetNumberOfControlPoints())]
-        texts = [text.removeprefix(_ORDER_PREFIX) for text in descriptions if text.startswith(_ORDER_PREFIX)]
-    return [int(text) for text in texts if text.isdigit()]
+        orders = [_note(node, index)[0] for index in range(node.GetNumberOfControlPoints())]
+    return [int(order) for order in orders if order.isdigit()]
+
+
+def _note(node: Any, index: int = -1) -> tuple[str, float | None]:
+    """The order and the reach that a box, or a list's point of an index, was given; ("", None) where it was not."""
+    if index < 0:
+        text = node.GetAttribute(ORDER_ATTRIBUTE) or ""
+    else:
+        description = node.GetNthControlPointDescription(index)
+        text = description.removeprefix(_ORDER_PREFIX) if description.startswith(_ORDER_PREFIX) else ""
+    order, _, reach = text.partition(_REACH)
+    return order, float(reach) if reach else None
+
+
+def _noted(order: str, reachMm: float | None) -> str:
+    return order if reachMm is None else f"{order}{_REACH}{reachMm:g}"
+
+
+def _hasPrompts(node: Any) -> bool:
+    return bool(node.GetNumberOfDefinedControlPoints())
 
 
 def _isPlaced(node: Any, index: int) -> bool:

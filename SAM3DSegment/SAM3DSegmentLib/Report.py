@@ -13,10 +13,10 @@ def report(logic: Any) -> str:
     lines = [
         f"SAM3DSegment {inference_core.__version__}",
         *environmentLines(),
-        f"device: {logic.engine.description or logic.settings.device}",
-        f"settings: {logic.settings}",
+        f"device: {logic.controller.engine.description or logic.options.settings.device}",
+        f"settings: {logic.options.settings}, {logic.options.ofSegment}",
         f"volume: {_shapeOf(logic.volumeNode)}",
-        f"prompts: {', '.join(item.kind for item in logic.promptItems()) or 'none'}",
+        f"prompts: {', '.join(item.kind for item in logic.prompts.items()) or 'none'}",
         f"last error: {_withoutNames(logic.lastError) or 'none'}",
     ]
     return "\n".join(lines)

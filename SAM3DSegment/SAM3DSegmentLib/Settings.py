@@ -1,6 +1,10 @@
-"""How answers become masks: what the panel's sliders and boxes set, as one value that can be compared and kept."""
+"""How answers become masks: what the panel's controls set, as values that can be compared and kept.
 
-from dataclasses import dataclass
+What is the computer's or the scene's is in `Settings`; what belongs to one segment, and is undone with it, is in
+`SegmentSettings`.
+"""
+
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,33 +13,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of an answer.
+    """Which model answers and where, and what becomes of other segments.
 
-    precision is of the encoder. windowMm: how far to look around clicks (None: the model tries several widths).
-    threshold is a logit. localRadiusMm: change voxels only this near to the newest prompt (None: anywhere).
-    othersAreBackground: keep out of all other segments. overwrite: "none", "visible" or "all", what may become of other
-    segments' voxels.
+    precision is of the encoder. othersAreBackground: keep out of all other segments. overwrite: "none", "visible" or
+    "all", what may become of other segments' voxels.
     """
 
     model: str
     device: str = "auto"
     precision: str = "auto"
-    windowMm: float | None = None
-    threshold: float = 0.0
-    smoothingMm: float = 0.0
-    keepClickedPieces: bool = True
-    localRadiusMm: float | None = None
     othersAreBackground: bool = False
     overwrite: str = "none"
 
     @property
     def loading(self) -> tuple[str, str, str]:
-        """The part of the settings that a model is loaded by: its name, the device and the precision."""
+        """What a model is loaded by: its name, the device and the precision."""
         return self.model, self.device, self.precision
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How one segment's answers are cut.
+
+    threshold is a logit. windowMm: how far to look around clicks (None: the model tries several widths).
+    localRadiusMm: what a new prompt may change lies this near to it (None: anywhere).
+    """
+
+    threshold: float = 0.0
+    smoothingMm: float = 0.0
+    windowMm: float | None = None
+    keepClickedPieces: bool = True
+    localRadiusMm: float | None = None
+
+    @property
+    def ofMask(self) -> "SegmentSettings":
+        """What matters for prompts that are there: how far the next ones will reach does not."""
+        return replace(self, localRadiusMm=None)
 
     @property
     def maskOptions(self) -> "MaskOptions":
-        """The part of the settings that the core applies."""
+        """The part that the core applies."""
         from inference_core.engine.mask_composition import MaskOptions
 
         return MaskOptions(

@@ -5,6 +5,7 @@ where its masking does (editable area, intensity range), or the user lets this m
 decides.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,17 +38,32 @@ def tagOf(segment: Any, name: str) -> str:
     return str(text) if segment.GetTag(name, text) else ""
 
 
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What a segment holds after a write, and the voxels that came to it and left it."""
+
+    mask: "Mask"
+    added: "Mask"
+    removed: "Mask"
+
+    @property
+    def changedVoxels(self) -> int:
+        """How many voxels were changed."""
+        return self.added.voxel_count + self.removed.voxel_count
+
+
 def writeSegment(
     segmentationNode: Any,
     segmentId: str,
     *,
+    before: "Mask",
     after: "Mask",
     where: SegmentGrid,
     volumeNode: Any = None,
     overwrite: str = "none",
     unmasked: bool = False,
-) -> "Mask":
-    """Make a segment hold a mask as far as it may be edited; returns what it holds then.
+) -> Written:
+    """Make a segment that holds the mask `before` hold another, as far as it may be edited; returns what came of it.
 
     Voxels of locked segments are left to them. The volume is what an intensity range of the Segment Editor refers to.
     `unmasked` passes over the Segment Editor's masking, for bringing back what was there before.
@@ -59,21 +75,19 @@ def writeSegment(
 
     if isLocked(segmentationNode, segmentId):
         raise OutputError("This segment is locked; unlock it in the list of segments to go on with it.")
-    before = readSegment(segmentationNode, segmentId)
     locked = [other for other in _others(segmentationNode, segmentId) if isLocked(segmentationNode, other)]
-    after = withoutSegments(after, segmentationNode, locked)
-    changed = before.changed_extent(after)
-    if changed is None:
-        return before
+    written = _difference(before, withoutSegments(after, segmentationNode, locked))
+    if not written.changedVoxels:
+        return _difference(before, before)
     editor = None if unmasked else _restrictions(segmentationNode, volumeNode, overwrite)
     if editor is not None:
-        _modify(segmentationNode, segmentId, before=before, after=after, where=where, editor=editor)
-        return readSegment(segmentationNode, segmentId)
-    if not _writeInPlace(segmentationNode, segmentId, after, changed):
+        _modify(segmentationNode, segmentId, written, where=where, editor=editor)
+        return _difference(before, readSegment(segmentationNode, segmentId))
+    if not _writeInPlace(segmentationNode, segmentId, written):
         logic = slicer.vtkSlicerSegmentationsModuleLogic
-        image = orientedImage(after, where) if after.array.size else _oneEmptyVoxel(where)
+        image = orientedImage(written.mask, where) if written.mask.array.size else _oneEmptyVoxel(where)
         logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, logic.MODE_REPLACE)
-    return after
+    return written
 
 
 def withoutSegments(patch: "Mask", segmentationNode: Any, segmentIds: list[str]) -> "Mask":
@@ -89,11 +103,15 @@ def withoutSegments(patch: "Mask", segmentationNode: Any, segmentIds: list[str])
     return Mask.of(array, patch.start)
 
 
+def _difference(before: "Mask", after: "Mask") -> Written:
+    return Written(after, after.minus(before), before.minus(after))
+
+
 def _others(segmentationNode: Any, segmentId: str) -> list[str]:
     return [other for other in segmentationNode.GetSegmentation().GetSegmentIDs() if other != segmentId]
 
 
-def _writeInPlace(segmentationNode: Any, segmentId: str, after: "Mask", changed: Any) -> bool:
+def _writeInPlace(segmentationNode: Any, segmentId: str, written: Written) -> bool:
     """Write the changed voxels alone into the segment's labelmap, which other segments may share.
 
     False, and nothing is written, where the labelmap does not reach that far or another segment has a voxel that is to
@@ -105,15 +123,15 @@ def _writeInPlace(segmentationNode: Any, segmentId: str, after: "Mask", changed:
     if view is None or segmentation.ContainsRepresentation(surface):
         return False
     array, first, value = view
-    start, stop = (np.subtract(end, first) for end in changed)
-    if (start < 0).any() or (stop > array.shape).any():
+    boxes = [mask.box for mask in (written.added, written.removed) if mask.array.size]
+    changed = boxes[0].joined(boxes[-1])
+    if (changed.start < first).any() or (changed.stop > np.add(first, array.shape)).any():
         return False
-    here = array[tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))]
-    new = after.crop(*changed)
-    if (here[new & (here != value)] != 0).any():
+    added = written.added.box.slices(first)
+    if (array[added][written.added.array] != 0).any():
         return False
-    here[new] = value
-    here[(here == value) & ~new] = 0
+    array[added][written.added.array] = value
+    array[written.removed.box.slices(first)][written.removed.array] = 0
     image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
     image.GetPointData().GetScalars().Modified()
     image.Modified()
@@ -148,24 +166,17 @@ def _restrictions(segmentationNode: Any, volumeNode: Any, overwrite: str) -> Any
     return node
 
 
-def _modify(
-    segmentationNode: Any, segmentId: str, *, before: "Mask", after: "Mask", where: SegmentGrid, editor: Any
-) -> None:
+def _modify(segmentationNode: Any, segmentId: str, written: Written, *, where: SegmentGrid, editor: Any) -> None:
     """Add and remove voxels through the Segment Editor's own logic, which applies its masking and overwriting."""
-    from inference_core.geometry.mask import Mask
-
-    changed = before.changed_extent(after)
-    assert changed is not None
-    old, new = before.crop(*changed), after.crop(*changed)
     logic = slicer.vtkSlicerSegmentEditorLogic()
     logic.SetMRMLScene(segmentationNode.GetScene())
     logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
     editor.SetSelectedSegmentID(segmentId)
     logic.SetSegmentEditorNode(editor)
     logic.UpdateReferenceGeometryImage()
-    for voxels, mode in ((old & ~new, logic.ModificationModeRemove), (new & ~old, logic.ModificationModeAdd)):
-        if voxels.any():
-            image = orientedImage(Mask(changed[0], voxels), where)
+    for mask, mode in ((written.removed, logic.ModificationModeRemove), (written.added, logic.ModificationModeAdd)):
+        if mask.array.size:
+            image = orientedImage(mask, where)
             logic.ModifySegmentByLabelmap(segmentationNode, segmentId, image, mode, image.GetExtent(), False, False)
     logic.SetSegmentEditorNode(None)
 

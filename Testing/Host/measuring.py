@@ -108,9 +108,9 @@ class Measuring:
     @staticmethod
     def _timedWrites():
         """Seconds of each write-back from here on."""
-        from SAM3DSegmentLib import SegmentWork
+        from SAM3DSegmentLib import SegmentEditor
 
-        seconds, write = [], SegmentWork.writeSegment
+        seconds, write = [], SegmentEditor.writeSegment
 
         def timed(*arguments, **named):
             began = time.perf_counter()
@@ -118,17 +118,17 @@ class Measuring:
             seconds.append(time.perf_counter() - began)
             return result
 
-        SegmentWork.writeSegment = timed
+        SegmentEditor.writeSegment = timed
         return seconds
 
     def _memory(self):
         self._user.press("F")
         sizes = [_megabytes()]
         for count in range(1, MANY_CLICKS + 1):
-            self._logic.addClick(self._near(), bool(count % 3))
+            self._logic.prompts.addClick(self._near(), bool(count % 3))
             self._finish()
             if count % 10 == 0:
-                self._logic.clearPrompts()
+                self._logic.prompts.clear()
                 self._finish()
             if count % (MANY_CLICKS // 4) == 0:
                 sizes.append(_megabytes())
@@ -137,7 +137,7 @@ class Measuring:
         nodes, sizes = (other, self._logic.volumeNode), []
         for count in range(1, SWITCHES + 1):
             self._logic.setVolume(nodes[count % 2])
-            self._logic.addClick(self._near())
+            self._logic.prompts.addClick(self._near())
             self._finish()
             if count % (SWITCHES // 4) == 0:
                 sizes.append(_megabytes())

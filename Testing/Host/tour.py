@@ -61,8 +61,8 @@ class Tour:
     def _told(self):
         if self._logic.segmentId is None:
             return ""
-        count = len(self._logic.promptItems())
-        return f"{count} prompt{'s' * (count != 1)}, {self._logic.segmentVolumeMl(self._logic.segmentId):.2f} ml"
+        count = len(self._logic.prompts.items())
+        return f"{count} prompt{'s' * (count != 1)}, {self._logic.segments.volumeMl(self._logic.segmentId):.2f} ml"
 
     def _load(self):
         if self._inputPath is None:
@@ -90,7 +90,7 @@ class Tour:
         self._user.press("F")  # put the tool down
         self._user.drag(self._user.red, self._second, np.add(self._target, DRAGGED_MM))
         self._wait()
-        moved = self._logic.promptItems()[-1].ras
+        moved = self._logic.prompts.items()[-1].ras
         self._expect(np.linalg.norm(np.subtract(moved, self._second)) > 5, "the click was not dragged")
 
     def _undoTwice(self, expected):
@@ -119,7 +119,7 @@ class Tour:
     def _click(self, ras, *, count):
         hit = self._user.click(self._user.red, ras)
         self._wait()
-        found = len(self._logic.promptItems())
+        found = len(self._logic.prompts.items())
         self._expect(found == count, f"the click was not taken ({self._logic.lastError or f'{found} prompts'})")
         return hit
 
@@ -133,7 +133,7 @@ class Tour:
         return slicer.util.arrayFromSegmentBinaryLabelmap(logic.segmentationNode, logic.segmentId, logic.volumeNode)
 
     def _state(self):
-        return [(item.kind, item.ras) for item in self._logic.promptItems()], self._mask()
+        return [(item.kind, item.ras) for item in self._logic.prompts.items()], self._mask()
 
     def _compare(self, state, expected, what):
         prompts, mask = state

@@ -20,8 +20,8 @@ os.environ.pop("DISPLAY", None)  # VTK then draws offscreen through EGL
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
-from support.module_scenes import a_grid, a_logic, a_model, a_started_logic, a_volume  # noqa: E402, F401
-from support.panel_scenes import a_panel, a_slow_model  # noqa: E402, F401
+from support.module_scenes import a_grid, a_logic, a_model, a_started_logic, a_volume, an_opener  # noqa: E402, F401
+from support.panel_scenes import a_panel, a_slow_model, a_stand_in, installed  # noqa: E402, F401
 
 
 def _skip_without(*packages):

@@ -44,7 +44,7 @@ def test_ctrl_click_places_the_other_sign_and_keeps_the_tool(a_panel, a_grid):
     hit = a_panel.click(a_panel.red, beside(a_panel, center_of(a_grid, FIRST), 16.0), modifier=CONTROL)
     rest(a_panel)
     assert kinds_of(a_panel) == ["foreground", "background"]
-    np.testing.assert_allclose(a_panel.panel.logic.promptItems()[1].ras, hit, atol=1e-6)
+    np.testing.assert_allclose(a_panel.panel.logic.prompts.items()[1].ras, hit, atol=1e-6)
     click_with(a_panel, "foreground", center_of(a_grid, SECOND))
     assert kinds_of(a_panel) == ["foreground", "background", "foreground"]
 
@@ -63,11 +63,11 @@ def test_ctrl_let_go_before_the_button_still_places_one_click_of_the_other_sign(
 def test_a_point_dragged_in_the_view_moves_the_mask(a_panel, a_grid):
     click_with(a_panel, "foreground", center_of(a_grid, FIRST))
     a_panel.press("Esc")
-    start = a_panel.panel.logic.promptItems()[0].ras
+    start = a_panel.panel.logic.prompts.items()[0].ras
     end = beside(a_panel, start, 5.0, 3.0)
     released = a_panel.drag(a_panel.red, start, end)
     rest(a_panel)
-    (item,) = a_panel.panel.logic.promptItems()
+    (item,) = a_panel.panel.logic.prompts.items()
     np.testing.assert_allclose(item.ras, released, atol=1.0)
     assert np.linalg.norm(np.subtract(item.ras, start)) > 4
     assert dice(voxels(a_panel.panel.logic), ball_of(a_grid, FIRST, RADII[0])) > 0.95
@@ -99,7 +99,7 @@ def test_a_box_from_the_mask_surrounds_it(a_panel, a_grid):
     click_with(a_panel, "foreground", center_of(a_grid, FIRST))
     a_panel.pressButton(a_panel.panel.ui.boxFromMaskButton)
     rest(a_panel)
-    box = a_panel.panel.logic.promptItems()[1]
+    box = a_panel.panel.logic.prompts.items()[1]
     assert box.kind == "box"
     np.testing.assert_allclose(box.ras, a_grid.center_ras + FIRST, atol=2.0)
     assert min(box.size) > 2 * RADII[0]
@@ -167,9 +167,9 @@ def test_with_change_only_within_nothing_far_away_changes(a_panel, a_grid):
     ui.nearbyCheckBox.click()
     ui.nearbySpinBox.value = 12
     rest(a_panel)
-    assert logic.localRadiusMm == 12
+    assert logic.options.localRadiusMm == 12
     before = voxels(logic)
     click_with(a_panel, "foreground", center_of(a_grid, SECOND))
     changed = np.argwhere(voxels(logic) != before)
-    away = np.linalg.norm(a_grid.to_ras(changed[:, ::-1]) - logic.promptItems()[-1].ras, axis=1)
+    away = np.linalg.norm(a_grid.to_ras(changed[:, ::-1]) - logic.prompts.items()[-1].ras, axis=1)
     assert 3 < away.max() <= 12 + max(a_grid.spacing)

@@ -34,7 +34,7 @@ def test_from_the_first_letter_to_undo_no_button_is_needed(a_panel, a_grid):
     assert dice(voxels(logic), ball_of(a_grid, FIRST, RADII[0])) > 0.95
     a_panel.press("Y", modifier=CONTROL)
     rest(a_panel)
-    assert len(logic.promptItems()) == 2
+    assert len(logic.prompts.items()) == 2
     a_panel.press("N")
     rest(a_panel)
     assert texts_of(a_panel.panel.ui.segmentsTable, 2) == ["Lesion 1", "Lesion 2"]
@@ -62,7 +62,7 @@ def test_a_name_being_typed_outlasts_a_refresh(a_panel, a_grid):
     table.editItem(table.item(0, 2))
     editor = QtWidgets.QApplication.focusWidget()
     editor.text = "Half a na"
-    a_panel.panel.logic.addClick(center_of(a_grid, SECOND))
+    a_panel.panel.logic.prompts.addClick(center_of(a_grid, SECOND))
     rest(a_panel)
     assert QtWidgets.QApplication.focusWidget() is editor
     assert editor.text == "Half a na"

@@ -44,7 +44,7 @@ def test_a_click_on_a_row_makes_its_segment_the_current_one(a_lesion, a_grid):
     assert [table.item(row, NAME).font().bold() for row in (0, 1)] == [False, True]
     assert kinds_of(a_lesion) == []
     press_cell(a_lesion, table, 0, NAME)
-    assert logic.segmentId == logic.segmentIds()[0]
+    assert logic.segmentId == logic.segments.ids()[0]
     assert [table.item(row, NAME).font().bold() for row in (0, 1)] == [True, False]
     assert kinds_of(a_lesion) == ["foreground"], "its prompts come back with it"
 
@@ -75,13 +75,13 @@ def test_a_segment_with_voxels_is_removed_only_after_asking(a_lesion):
     a_lesion.app.setTestingEnabled(False)
     try:
         press_cell(a_lesion, a_lesion.panel.ui.segmentsTable, 0, REMOVE)
-        assert a_lesion.panel.logic.segmentIds(), "an answer was not given, so nothing happened"
+        assert a_lesion.panel.logic.segments.ids(), "an answer was not given, so nothing happened"
         a_lesion.dialogs.answer("OK")
         press_cell(a_lesion, a_lesion.panel.ui.segmentsTable, 0, REMOVE)
     finally:
         a_lesion.app.setTestingEnabled(True)
     assert "Lesion 1" in a_lesion.dialogs.seen[0].text
-    assert a_lesion.panel.logic.segmentIds() == []
+    assert a_lesion.panel.logic.segments.ids() == []
     assert kinds_of(a_lesion) == []
 
 
@@ -123,7 +123,7 @@ def test_a_flipped_prompt_changes_its_sign(a_lesion, a_grid):
 def test_a_hidden_prompt_still_counts(a_lesion):
     before = voxels(a_lesion.panel.logic)
     press_cell(a_lesion, a_lesion.panel.ui.promptsTable, 0, VISIBLE)
-    assert not a_lesion.panel.logic.promptItems()[0].visible
+    assert not a_lesion.panel.logic.prompts.items()[0].visible
     np.testing.assert_array_equal(voxels(a_lesion.panel.logic), before)
 
 
@@ -132,7 +132,7 @@ def test_jump_shows_the_prompt_in_all_slice_views(a_lesion):
     for view in views:
         a_lesion.scroll(view, 5)
     press_cell(a_lesion, a_lesion.panel.ui.promptsTable, 0, JUMP)
-    ras = a_lesion.panel.logic.promptItems()[0].ras
+    ras = a_lesion.panel.logic.prompts.items()[0].ras
     for view in views:
         x, y, z, _ = np.linalg.inv(slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetSliceToRAS())) @ (*ras, 1)
         np.testing.assert_allclose((x, y, z), 0, atol=1e-6, err_msg=view.name)

@@ -29,9 +29,9 @@ def a_busy_panel(a_panel, a_grid):
     size = a_panel.window.size
     a_panel.window.resize(1024, 768)
     for _ in range(2):
-        a_panel.panel.logic.nextSegment()
+        a_panel.panel.logic.segments.next()
     for at in (FIRST, SECOND, FIRST + 3, SECOND + 3):
-        a_panel.panel.logic.addClick(center_of(a_grid, at))
+        a_panel.panel.logic.prompts.addClick(center_of(a_grid, at))
     rest(a_panel)
     yield a_panel
     a_panel.window.resize(size)
@@ -103,7 +103,7 @@ def test_the_lists_grow_with_their_rows_and_then_scroll(a_busy_panel):
     table = a_busy_panel.panel.ui.promptsTable
     height = table.height
     for _ in range(4):
-        a_busy_panel.panel.logic.addClick(a_busy_panel.panel.logic.promptItems()[0].ras)
+        a_busy_panel.panel.logic.prompts.addClick(a_busy_panel.panel.logic.prompts.items()[0].ras)
     rest(a_busy_panel)
     assert height < table.height < 2 * height
     last = table.visualItemRect(table.item(table.rowCount - 1, 1))
@@ -148,11 +148,11 @@ def test_nothing_heavy_is_imported_when_slicer_starts():
 
 
 def test_numbers_are_said_as_a_radiologist_reads_them(an_app):
-    from SAM3DSegmentLib.Panel import Words
+    from SAM3DSegmentLib.Panel import Formatting
 
-    assert Words.position((12.34, -40.06, 55.0)) == "12.3 R  40.1 P  55.0 S"
-    assert Words.position((-0.5, 7.0, -3.0)) == "0.5 L  7.0 A  3.0 I"
-    assert Words.boxSize((42.4, 38.0, 29.6)) == "box 42 × 38 × 30 mm"
-    assert [Words.volume(ml) for ml in (0, 0.617, 8.34, 142.2)] == ["empty", "0.62 ml", "8.3 ml", "142 ml"]
-    assert [Words.seconds(s) for s in (0.181, 12.4)] == ["0.18 s", "12 s"]
-    assert [Words.fileSize(n) for n in (None, 5229586, 402e6, 2.56e9)] == ["", "5.2 MB", "402 MB", "2.6 GB"]
+    assert Formatting.position((12.34, -40.06, 55.0)) == "12.3 R  40.1 P  55.0 S"
+    assert Formatting.position((-0.5, 7.0, -3.0)) == "0.5 L  7.0 A  3.0 I"
+    assert Formatting.boxSize((42.4, 38.0, 29.6)) == "box 42 × 38 × 30 mm"
+    assert [Formatting.volume(ml) for ml in (0, 0.617, 8.34, 142.2)] == ["empty", "0.62 ml", "8.3 ml", "142 ml"]
+    assert [Formatting.seconds(s) for s in (0.181, 12.4)] == ["0.18 s", "12 s"]
+    assert [Formatting.fileSize(n) for n in (None, 5229586, 402e6, 2.56e9)] == ["", "5.2 MB", "402 MB", "2.6 GB"]

@@ -35,7 +35,7 @@ def a_server(monkeypatch, tmp_path):
 @pytest.fixture
 def a_panel_without_the_model(an_app, a_server):
     """SAM-Med3D is chosen, whose weights are not there, and its section is open."""
-    an_app.panel.selections.choose(model="sam_med3d")
+    an_app.panel.parameters.choose(model="sam_med3d")
     an_app.panel.ui.aboutSection.collapsed = False
     rest(an_app)
     an_app.app.setTestingEnabled(False)

@@ -63,7 +63,7 @@ def ijk_to_ras(node):
     return matrix
 
 
-def test_a_volume_loaded_later_is_taken_up_when_the_module_is_shown(an_app, a_model, a_volume):
+def test_a_volume_loaded_later_is_taken_up_when_the_module_is_shown(an_app, a_stand_in, a_volume):
     manager = an_app.app.moduleManager()
     manager.leaveModule()
     an_app.show(a_volume)
@@ -72,26 +72,25 @@ def test_a_volume_loaded_later_is_taken_up_when_the_module_is_shown(an_app, a_mo
     assert an_app.panel.ui.workArea.visible
 
 
-def test_a_volume_loaded_while_the_module_is_shown_is_taken_up(an_app, a_model, a_volume):
+def test_a_volume_loaded_while_the_module_is_shown_is_taken_up(an_app, a_stand_in, a_volume):
     rest(an_app)
     assert an_app.panel.logic.volumeNode is a_volume
     assert an_app.panel.ui.volumeSelector.currentNode() is a_volume
     assert not an_app.panel.ui.welcomeFrame.visible
 
 
-def test_tools_that_a_model_does_not_take_are_gray_and_say_why(a_panel, monkeypatch):
-    monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: True)
+def test_tools_that_a_model_does_not_take_are_gray_and_say_why(a_panel, installed):
+    installed("sam_med3d")
     choose_model(a_panel, "sam_med3d")
     ui = a_panel.panel.ui
-    if a_panel.panel.logic.acceptsPrompt("box")[0]:
+    if a_panel.panel.logic.options.accepts("box")[0]:
         pytest.skip("sam_med3d takes boxes by now")
     assert not ui.boxButton.enabled
     assert ui.boxButton.toolTip == "SAM-Med3D turbo takes no 3D boxes; choose another model for them."
     assert ui.foregroundButton.enabled
 
 
-def test_a_model_that_is_not_installed_says_how_to_get_it(a_panel, monkeypatch):
-    monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: name == "sam3d_lite")
+def test_a_model_that_is_not_installed_says_how_to_get_it(a_panel, installed):
     choose_model(a_panel, "sam_med3d")
     ui = a_panel.panel.ui
     assert "Not on this computer" in ui.modelSummary.text
@@ -104,24 +103,20 @@ def test_a_model_that_is_not_installed_says_how_to_get_it(a_panel, monkeypatch):
     assert "https://huggingface.co/" in ui.aboutLabel.text
 
 
-def test_a_model_chosen_but_not_installed_is_explained_without_a_terminal(a_panel, a_grid, monkeypatch):
-    from inference_core.errors import ModelError
-
-    def missing(name, *, device):
-        raise ModelError("It is not installed; run `python -m inference_core download sam_med3d`.")
+def test_a_model_chosen_but_not_installed_is_explained_without_a_terminal(a_panel, a_grid, installed):
+    from SAM3DSegmentLib.Engine import Engine
 
     click_with(a_panel, "foreground", center_of(a_grid, FIRST))
-    monkeypatch.setattr("inference_core.engine.open_model.open_model", missing)
-    monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: name == "sam3d_lite")
+    a_panel.panel.logic.controller.engine = Engine()
     choose_model(a_panel, "sam_med3d")
     assert "About this model" in a_panel.panel.ui.messageLabel.text
     assert "python" not in a_panel.panel.ui.messageLabel.text
 
 
-def test_an_automatic_model_has_a_button_of_its_own(a_panel, monkeypatch):
-    monkeypatch.setattr(type(a_panel.panel.logic), "isModelInstalled", lambda self, name: True)
+def test_an_automatic_model_has_a_button_of_its_own(a_panel, installed):
+    installed("ma_sam")
     assert not a_panel.panel.ui.automaticButton.visible
-    automatic = next(spec.name for spec in a_panel.panel.logic.modelChoices() if spec.automatic)
+    automatic = next(spec.name for spec in a_panel.panel.logic.options.models.all() if spec.automatic)
     choose_model(a_panel, automatic)
     assert a_panel.panel.ui.automaticButton.visible
 
@@ -150,7 +145,7 @@ def test_a_failure_is_said_in_the_panel_and_its_report_copied(a_panel, a_grid, a
 
 
 def test_a_caution_of_the_model_is_shown_with_its_answer(a_panel, a_grid, a_model):
-    a_panel.panel.logic.engine.takeCautions = lambda: ["The file lacks a part."]
+    a_panel.panel.logic.controller.engine.takeCautions = lambda: ["The file lacks a part."]
     click_with(a_panel, "foreground", center_of(a_grid, FIRST))
     assert a_panel.panel.ui.messageFrame.visible
     assert a_panel.panel.ui.messageLabel.text == "The file lacks a part."
@@ -159,7 +154,7 @@ def test_a_caution_of_the_model_is_shown_with_its_answer(a_panel, a_grid, a_mode
 
 def test_a_refused_click_is_explained_and_taken_back(a_panel, a_grid):
     logic, ui = a_panel.panel.logic, a_panel.panel.ui
-    logic.addClick(a_grid.center_ras + (500, 0, 0))
+    logic.prompts.addClick(a_grid.center_ras + (500, 0, 0))
     rest(a_panel)
     assert "outside" in ui.messageLabel.text
     assert kinds_of(a_panel) == []
@@ -240,7 +235,7 @@ def test_choices_are_saved_with_the_scene(a_panel, a_grid, tmp_path):
     slicer.util.loadScene(path)
     rest(a_panel)
     logic = a_panel.panel.logic
-    assert (logic.localRadiusMm, logic.smoothingMm) == (35, 1.5)
+    assert (logic.options.localRadiusMm, logic.options.smoothingMm) == (35, 1.5)
     assert ui.volumeSelector.currentNode().GetName() == "Secret Name"
     assert texts_of(ui.segmentsTable, 2) == ["Lesion 1"]
     assert kinds_of(a_panel) == ["foreground"]

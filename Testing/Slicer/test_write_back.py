@@ -6,8 +6,8 @@ from support.scenes import ORIENTATIONS, oblique_grid, spheres, turn
 
 slicer = pytest.importorskip("slicer")
 
-from inference_core.engine.mask_composition import Mask, trimmed  # noqa: E402
 from inference_core.errors import OutputError, VolumeError  # noqa: E402
+from inference_core.geometry.mask import EMPTY, Mask  # noqa: E402
 from SAM3DSegmentLib.Conversion import (  # noqa: E402
     matrixFromArray,
     onSegmentGrid,
@@ -15,7 +15,14 @@ from SAM3DSegmentLib.Conversion import (  # noqa: E402
     segmentGrid,
     volumeFromNode,
 )
-from SAM3DSegmentLib.WriteBack import LOCKED_TAG, writeSegment  # noqa: E402
+from SAM3DSegmentLib.WriteBack import LOCKED_TAG  # noqa: E402
+from SAM3DSegmentLib.WriteBack import writeSegment as written_by  # noqa: E402
+
+
+def writeSegment(segmentationNode, segmentId, **how):  # noqa: N802 - as it is called below
+    """What the segment holds after a write of the module."""
+    before = readSegment(segmentationNode, segmentId)
+    return written_by(segmentationNode, segmentId, before=before, **how).mask
 
 
 def volume_node(grid, array=None):
@@ -31,7 +38,7 @@ def segmentation_for(volumeNode, *names):
 
 
 def ball(grid, offset=(0, 0, 0), radius=10.0):
-    return trimmed(spheres(grid, [(grid.center_ras + offset, radius)]) > 0.5, np.zeros(3, dtype=int))
+    return Mask.of(spheres(grid, [(grid.center_ras + offset, radius)]) > 0.5)
 
 
 def transform(degrees, shift, name="T"):
@@ -88,7 +95,7 @@ def test_a_mask_follows_parent_transforms(a_scene, a_grid, moved):
         other = node.GetTransformNodeID() if moved == "both" else transform((-5, 8, 11), (-3, 6, 2)).GetID()
         segmentation.SetAndObserveTransformNodeID(other)
     grid, where = volumeFromNode(node).grid, segmentGrid(segmentation)
-    mask = trimmed(spheres(grid, [(grid.center_ras, 12.0)]) > 0.5, np.zeros(3, dtype=int))
+    mask = Mask.of(spheres(grid, [(grid.center_ras, 12.0)]) > 0.5)
     written = writeSegment(segmentation, segmentId, after=onSegmentGrid(mask, grid, where), where=where)
     voxels = np.argwhere(written.array) + written.start
     centroid = where.lattice.to_ras(voxels.mean(axis=0))
@@ -166,7 +173,7 @@ def test_an_empty_mask_empties_the_segment(a_pair, a_grid):
     segmentation, (first, _) = a_pair
     where = segmentGrid(segmentation)
     writeSegment(segmentation, first, after=ball(a_grid), where=where)
-    writeSegment(segmentation, first, after=Mask((0, 0, 0), np.zeros((0, 0, 0), dtype=bool)), where=where)
+    writeSegment(segmentation, first, after=EMPTY, where=where)
     assert not readSegment(segmentation, first).array.size
 
 

@@ -1,5 +1,7 @@
 """Scenes for tests of the Slicer module's logic: two bright balls in an oblique volume, and a model that finds them."""
 
+import threading
+
 import numpy as np
 import pytest
 from support.scenes import BrightnessModel, oblique_grid, spheres
@@ -13,12 +15,37 @@ def a_grid():
     return oblique_grid(29, 1)
 
 
+class Opener:
+    """Stands for the core's `open_model`: gives the model it has for a device, else the one it was made with.
+
+    loaded lists what was asked for; `fails` is raised, and `opened` held shut keeps it loading.
+    """
+
+    def __init__(self, model):
+        self.model, self.by_device = model, {}
+        self.loaded, self.fails, self.opened = [], None, threading.Event()
+        self.opened.set()
+
+    def __call__(self, name, *, device, precision):
+        assert self.opened.wait(30)
+        self.loaded.append((name, device, precision))
+        if self.fails is not None:
+            raise self.fails
+        return self.by_device.get(device, self.model)
+
+
 @pytest.fixture
-def a_model(monkeypatch):
-    """A model that takes what is bright for the target, in place of whichever is asked for."""
-    model = BrightnessModel()
-    monkeypatch.setattr("inference_core.engine.open_model.open_model", lambda name, *, device: model)
-    return model
+def a_model():
+    """A model that takes what is bright for the target."""
+    return BrightnessModel()
+
+
+@pytest.fixture
+def an_opener(a_model):
+    """What the logic of a test opens models with."""
+    opener = Opener(a_model)
+    yield opener
+    opener.opened.set()
 
 
 @pytest.fixture
@@ -32,10 +59,11 @@ def a_volume(a_scene, a_grid):
 
 
 @pytest.fixture
-def a_logic(a_scene, a_model):
+def a_logic(a_scene, an_opener):
+    from SAM3DSegmentLib.Engine import Engine
     from SAM3DSegmentLib.Logic import SAM3DSegmentLogic
 
-    logic = SAM3DSegmentLogic()
+    logic = SAM3DSegmentLogic(engine=Engine(openModel=an_opener))
     logic.told = []
     logic.addListener(lambda event, info: logic.told.append((event, info)))
     yield logic
@@ -50,7 +78,7 @@ def a_started_logic(a_logic, a_volume):
 
 
 def click(logic, grid, at, positive=True):
-    logic.addClick(grid.center_ras + at, positive)
+    logic.prompts.addClick(grid.center_ras + at, positive)
     assert logic.waitUntilIdle(20)
 
 
@@ -75,4 +103,4 @@ def dice(a, b):
 
 
 def prompts_of(logic):
-    return [(item.kind, item.local) for item in logic.promptItems()]
+    return [(item.kind, item.local) for item in logic.prompts.items()]

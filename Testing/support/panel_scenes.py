@@ -6,10 +6,19 @@ from support.module_scenes import FIRST, SECOND, prompts_of, voxels  # noqa: F40
 
 
 @pytest.fixture
-def a_panel(an_app, a_model, a_volume):
+def a_stand_in(an_app, an_opener):
+    """The host's user before the panel, in which a stand-in answers for the model."""
+    from SAM3DSegmentLib.Engine import Engine
+
+    an_app.panel.logic.controller.engine = Engine(openModel=an_opener)
+    return an_app
+
+
+@pytest.fixture
+def a_panel(a_stand_in, an_app, a_volume):
     """The host's user before the panel, the two balls chosen and shown; a stand-in answers for the model."""
     an_app.show(a_volume)
-    an_app.panel.selections.choose(volume=a_volume)
+    an_app.panel.parameters.choose(volume=a_volume)
     rest(an_app)
     return an_app
 
@@ -18,7 +27,7 @@ def rest(app):
     """Until nothing is computed and the panel shows what is so."""
     app.settle()
     panel = app.panel
-    assert app.waitUntil(lambda: not (panel.logic.busy or panel.pulse.isDue), seconds=30)
+    assert app.waitUntil(lambda: not (panel.logic.busy or panel.pollTimer.isDue), seconds=30)
     app.settle()
 
 
@@ -60,7 +69,19 @@ def texts_of(table, column):
 
 
 def kinds_of(app):
-    return [item.kind for item in app.panel.logic.promptItems()]
+    return [item.kind for item in app.panel.logic.prompts.items()]
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """installed(name): a file lies where the weights of a model are looked for, in a folder of this test's own."""
+    from inference_core.models.registry import get_spec
+    from inference_core.models.store import FOLDER_VARIABLE
+
+    folder = tmp_path / "models"
+    folder.mkdir()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    return lambda *names: [(folder / get_spec(name).checkpoint.filename).write_bytes(b"weights") for name in names]
 
 
 @pytest.fixture

@@ -41,8 +41,8 @@ class AdvancedSection:
             (_("are cut"), "all"),
         ):
             ui.overwriteSelector.addItem(text, mode)
-        logic.setDevice(qt.QSettings().value(_DEVICE_SETTING, "auto"))
-        logic.setPrecision(qt.QSettings().value(_PRECISION_SETTING, "auto"))
+        logic.options.setDevice(qt.QSettings().value(_DEVICE_SETTING, "auto"))
+        logic.options.setPrecision(qt.QSettings().value(_PRECISION_SETTING, "auto"))
         ui.deviceSelector.connect("activated(int)", self._onDevice)
         ui.precisionSelector.connect("activated(int)", self._onPrecision)
         ui.windowSelector.connect(
@@ -57,27 +57,28 @@ class AdvancedSection:
     def refresh(self) -> None:
         """Show what the logic holds now."""
         logic, ui = self._logic, self._ui
-        ui.deviceSelector.setCurrentIndex(ui.deviceSelector.findData(logic.deviceName))
-        ui.precisionSelector.setCurrentIndex(ui.precisionSelector.findData(logic.precision))
+        ui.deviceSelector.setCurrentIndex(ui.deviceSelector.findData(logic.options.deviceName))
+        ui.precisionSelector.setCurrentIndex(ui.precisionSelector.findData(logic.options.precision))
         self._offerWindows()
-        ui.overwriteSelector.setCurrentIndex(ui.overwriteSelector.findData(logic.overwriteMode))
-        ui.exportButton.setEnabled(bool(logic.promptItems()))
+        ui.overwriteSelector.setCurrentIndex(ui.overwriteSelector.findData(logic.options.overwriteMode))
+        ui.exportButton.setEnabled(bool(logic.prompts.items()))
         ui.importButton.setEnabled(logic.volumeNode is not None)
 
     def _onDevice(self, index: int) -> None:
         name = self._ui.deviceSelector.itemData(index)
         qt.QSettings().setValue(_DEVICE_SETTING, name)
-        self._guarded(lambda: self._logic.setDevice(name))
+        self._guarded(lambda: self._logic.options.setDevice(name))
 
     def _onPrecision(self, index: int) -> None:
         name = self._ui.precisionSelector.itemData(index)
         qt.QSettings().setValue(_PRECISION_SETTING, name)
-        self._guarded(lambda: self._logic.setPrecision(name))
+        self._guarded(lambda: self._logic.options.setPrecision(name))
 
     def _offerWindows(self) -> None:
         """The widths of the chosen model, and the one of the scene that may come from another model."""
-        selector, now = self._ui.windowSelector, self._logic.windowMm or 0.0
-        widths = sorted({*self._logic.windowChoices(), *([now] if now else [])})
+        selector, options = self._ui.windowSelector, self._logic.options
+        now = options.windowMm or 0.0
+        widths = sorted({*options.models.windows(options.modelName), *([now] if now else [])})
         if widths != self._widths:
             self._widths = widths
             selector.clear()
@@ -94,12 +95,12 @@ class AdvancedSection:
             slicer.util.mainWindow(), _("Export prompts"), "prompts.json", _("Prompts (*.json)")
         )
         if _chosen(path):
-            self._guarded(lambda: self._logic.exportPrompts(_chosen(path)))
+            self._guarded(lambda: self._logic.prompts.exportTo(_chosen(path)))
 
     def _import(self) -> None:
         path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import prompts"), "", _("Prompts (*.json)"))
         if _chosen(path):
-            self._guarded(lambda: self._logic.importPrompts(_chosen(path)))
+            self._guarded(lambda: self._logic.prompts.importFrom(_chosen(path)))
 
 
 def _chosen(answer: Any) -> str:

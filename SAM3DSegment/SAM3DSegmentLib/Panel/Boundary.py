@@ -21,10 +21,10 @@ class Boundary:
     def refresh(self) -> None:
         """Show the logic's threshold; there is nothing to move while the segment has no prompts."""
         blocked = self._slider.blockSignals(True)
-        self._slider.setValue(round(-self._logic.threshold / _STEP))
+        self._slider.setValue(round(-self._logic.options.threshold / _STEP))
         self._slider.blockSignals(blocked)
         self._reset.setEnabled(self._slider.value != 0)
-        usable = bool(self._logic.promptItems())
+        usable = bool(self._logic.prompts.items())
         self._slider.setEnabled(usable)
         self._slider.setToolTip(
             self._toolTip if usable else _("Place a click or a box first; then the boundary can be moved.")
@@ -32,4 +32,4 @@ class Boundary:
 
     def _onMoved(self, value: int) -> None:
         threshold = -value * _STEP
-        self._guarded(lambda: self._logic.setThreshold(threshold))
+        self._guarded(lambda: self._logic.options.setThreshold(threshold))

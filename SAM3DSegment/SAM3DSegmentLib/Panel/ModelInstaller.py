@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Panel import Words
+from SAM3DSegmentLib.Panel import Formatting
 
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec
@@ -46,7 +47,7 @@ class ModelInstaller:
             "Their license: {license}\n\nNo image is sent anywhere."
         ).format(
             title=spec.title,
-            size=Words.fileSize(spec.checkpoint.size_bytes) or _("size unknown"),
+            size=Formatting.fileSize(spec.checkpoint.size_bytes) or _("size unknown"),
             url=spec.checkpoint.url,
             license=spec.license,
         )
@@ -89,7 +90,7 @@ class ModelInstaller:
             if self._stopped.is_set():
                 raise Cancelled
             text = _("Getting {title}: {received}").format(
-                title=spec.title, received=Words.fileSize(received) or "0 MB"
+                title=spec.title, received=Formatting.fileSize(received) or "0 MB"
             )
             self._news.put(lambda: self._onProgress(text, received / total if total else 0.0))
 
@@ -98,7 +99,7 @@ class ModelInstaller:
         except Cancelled:
             self._finish(lambda: self._onDone(_("Stopped; the next download goes on from here.")))
         except (SAM3DError, OSError) as error:
-            self._finish(lambda error=error: self._onError(error))
+            self._finish(partial(self._onError, error))
         else:
             self._finish(lambda: self._onDone(_("{title} is installed.").format(title=spec.title)))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Panel import Words
+from SAM3DSegmentLib.Panel import Formatting
 
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec
@@ -19,19 +19,19 @@ class ModelPicker:
     def __init__(self, ui: Any, logic: Any, onChosen: Callable[[str], None]) -> None:
         self._ui, self._logic = ui, logic
         self._shown: tuple[str, bool] | None = None
-        self._specs = {spec.name: spec for spec in logic.modelChoices()}
+        self._specs = {spec.name: spec for spec in logic.options.models.all()}
         self._fillSelector()
         ui.modelSelector.connect("activated(int)", lambda index: onChosen(ui.modelSelector.itemData(index)))
 
     @property
     def spec(self) -> "ModelSpec":
         """The model that is chosen."""
-        return self._specs[self._logic.modelName]
+        return self._specs[self._logic.options.modelName]
 
     def refresh(self) -> None:
         """Show the logic's model; and look again whether it is installed, since that may have changed meanwhile."""
-        name = self._logic.modelName
-        installed = self._logic.isModelInstalled(name)
+        name = self._logic.options.modelName
+        installed = self._logic.options.models.isInstalled(name)
         if self._shown == (name, installed):
             return
         self._shown = (name, installed)
@@ -45,7 +45,7 @@ class ModelPicker:
 
     def explained(self, message: str) -> str:
         """A message of the core, which says how to install a model from a terminal: here there is a button for it."""
-        if self._logic.isModelInstalled(self._logic.modelName):
+        if self._logic.options.models.isInstalled(self._logic.options.modelName):
             return message
         return _("{title} is not on this computer; see 'About this model', or choose another model.").format(
             title=self.spec.title
@@ -53,7 +53,7 @@ class ModelPicker:
 
     def _fillSelector(self) -> None:
         """What is installed first, the rest below a line."""
-        ready = [spec for spec in self._specs.values() if self._logic.isModelInstalled(spec.name)]
+        ready = [spec for spec in self._specs.values() if self._logic.options.models.isInstalled(spec.name)]
         others = [spec for spec in self._specs.values() if spec not in ready]
         for spec in ready + others:
             self._ui.modelSelector.addItem(self._choice(spec), spec.name)
@@ -61,14 +61,16 @@ class ModelPicker:
             self._ui.modelSelector.insertSeparator(len(ready))
 
     def _choice(self, spec: "ModelSpec") -> str:
-        return f"{spec.title} ({Words.whereFrom(spec, installed=self._logic.isModelInstalled(spec.name))})"
+        return (
+            f"{spec.title} ({Formatting.whereFrom(spec, installed=self._logic.options.models.isInstalled(spec.name))})"
+        )
 
 
 def _summary(spec: "ModelSpec", *, installed: bool) -> str:
-    size = Words.fileSize(spec.checkpoint.size_bytes)
-    parts = [_("Takes {kinds}").format(kinds=Words.promptKinds(spec)), size]
+    size = Formatting.fileSize(spec.checkpoint.size_bytes)
+    parts = [_("Takes {kinds}").format(kinds=Formatting.promptKinds(spec)), size]
     summary = " · ".join(part for part in parts if part)
-    license_ = _("License: {license}").format(license=Words.shortLicense(spec))
+    license_ = _("License: {license}").format(license=Formatting.shortLicense(spec))
     if installed:
         return f"{summary} · {license_}"
     return f"{summary} · {license_}. " + _("Not on this computer yet: see 'About this model' for how to get it.")
@@ -78,7 +80,7 @@ def _about(spec: "ModelSpec", *, installed: bool) -> str:
     lines = [
         (_("License"), escape(spec.license)),
         (_("Publication"), _linked(spec.paper)),
-        (_("Takes"), escape(Words.promptKinds(spec))),
+        (_("Takes"), escape(Formatting.promptKinds(spec))),
         (_("Looks at"), _window(spec)),
         (_("Segments"), escape(", ".join(spec.classes)) if spec.classes != ("target",) else ""),
         (_("Weights"), _weights(spec)),
@@ -97,7 +99,7 @@ def _window(spec: "ModelSpec") -> str:
 
 
 def _weights(spec: "ModelSpec") -> str:
-    parts = [spec.checkpoint.filename, Words.fileSize(spec.checkpoint.size_bytes)]
+    parts = [spec.checkpoint.filename, Formatting.fileSize(spec.checkpoint.size_bytes)]
     if spec.base:
         parts.append(_("and those of the model '{base}'").format(base=spec.base))
     return escape(", ".join(part for part in parts if part))

@@ -42,4 +42,5 @@ def sceneParameterNode() -> Any:
         node.SetName(scene.GenerateUniqueName(_NAME))
         node.SetAttribute("ModuleName", _NAME)
         node = scene.AddNode(node)
-    return SAM3DSegmentParameterNode(node)
+    wrapped: Any = SAM3DSegmentParameterNode  # the wrapper gives it a constructor
+    return wrapped(node)

@@ -83,15 +83,15 @@ class PlaceTools(VTKObservationMixin):
         logic = self._logic
         if logic.volumeNode is None:
             return False, _("Load or choose an image first.")
-        if not logic.isModelInstalled(logic.modelName):
+        if not logic.options.models.isInstalled(logic.options.modelName):
             return False, _("This model is not on this computer; see 'About this model', or choose another one.")
-        if logic.segmentId and logic.isSegmentLocked(logic.segmentId):
+        if logic.segmentId and logic.segments.isLocked(logic.segmentId):
             return False, _("The current segment is locked; unlock it, or go on to the next one.")
-        return logic.acceptsPrompt(kind)
+        return logic.options.accepts(kind)
 
     def _takeUp(self, kind: str) -> None:
         self._prepare()
-        node = self._logic.placeNode(kind)
+        node = self._logic.prompts.placeNode(kind)
         interaction = _interaction()
         self._node = node
         _makeActive(node)
@@ -114,7 +114,7 @@ class PlaceTools(VTKObservationMixin):
             slicer.mrmlScene.RemoveNode(node)
 
     def _placeOpposite(self, ras: tuple[float, float, float]) -> None:
-        self._guarded(lambda: self._logic.addClick(ras, positive=self.active == "background"))
+        self._guarded(lambda: self._logic.prompts.addClick(ras, positive=self.active == "background"))
 
     def _onModeChanged(self, *_: Any) -> None:
         if self.active is None or self._node is None:

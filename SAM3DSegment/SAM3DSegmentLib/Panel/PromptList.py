@@ -6,7 +6,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Panel import Words
+from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 
@@ -25,7 +25,7 @@ class PromptList:
 
     def refresh(self) -> None:
         """Show what the logic holds now; a prompt that has just been placed is scrolled to."""
-        prompts = self._logic.promptItems()
+        prompts = self._logic.prompts.items()
         self._items.show([_row(item) for item in prompts])
         if len(prompts) > self._count:
             self._items.scrollToEnd()
@@ -34,28 +34,28 @@ class PromptList:
     def _onCell(self, promptId: str, column: int) -> None:
         if column in (SIGN, TEXT):
             return
-        change = {VISIBLE: self._toggle, JUMP: self._jump, FLIP: self._flip, DELETE: self._logic.deletePrompt}[column]
+        change = {VISIBLE: self._toggle, JUMP: self._jump, FLIP: self._flip, DELETE: self._logic.prompts.delete}[column]
         self._guarded(lambda: change(promptId))
 
     def _item(self, promptId: str) -> Any:
-        return next(item for item in self._logic.promptItems() if item.id == promptId)
+        return next(item for item in self._logic.prompts.items() if item.id == promptId)
 
     def _toggle(self, promptId: str) -> None:
-        self._logic.setPromptVisible(promptId, not self._item(promptId).visible)
+        self._logic.prompts.setVisible(promptId, not self._item(promptId).visible)
 
     def _flip(self, promptId: str) -> None:
         if self._item(promptId).kind != "box":
-            self._logic.flipPrompt(promptId)
+            self._logic.prompts.flip(promptId)
 
     def _jump(self, promptId: str) -> None:
         """Show the prompt in the middle of all slice views."""
         node = slicer.vtkMRMLSliceNode
-        node.JumpAllSlices(slicer.mrmlScene, *self._logic.promptPosition(promptId), node.CenteredJumpSlice)
+        node.JumpAllSlices(slicer.mrmlScene, *self._logic.prompts.positionOf(promptId), node.CenteredJumpSlice)
 
     def _deleteCurrent(self) -> None:
         key = self._items.currentKey
         if key is not None:
-            self._guarded(lambda: self._logic.deletePrompt(key))
+            self._guarded(lambda: self._logic.prompts.delete(key))
 
 
 def _row(item: Any) -> Row:
@@ -65,8 +65,8 @@ def _row(item: Any) -> Row:
         "box": (_("3D box"), "Box"),
     }[item.kind]
     isBox = item.kind == "box"
-    text = Words.boxSize(item.size) if isBox else Words.position(item.ras)
-    where = _("{kind} at {position}").format(kind=words, position=Words.position(item.ras))
+    text = Formatting.boxSize(item.size) if isBox else Formatting.position(item.ras)
+    where = _("{kind} at {position}").format(kind=words, position=Formatting.position(item.ras))
     eye = ("Visible", _("Hide in the views")) if item.visible else ("Hidden", _("Hidden, but it counts; show it"))
     cells = (
         Cell(icon=icon(picture), toolTip=words, spoken=words),

@@ -7,7 +7,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Panel import Words
+from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.Icons import icon, swatch
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 
@@ -25,10 +25,10 @@ class SegmentList:
         self._volumes: dict[str, tuple[int, float]] = {}
         empty = _("Your first click makes one")
         self._items = ItemTable(table, stretched=NAME, onCell=self._onCell, rows=(2, 5), empty=empty)
-        self._items.fitColumn(VOLUME, Words.volume(1234.5) + "0")
+        self._items.fitColumn(VOLUME, Formatting.volume(1234.5) + "0")
         self._items.onCurrent = lambda key: guarded(lambda: logic.setSegment(key))
         self._items.onEdited = lambda key, name: guarded(lambda: self._rename(key, name))
-        self._items.addKey("Delete", lambda: self._items.currentKey and self._remove(self._items.currentKey))
+        self._items.addKey("Delete", self._removeCurrent)
 
     def refresh(self) -> None:
         """Show what the logic holds now."""
@@ -40,7 +40,7 @@ class SegmentList:
         segment, display = node.GetSegmentation().GetSegment(segmentId), node.GetDisplayNode()
         name = segment.GetName()
         visible = display is None or display.GetSegmentVisibility(segmentId)
-        locked = self._logic.isSegmentLocked(segmentId)
+        locked = self._logic.segments.isLocked(segmentId)
         current = segmentId == self._logic.segmentId
         currentTip = _("Clicks and boxes go to this segment") if current else _("Work on this segment")
         return Row(
@@ -49,7 +49,7 @@ class SegmentList:
                 Cell(icon=icon("Current" if current else "Other"), toolTip=currentTip, spoken=currentTip),
                 Cell(icon=swatch(segment.GetColor()), toolTip=_("Change the color"), spoken=_("Change the color")),
                 Cell(name, toolTip=f"{currentTip}. " + _("Double-click to rename it."), editable=True, bold=current),
-                Cell(Words.volume(self._milliliters(segment, segmentId)), toolTip=_("Volume"), alignRight=True),
+                Cell(Formatting.volume(self._milliliters(segment, segmentId)), toolTip=_("Volume"), alignRight=True),
                 _switch(visible, on=("Visible", _("Hide in the views")), off=("Hidden", _("Show in the views"))),
                 _switch(
                     locked,
@@ -68,7 +68,7 @@ class SegmentList:
         stamp = labels.GetMTime() if labels is not None else 0
         known = self._volumes.get(segmentId)
         if known is None or known[0] != stamp:
-            known = self._volumes[segmentId] = (stamp, self._logic.segmentVolumeMl(segmentId))
+            known = self._volumes[segmentId] = (stamp, self._logic.segments.volumeMl(segmentId))
         return known[1]
 
     def _onCell(self, segmentId: str, column: int) -> None:
@@ -79,16 +79,20 @@ class SegmentList:
             display.SetSegmentVisibility(segmentId, not display.GetSegmentVisibility(segmentId))
             self.refresh()
         elif column == LOCKED:
-            locked = self._logic.isSegmentLocked(segmentId)
-            self._guarded(lambda: self._logic.setSegmentLocked(segmentId, not locked))
+            locked = self._logic.segments.isLocked(segmentId)
+            self._guarded(lambda: self._logic.segments.setLocked(segmentId, not locked))
         elif column == REMOVE:
             self._remove(segmentId)
 
     def _rename(self, segmentId: str, name: str) -> None:
         """An editor that is open when the segment goes tells its text all the same."""
-        if segmentId in self._logic.segmentIds():
-            self._logic.renameSegment(segmentId, name)
+        if segmentId in self._logic.segments.ids():
+            self._logic.segments.rename(segmentId, name)
             self.refresh()
+
+    def _removeCurrent(self) -> None:
+        if self._items.currentKey is not None:
+            self._remove(self._items.currentKey)
 
     def _remove(self, segmentId: str) -> None:
         """Asks first where there is something to lose: undo does not reach over a segment's end."""
@@ -97,7 +101,7 @@ class SegmentList:
             question = _("Remove the segment '{name}' and its prompts? This cannot be undone.")
             if not slicer.util.confirmOkCancelDisplay(question.format(name=segment.GetName())):
                 return
-        self._guarded(lambda: self._logic.removeSegment(segmentId))
+        self._guarded(lambda: self._logic.segments.remove(segmentId))
 
     def _chooseColor(self, segmentId: str) -> None:
         segment = self._logic.segmentationNode.GetSegmentation().GetSegment(segmentId)

@@ -5,7 +5,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Panel import Words
+from SAM3DSegmentLib.Panel import Formatting
 
 
 class StatusLine:
@@ -50,9 +50,9 @@ class StatusLine:
         self._showRunning(False)
         parts = [obstacle or self._hint(tool, hasPrompts=hasPrompts)]
         if not obstacle:
-            parts.append(self._logic.deviceDescription())
+            parts.append(self._logic.controller.engine.description)
         if not obstacle and self._seconds is not None:
-            parts.append(_("last click {seconds}").format(seconds=Words.seconds(self._seconds)))
+            parts.append(_("last click {seconds}").format(seconds=Formatting.seconds(self._seconds)))
         self._ui.statusLabel.setText(" · ".join(part for part in parts if part))
 
     def _hint(self, tool: str | None, *, hasPrompts: bool) -> str:

@@ -16,13 +16,14 @@ from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.MessageArea import MessageArea
 from SAM3DSegmentLib.Panel.ModelInstaller import ModelInstaller
 from SAM3DSegmentLib.Panel.ModelPicker import ModelPicker
+from SAM3DSegmentLib.Panel.ParameterSync import ParameterSync
 from SAM3DSegmentLib.Panel.PlaceTools import PlaceTools
+from SAM3DSegmentLib.Panel.PollTimer import PollTimer
 from SAM3DSegmentLib.Panel.PromptList import PromptList
-from SAM3DSegmentLib.Panel.Pulse import Pulse
 from SAM3DSegmentLib.Panel.SegmentList import SegmentList
-from SAM3DSegmentLib.Panel.Selections import Selections
 from SAM3DSegmentLib.Panel.Shortcuts import Shortcut, Shortcuts
 from SAM3DSegmentLib.Panel.StatusLine import StatusLine
+from SAM3DSegmentLib.Panel.Views import showVolume
 from SAM3DSegmentLib.Paths import resourcePath
 from SAM3DSegmentLib.SampleVolume import loadSample
 from SAM3DSegmentLib.Setup import Dependencies
@@ -50,14 +51,14 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(widget)
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = SharedLogic.acquire()
-        self.logic.ensureDependencies = lambda: self._guarded(self._ensureDependencies)
+        self.logic.controller.ensureDependencies = self._ensureDependencies
         self._makeParts()
         self._connectButtons()
         self.logic.addListener(self._onLogicEvent)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneGoes)
         self.addObserver(scene, scene.StartImportEvent, self._onSceneGoes)
-        self.addObserver(scene, scene.NodeAddedEvent, lambda *_: self.pulse.refreshSoon())
+        self.addObserver(scene, scene.NodeAddedEvent, self._onNodeAdded)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneIsThere)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneIsThere)
         self._refresh()
@@ -65,9 +66,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def enter(self) -> None:
         """The module is shown."""
         self._entered = True
-        self.selections.connect()
+        self.parameters.connect()
         self.shortcuts.enable()
-        self.pulse.start()
+        self.pollTimer.start()
         self._refresh()
 
     def exit(self) -> None:
@@ -75,14 +76,14 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         self.shortcuts.disable()
         self.tools.activate(None)
-        self.selections.disconnect()
+        self.parameters.disconnect()
 
     def cleanup(self) -> None:
         """The panel is about to be destroyed."""
         if self.logic is None:
             return
         self.exit()
-        self.pulse.close()
+        self.pollTimer.close()
         self.tools.close()
         self.removeObservers()
         self.logic.removeListener(self._onLogicEvent)
@@ -99,17 +100,17 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui, logic, guarded = self.ui, self.logic, self._guarded
         self.message = MessageArea(ui, logic)
         self.status = StatusLine(ui, logic, onStop=self._stop)
-        self.selections = Selections(ui, logic, guarded)
+        self.parameters = ParameterSync(ui, logic, guarded, onVolume=showVolume)
         self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
         self.prompts = PromptList(ui.promptsTable, logic, guarded)
         buttons = {"foreground": ui.foregroundButton, "background": ui.backgroundButton, "box": ui.boxButton}
-        self.pulse = Pulse(self._poll, self._refresh, needed=lambda: self._entered or self._busy)
+        self.pollTimer = PollTimer(self._poll, self._refresh, needed=lambda: self._entered or self._busy)
         self.tools = PlaceTools(
-            buttons, logic, guarded, prepare=self._ensureDependencies, onDisturbed=self.pulse.refreshSoon
+            buttons, logic, guarded, prepare=self._ensureDependencies, onDisturbed=self.pollTimer.refreshSoon
         )
         self.boundary = Boundary(ui.boundarySlider, reset=ui.boundaryResetButton, logic=logic, guarded=guarded)
-        self.advanced = AdvancedSection(ui, logic, guarded=guarded, choose=self.selections.choose)
+        self.advanced = AdvancedSection(ui, logic, guarded=guarded, choose=self.parameters.choose)
         self.installer = ModelInstaller(
             onProgress=self.status.showFetching, onDone=self._onModelInstalled, onError=self._onModelFailed
         )
@@ -121,12 +122,12 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name, picture in _ICONS.items():
             getattr(ui, name).setIcon(icon(picture))
         ui.sampleButton.connect("clicked(bool)", lambda: self._guarded(self._trySample))
-        ui.nextButton.connect("clicked(bool)", lambda: self._guarded(logic.nextSegment))
+        ui.nextButton.connect("clicked(bool)", lambda: self._guarded(logic.segments.next))
         ui.automaticButton.connect("clicked(bool)", lambda: self._guarded(self._runAutomatic))
-        ui.boxFromMaskButton.connect("clicked(bool)", lambda: self._guarded(logic.addBoxFromMask))
+        ui.boxFromMaskButton.connect("clicked(bool)", lambda: self._guarded(logic.prompts.addBoxFromMask))
         ui.undoButton.connect("clicked(bool)", lambda: self._guarded(logic.undo))
         ui.redoButton.connect("clicked(bool)", lambda: self._guarded(logic.redo))
-        ui.clearButton.connect("clicked(bool)", lambda: self._guarded(logic.clearPrompts))
+        ui.clearButton.connect("clicked(bool)", lambda: self._guarded(logic.prompts.clear))
         ui.downloadModelButton.connect("clicked(bool)", lambda: self.installer.askAndStart(self.models.spec))
         ui.installModelButton.connect("clicked(bool)", lambda: self.installer.askForFile(self.models.spec))
 
@@ -156,31 +157,31 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.message.show(info["message"])
         elif event == "failed":
             self.message.show(self.models.explained(info["message"]), info["report"])
-        self.pulse.refreshSoon()
+        self.pollTimer.refreshSoon()
 
     def _refresh(self) -> None:
         """Show what is so now; called a few times a second at most, however much happens."""
         if self.logic is None:
             return
         ui, logic = self.ui, self.logic
-        self.selections.pull()
-        self.selections.offerVolume()
+        self.parameters.pull()
+        self.parameters.offerVolume()
         hasVolume = logic.volumeNode is not None
         ui.welcomeFrame.setVisible(not hasVolume)
         ui.workArea.setVisible(hasVolume)
         for part in (self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced):
             part.refresh()
-        hasPrompts = bool(logic.promptItems())
+        hasPrompts = bool(logic.prompts.items())
         ui.clearButton.setEnabled(hasPrompts)
         ui.undoButton.setEnabled(logic.canUndo)
         ui.redoButton.setEnabled(logic.canRedo)
-        ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and logic.acceptsPrompt("box")[0])
-        isAutomatic = logic.acceptsPrompt("automatic")[0]
+        ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and logic.options.accepts("box")[0])
+        isAutomatic = logic.options.accepts("automatic")[0]
         ui.automaticButton.setVisible(isAutomatic)
         obstacle = "" if isAutomatic else self.tools.obstacle
         self.status.refresh(self.tools.active, hasPrompts=hasPrompts, obstacle=obstacle)
         if self._entered and hasVolume and Dependencies.ready():
-            logic.prepare(advise=Dependencies.unusedGpu)
+            logic.warmer.prepare(advise=Dependencies.unusedGpu)
 
     # What the user does
 
@@ -197,7 +198,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _chooseModel(self, name: str) -> None:
         self.message.hide()
-        self.selections.choose(model=name)
+        self.parameters.choose(model=name)
 
     def _ensureDependencies(self) -> None:
         if not Dependencies.ready():
@@ -206,11 +207,11 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _trySample(self) -> None:
         self.status.showWork(_("Making the sample..."))
         slicer.app.processEvents()
-        self.selections.choose(volume=loadSample())
+        self.parameters.choose(volume=loadSample())
 
     def _runAutomatic(self) -> None:
         self._ensureDependencies()
-        self.logic.runAutomatic()
+        self.logic.automatic.start()
 
     def _escape(self) -> None:
         if self._busy:
@@ -226,7 +227,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @property
     def _busy(self) -> bool:
-        return self.logic.worker.busy or self.installer.busy
+        return self.logic.controller.worker.busy or self.installer.busy
 
     def _poll(self, waitSeconds: float) -> None:
         self.logic.poll(waitSeconds)
@@ -240,11 +241,15 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.message.show(str(error))
         self._refresh()
 
+    def _onNodeAdded(self, *_: Any) -> None:
+        self.parameters.offerSoon()
+        self.pollTimer.refreshSoon()
+
     def _onSceneGoes(self, *_: Any) -> None:
         self.tools.activate(None)
-        self.selections.disconnect()
+        self.parameters.disconnect()
 
     def _onSceneIsThere(self, *_: Any) -> None:
         if self._entered:
-            self.selections.connect()
-        self.pulse.refreshSoon()
+            self.parameters.connect()
+        self.pollTimer.refreshSoon()

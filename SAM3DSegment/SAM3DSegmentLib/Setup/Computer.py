@@ -1,16 +1,17 @@
 """What this computer has to offer PyTorch: disk space, rights, an NVIDIA GPU and its driver. Changes nothing."""
 
 import csv
+import importlib
 import os
 import platform
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # The oldest driver for each major version of CUDA; NVIDIA's release notes, "minor version compatibility".
 _OLDEST_DRIVER = {
@@ -93,7 +94,7 @@ def _askDriver(fields: str) -> list[str]:
     """The driver's answer for the first GPU, or [] where there is no driver or it does not know a field."""
     command = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
     # Without this, Windows flashes a console window over Slicer.
-    hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+    hidden: dict[str, Any] = {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, **hidden).stdout
     except (OSError, subprocess.SubprocessError):
@@ -103,9 +104,9 @@ def _askDriver(fields: str) -> list[str]:
 
 def _longPathsEnabled() -> bool:
     """Whether Windows takes paths of more than 259 characters; elsewhere there is no such limit."""
-    if sys.platform != "win32":
+    if platform.system() != "Windows":
         return True
-    import winreg
+    winreg: Any = importlib.import_module("winreg")  # not there elsewhere
 
     place = r"SYSTEM\CurrentControlSet\Control\FileSystem"
     try:

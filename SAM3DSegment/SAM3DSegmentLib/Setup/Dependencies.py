@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -192,7 +193,7 @@ def _install(needed: list[str], computer: Computer, *, notify: Callable[[str], N
             raise DependencyError(explained(error, log.getvalue())) from error
 
 
-def _pyTorchUtils():
+def _pyTorchUtils() -> Any:
     """The module of Slicer's extension PyTorch, which knows which build fits the driver."""
     try:
         return importlib.import_module("PyTorchUtils")
@@ -221,7 +222,7 @@ def _pip(requirements: list[str]) -> None:
         slicer.util.pip_install(requirements)
 
 
-def _packaging():
+def _packaging() -> Any:
     """`slicer.packaging`, or None before Slicer 5.12."""
     try:
         return importlib.import_module("slicer.packaging")

@@ -39,7 +39,7 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         self.assertIsNone(self.logic.segmentationNode)
 
     def click(self, ras, positive=True):
-        self.logic.addClick(ras, positive=positive)
+        self.logic.prompts.addClick(ras, positive=positive)
         self.assertTrue(self.logic.waitUntilIdle(120))
         self.assertEqual(self.logic.lastError, "")
         return maskOf(self.logic, self.logic.segmentId)
@@ -52,7 +52,7 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         segmentId = self.logic.segment(self.volumeNode, [self.tumor.center_ras])
         mask = maskOf(self.logic, segmentId)
         self.assertGreater(dice(mask, self.truth), 0.6)
-        self.assertAlmostEqual(self.logic.segmentVolumeMl(segmentId) / self.milliliters(mask), 1.0, places=6)
+        self.assertAlmostEqual(self.logic.segments.volumeMl(segmentId) / self.milliliters(mask), 1.0, places=6)
 
     def test_a_background_click_takes_its_voxel_out(self):
         mask = self.begin()
@@ -74,10 +74,10 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         self.assertGreater(dice(moved, still), 0.9)
 
     def test_undo_and_redo_bring_back_masks_and_prompts_bit_for_bit(self):
-        masks, prompts = [self.begin()], [self.logic.promptItems()]
+        masks, prompts = [self.begin()], [self.logic.prompts.items()]
         for offset in ((9, 0, 0), (0, -12, 4)):
             masks.append(self.click(np.add(self.tumor.center_ras, offset), positive=False))
-            prompts.append(self.logic.promptItems())
+            prompts.append(self.logic.prompts.items())
         for step in (1, 0):
             self.logic.undo()
             self.assertBack(masks[step], prompts[step])
@@ -89,19 +89,19 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         self.assertTrue(self.logic.waitUntilIdle(60))
         np.testing.assert_array_equal(maskOf(self.logic, self.logic.segmentId), mask)
         self.assertEqual(
-            [(item.kind, item.ras) for item in self.logic.promptItems()], [(item.kind, item.ras) for item in prompts]
+            [(item.kind, item.ras) for item in self.logic.prompts.items()], [(item.kind, item.ras) for item in prompts]
         )
 
     def test_a_finished_neighbor_keeps_every_voxel(self):
         self.logic.setVolume(self.volumeNode)
-        neighbor = self.logic.nextSegment("Neighbor")
+        neighbor = self.logic.segments.next("Neighbor")
         painted = np.zeros(self.truth.shape, np.uint8)
         k, j, i = np.argwhere(self.truth).mean(axis=0).astype(int)
         painted[k - 4 : k + 5, j - 12 : j + 13, i:] = 1
         slicer.util.updateSegmentBinaryLabelmapFromArray(
             painted, self.logic.segmentationNode, neighbor, self.volumeNode
         )
-        self.logic.nextSegment()
+        self.logic.segments.next()
         self.click(self.tumor.center_ras)
         self.click(np.add(self.tumor.center_ras, (0, 9, 0)))
         np.testing.assert_array_equal(maskOf(self.logic, neighbor), painted > 0)
@@ -109,7 +109,7 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
     def test_a_dragged_point_is_answered_anew(self):
         before = self.begin()
         other = self.phantom.tumors[1].center_ras
-        self.logic.placeNode("foreground").SetNthControlPointPositionWorld(0, other)
+        self.logic.prompts.placeNode("foreground").SetNthControlPointPositionWorld(0, other)
         self.assertTrue(self.logic.waitUntilIdle(120))
         after = maskOf(self.logic, self.logic.segmentId)
         kji = tuple(np.round(self.phantom.volume.grid.to_ijk(other)).astype(int)[::-1])
@@ -117,7 +117,7 @@ class SAM3DSegmentLogicTest(unittest.TestCase):
         self.assertFalse(before[kji])
 
     def test_a_saved_scene_brings_prompts_and_mask_back(self):
-        mask, prompts = self.begin(), self.logic.promptItems()
+        mask, prompts = self.begin(), self.logic.prompts.items()
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "scene.mrb")
             self.assertTrue(slicer.mrmlScene.WriteToMRB(path))

@@ -37,7 +37,7 @@ class SAM3DSegmentPanelTest(unittest.TestCase):
         phantom = makePhantom()
         tumor = phantom.tumors[0]
         self.logic.setVolume(addPhantom(phantom))
-        self.logic.addClick(tumor.center_ras)
+        self.logic.prompts.addClick(tumor.center_ras)
         self.assertTrue(self.waitFor(lambda: not self.logic.busy), "the panel's timer polls the logic")
         self.assertEqual(self.logic.lastError, "")
         self.assertGreater(dice(maskOf(self.logic, self.logic.segmentId), tumorOf(phantom, tumor)), 0.6)

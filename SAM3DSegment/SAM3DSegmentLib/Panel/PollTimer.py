@@ -10,7 +10,7 @@ _INTERVAL_MS = 20
 _WAIT_SECONDS = 0.015
 
 
-class Pulse:
+class PollTimer:
     """Beats while needed() says so.
 
     poll(seconds) may wait that long at each beat; refresh() is called at the beat after a refreshSoon().

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 
-from SAM3DSegmentLib.Engine import Engine, Notify
+from SAM3DSegmentLib.Engine import Notify
+from SAM3DSegmentLib.Listeners import Tell
+from SAM3DSegmentLib.Options import Options
+from SAM3DSegmentLib.PredictionController import PredictionController
 from SAM3DSegmentLib.Settings import Settings
 
 
-class PrepareCommand:
-    """The part of the logic that gets the chosen model ready while the user still looks for the target."""
+class ModelWarmer:
+    """Gets the chosen model ready while the user still looks for the target."""
 
-    settings: Settings
-    engine: Engine
-    _prepared: tuple[str, str, str] | None = None
+    def __init__(self, controller: PredictionController, options: Options, tell: Tell) -> None:
+        self._controller, self._options, self._tell = controller, options, tell
+        self._prepared: tuple[str, str, str] | None = None
 
     def prepare(self, advise: Callable[[], str | None] = lambda: None) -> None:
         """Load the chosen model in the worker's thread; nothing where that was done or tried, or something else runs.
@@ -19,16 +22,16 @@ class PrepareCommand:
         Packages and weights must be there. What fails here is not told: the first click tries again, and tells.
         advise() is called in the worker's thread the first time; what it says is passed on as "cautioned".
         """
-        settings = self.settings
-        if self.busy or settings.loading == self._prepared or not self.isModelInstalled(settings.model):
+        settings = self._options.settings
+        if self._controller.busy or settings.loading == self._prepared or not self._options.isInstalled:
             return
         isFirst = self._prepared is None
 
         def run(notify: Notify) -> str | None:
-            self.engine.prepare(settings, notify)
+            self._controller.engine.prepare(settings, notify)
             return advise() if isFirst else None
 
-        self.startJob(
+        self._controller.startJob(
             run,
             onDone=lambda advice: self._isPrepared(settings, advice),
             onError=lambda error: self._isNotPrepared(settings, error),
@@ -37,12 +40,12 @@ class PrepareCommand:
     def _isPrepared(self, settings: Settings, advice: str | None) -> None:
         self._prepared = settings.loading
         if advice:
-            self.emit("cautioned", message=advice)
-        self.emit("state")
+            self._tell("cautioned", message=advice)
+        self._tell("state")
 
     def _isNotPrepared(self, settings: Settings, error: Exception) -> None:
         from inference_core.errors import Cancelled
 
         if not isinstance(error, Cancelled):
             self._prepared = settings.loading
-        self.emit("state")
+        self._tell("state")

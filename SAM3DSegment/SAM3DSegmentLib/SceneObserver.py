@@ -1,6 +1,6 @@
 """Listens to the scene for the logic, and tells it what happened in the logic's own words."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import slicer
 import vtk
@@ -11,20 +11,52 @@ _TOUCHING = (
 )  # fmt: skip
 
 
-class Watcher(VTKObservationMixin):
+class Handler(Protocol):
+    """Who is told what happened."""
+
+    def promptsTouched(self) -> None:
+        """A prompt of the current segment was placed, moved or removed."""
+        ...
+
+    def volumeChanged(self) -> None:
+        """The volume's voxels or place are others now."""
+        ...
+
+    def segmentGone(self, segmentId: str) -> None:
+        """A segment of the current segmentation was removed."""
+        ...
+
+    def segmentChanged(self) -> None:
+        """A segment was added, renamed or recolored."""
+        ...
+
+    def nodeGone(self, node: Any) -> None:
+        """A node that is no prompt left the scene."""
+        ...
+
+    def sceneClosing(self) -> None:
+        """Everything goes."""
+        ...
+
+    def sceneSaving(self) -> None:
+        """The scene is about to be saved."""
+        ...
+
+
+class SceneObserver(VTKObservationMixin):
     """Observes the scene, the volume, the segmentation and the prompts of the current segment."""
 
-    def __init__(self, logic: Any) -> None:
+    def __init__(self, handler: Handler) -> None:
         VTKObservationMixin.__init__(self)
-        self._logic = logic
+        self._handler = handler
         self._prompts: list[Any] = []
         self._volume: Any = None
         self._segmentation: Any = None
         self._dragged: set[str] = set()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.NodeRemovedEvent, self._onNodeRemoved)
-        self.addObserver(scene, scene.StartCloseEvent, lambda *_: logic.sceneClosing())
-        self.addObserver(scene, scene.StartSaveEvent, lambda *_: logic.rememberAll())
+        self.addObserver(scene, scene.StartCloseEvent, lambda *_: handler.sceneClosing())
+        self.addObserver(scene, scene.StartSaveEvent, lambda *_: handler.sceneSaving())
 
     @property
     def interacting(self) -> bool:
@@ -83,30 +115,30 @@ class Watcher(VTKObservationMixin):
             self.removeObserver(node, event, call)
 
     def _onVolumeChanged(self, *_: Any) -> None:
-        self._logic.volumeChanged()
+        self._handler.volumeChanged()
 
     def _onPromptTouched(self, *_: Any) -> None:
-        self._logic.promptsTouched()
+        self._handler.promptsTouched()
 
     def _onDragStarted(self, node: Any, *_: Any) -> None:
         self._dragged.add(node.GetID())
 
     def _onDragEnded(self, node: Any, *_: Any) -> None:
         self._dragged.discard(node.GetID())
-        self._logic.promptsTouched()
+        self._handler.promptsTouched()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _onNodeRemoved(self, _scene: Any, _event: Any, node: Any) -> None:
         if node in self._prompts:
             self._watchPrompt(node, watch=False)
             self._prompts.remove(node)
-            self._logic.promptsTouched()
+            self._handler.promptsTouched()
         else:
-            self._logic.nodeGone(node)
+            self._handler.nodeGone(node)
 
     @vtk.calldata_type(vtk.VTK_STRING)
     def _onSegmentRemoved(self, _node: Any, _event: Any, segmentId: str) -> None:
-        self._logic.segmentGone(segmentId)
+        self._handler.segmentGone(segmentId)
 
     def _onSegmentChanged(self, *_: Any) -> None:
-        self._logic.emit("state")
+        self._handler.segmentChanged()

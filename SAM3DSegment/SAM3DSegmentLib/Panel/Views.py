@@ -1,0 +1,40 @@
+"""What the slice views show and where they are."""
+
+from typing import Any
+
+import slicer
+
+
+def showVolume(node: Any) -> None:
+    """Show an image in all slice views; where it lies elsewhere than the one before, fit the views to it."""
+    slicer.util.setSliceViewerLayers(background=node, fit=not _overlap(node, _background()))
+
+
+def backgroundOf(sliceNode: Any) -> Any:
+    """The image that a slice view shows, or None."""
+    logic = slicer.app.applicationLogic().GetSliceLogic(sliceNode)
+    return logic.GetBackgroundLayer().GetVolumeNode() if logic is not None else None
+
+
+def shows(sliceNode: Any, volumeNode: Any) -> bool:
+    """Whether a slice view shows an image, beneath or above another."""
+    logic = slicer.app.applicationLogic().GetSliceLogic(sliceNode)
+    layers = (logic.GetBackgroundLayer(), logic.GetForegroundLayer()) if logic is not None else ()
+    return any(layer is not None and layer.GetVolumeNode() is volumeNode for layer in layers)
+
+
+def _background() -> Any:
+    names = slicer.app.layoutManager().sliceViewNames()
+    nodes = [slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode() for name in names]
+    return next((volume for volume in map(backgroundOf, nodes) if volume is not None), None)
+
+
+def _overlap(first: Any, second: Any) -> bool:
+    """Whether two images share a place in the world; an image that is not there shares none."""
+    if first is None or second is None:
+        return False
+    bounds = [[0.0] * 6, [0.0] * 6]
+    first.GetRASBounds(bounds[0])
+    second.GetRASBounds(bounds[1])
+    a, b = bounds
+    return all(max(a[n], b[n]) < min(a[n + 1], b[n + 1]) for n in (0, 2, 4))

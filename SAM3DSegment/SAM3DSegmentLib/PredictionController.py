@@ -1,0 +1,263 @@
+"""From what the nodes say to a question, from its answer to voxels, a step of history and tags.
+
+The engine and the worker are handed in. A question is asked whenever what the current segment's nodes and settings say
+differs from what was asked last; answers come in through `poll`, on the main thread.
+"""
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib.Conversion import volumeFromNode
+from SAM3DSegmentLib.Engine import Engine, Request
+from SAM3DSegmentLib.Listeners import Tell
+from SAM3DSegmentLib.Options import Options
+from SAM3DSegmentLib.SegmentEditor import NEVER, SegmentEditor
+from SAM3DSegmentLib.SegmentState import SegmentState
+from SAM3DSegmentLib.Settings import Settings
+from SAM3DSegmentLib.Setup.Dependencies import DependencyError
+from SAM3DSegmentLib.Worker import Job, Notify, Worker
+from SAM3DSegmentLib.Workspace import Workspace
+
+if TYPE_CHECKING:
+    from inference_core.geometry.grid import Grid
+    from SAM3DSegmentLib.Engine import Answer
+    from SAM3DSegmentLib.History import Entry
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question that is out: whose it is, and what it was about, so that a stale answer is known."""
+
+    editor: SegmentEditor
+    state: SegmentState
+    settings: Settings
+    grid: "Grid"
+    volumeKey: Hashable
+    started: float
+
+
+class PredictionController:
+    """Asks, takes in answers, undoes them.
+
+    ensureDependencies() makes sure that packages are there, or raises; report() is what is told with a failure.
+    """
+
+    def __init__(
+        self, engine: Engine, worker: Worker, workspace: Workspace, options: Options, *, tell: Tell,
+        ensureDependencies: Callable[[], None], report: Callable[[], str],
+    ) -> None:  # fmt: skip
+        self.engine, self.worker = engine, worker
+        self._workspace, self._options, self._tell = workspace, options, tell
+        self.ensureDependencies, self._report = ensureDependencies, report
+        self.lastError = ""
+        self.failure: Exception | None = None
+        self._dirty = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being computed, or is about to be."""
+        return self.worker.busy or self._dirty
+
+    def askSoon(self) -> None:
+        """Something may have changed: look at the next poll."""
+        self._dirty = self._workspace.segmentId is not None
+
+    def poll(self, waitSeconds: float = 0.0, *, mayAsk: bool = True) -> None:
+        """Take in what the worker has to say, then ask about what changed."""
+        self.worker.poll(waitSeconds if self.worker.busy else 0.0)
+        if self._dirty and mayAsk:
+            self._dirty = False
+            self._ask()
+
+    def cancel(self) -> None:
+        """Stop what is being computed; prompts and masks stay as they are."""
+        self.worker.cancel()
+        self._dirty = False
+
+    def startJob(
+        self, run: Callable[[Notify], Any], *, onDone: Callable[[Any], None], onError: Callable[[Exception], None]
+    ) -> None:
+        """Have the worker run something instead of what waits there; how far it comes is told as "progress"."""
+        self.worker.submit(
+            Job(
+                run=run,
+                onDone=onDone,
+                onError=onError,
+                onProgress=lambda stage, fraction: self._tell("progress", stage=stage, fraction=fraction),
+            )
+        )
+
+    def volumeKey(self, grid: "Grid") -> Hashable:
+        """What tells these voxels at this place from all others; changing them in place changes the time stamp."""
+        node = self._workspace.volumeNode
+        return node.GetID(), node.GetImageData().GetMTime(), grid
+
+    def tellFailure(self, error: Exception) -> None:
+        """Say what went wrong in a sentence and a report; being stopped by the user is no failure."""
+        from inference_core.errors import Cancelled, SAM3DError
+
+        self.failure = error
+        if not isinstance(error, Cancelled):
+            self.lastError = f"{type(error).__name__}: {error}"
+            known = isinstance(error, (SAM3DError, DependencyError))
+            unknown = _("Something unexpected went wrong ({name}); copy the report.")
+            message = str(error) if known else unknown.format(name=type(error).__name__)
+            self._tell("failed", message=message, report=self._report())
+        self._tell("state")
+
+    # Undo and redo
+
+    @property
+    def canUndo(self) -> bool:
+        """Whether there is something to take back."""
+        editor = self._workspace.current()
+        return editor is not None and editor.history.canUndo
+
+    @property
+    def canRedo(self) -> bool:
+        """Whether something was taken back."""
+        editor = self._workspace.current()
+        return editor is not None and editor.history.canRedo
+
+    def undo(self) -> None:
+        """Go back a step: its prompts, settings and mask."""
+        self._applyHistory(lambda editor: editor.history.undo() if editor.history.canUndo else None)
+
+    def redo(self) -> None:
+        """Bring back what was taken back last."""
+        self._applyHistory(lambda editor: editor.history.redo() if editor.history.canRedo else None)
+
+    def _applyHistory(self, move: "Callable[[SegmentEditor], Entry | None]") -> None:
+        editor = self._workspace.current()
+        if editor is None:
+            return
+        self.cancel()
+        editor.absorbManualEdits()
+        entry = move(editor)
+        if entry is not None:
+            self._bring(editor, entry)
+
+    def _bring(self, editor: SegmentEditor, entry: "Entry") -> None:
+        restored, self._workspace.isRestoring = self._workspace.isRestoring, True
+        try:
+            editor.bring(entry, volumeNode=self._workspace.volumeNode)
+        finally:
+            self._workspace.isRestoring = restored
+        editor.asked = self.questionOf(editor.state) if entry.answered else None
+        if entry.answered:
+            editor.keep(self._options.modelName, {})
+        self._dirty = not entry.answered
+        self._workspace.watchPrompts()
+        self._tell("state")
+
+    # Asking
+
+    def questionOf(self, state: SegmentState) -> Hashable:
+        """All that an answer depends on, for comparing."""
+        prompts = tuple((item.prompt, item.reachMm) for item in state.items)
+        return prompts, self._options.modelName, state.settings.ofMask
+
+    def _ask(self) -> None:
+        """Ask the model, if the current segment's prompts or settings are not those it was asked about last."""
+        from inference_core.errors import SAM3DError
+
+        editor = self._workspace.current()
+        if editor is None or self._workspace.volumeNode is None or self._workspace.foreignImage(editor):
+            return
+        try:
+            self._askAbout(editor)
+        except (SAM3DError, DependencyError) as error:
+            self._failed(editor, error)
+
+    def _askAbout(self, editor: SegmentEditor) -> None:
+        editor.takePrompts()
+        question, before = self.questionOf(editor.state), editor.asked
+        # What a saved scene holds was answered before it was saved.
+        isAnswered = before is NEVER and editor.history.current.answered
+        editor.asked = question
+        if question == before or isAnswered:
+            return
+        editor.absorbManualEdits()
+        if editor.state.tellsWhere:
+            self._submit(editor)
+            return
+        # Nothing says where the target is: what was there before the first prompt comes back.
+        self.worker.cancel()
+        grid = volumeFromNode(self._workspace.volumeNode).grid
+        self._accept(_Asked(editor, editor.state, self._options.settings, grid, (), time.monotonic()), answer=None)
+
+    def _submit(self, editor: SegmentEditor) -> None:
+        self.ensureDependencies()
+        volume = volumeFromNode(self._workspace.volumeNode)
+        key, settings, state = self.volumeKey(volume.grid), self._options.settings, editor.state
+        segmentKey = (editor.segmentationNode.GetID(), editor.segmentId)
+        reaches = tuple(item.reachMm for item in state.items)
+        prompts = editor.promptSet(state.items)
+        request = Request(volume, key, segmentKey, settings, state.settings, prompts, reaches)
+        asked = _Asked(editor, state, settings, volume.grid, key, time.monotonic())
+        self.startJob(
+            lambda notify: self.engine.answer(request, notify),
+            onDone=lambda answer: self._answered(asked, answer),
+            onError=lambda error: self._failed(asked.editor, error),
+        )
+        self._tell("state")
+
+    # Answers
+
+    def _answered(self, asked: _Asked, answer: "Answer") -> None:
+        """An answer has come; one about a volume, a segment or voxels that are gone since is dropped."""
+        from inference_core.errors import SAM3DError
+
+        editor, volumeNode = asked.editor, self._workspace.volumeNode
+        if not self._workspace.isKnown(editor):
+            return
+        try:
+            if volumeNode is None or asked.volumeKey != self.volumeKey(volumeFromNode(volumeNode).grid):
+                editor.asked = None
+                self._dirty = volumeNode is not None
+                return
+            editor.absorbManualEdits()
+            self._accept(asked, answer)
+        except SAM3DError as error:
+            self._failed(editor, error)
+
+    def _accept(self, asked: _Asked, answer: "Answer | None") -> None:
+        editor, layers = asked.editor, answer.layers if answer is not None else ()
+        written = editor.accept(layers, asked.grid, asked.state, asked.settings, volumeNode=self._workspace.volumeNode)
+        if written is None:
+            return
+        editor.keep(asked.settings.model, _windowOf(answer))
+        self._tell(
+            "answered",
+            seconds=time.monotonic() - asked.started,
+            voxels=editor.mask.voxel_count,
+            quality=answer.prediction.quality if answer is not None else None,
+            changedVoxels=written.changedVoxels,
+            editor=editor,
+            written=written,
+        )
+        if cautions := self.engine.takeCautions():
+            self._tell("cautioned", message=" ".join(cautions))
+        self._tell("state")
+
+    def _failed(self, editor: SegmentEditor, error: Exception) -> None:
+        """A prompt that cannot be used is taken back, all others stay; then say what went wrong."""
+        from inference_core.errors import Cancelled, PromptError
+
+        if isinstance(error, PromptError) and editor.segment is not None:
+            self._bring(editor, editor.history.revert())
+        elif not isinstance(error, Cancelled):
+            # Whatever is mended (a model chosen, a file repaired), the same prompts may be asked about again.
+            editor.asked = None
+        self.tellFailure(error)
+
+
+def _windowOf(answer: "Answer | None") -> dict[str, Any]:
+    if answer is None:
+        return {}
+    window = answer.prediction.window
+    return {"shape": list(window.shape), "spacing_mm": list(window.spacing)}

@@ -1,0 +1,70 @@
+"""What can be done to the list of segments: add, rename, remove, lock, measure."""
+
+from typing import Any
+
+import numpy as np
+
+from SAM3DSegmentLib.Conversion import labelView, segmentGrid
+from SAM3DSegmentLib.Listeners import Tell
+from SAM3DSegmentLib.PromptNodes import PromptNodes
+from SAM3DSegmentLib.Workspace import Workspace
+from SAM3DSegmentLib.WriteBack import LOCKED_TAG, isLocked
+
+
+class Segments:
+    """The segments of the workspace's segmentation."""
+
+    def __init__(self, workspace: Workspace, tell: Tell) -> None:
+        self._workspace, self._tell = workspace, tell
+
+    def ids(self) -> list[str]:
+        """The ids of the segments, in their order."""
+        return self._workspace.segmentIds()
+
+    def get(self, segmentId: str) -> Any:
+        """The `vtkSegment` of an id."""
+        return self._workspace.segmentationNode.GetSegmentation().GetSegment(segmentId)
+
+    def next(self, name: str | None = None) -> str:
+        """Add a segment with a name and a color of its own and make it the current one; returns its id.
+
+        Raises:
+            VolumeError: there is no image.
+        """
+        return self._workspace.nextSegment(name)
+
+    def rename(self, segmentId: str, name: str) -> None:
+        """Give a segment another name; an empty one is passed over."""
+        if name.strip():
+            self.get(segmentId).SetName(name.strip())
+
+    def remove(self, segmentId: str) -> None:
+        """Remove a segment and its prompts."""
+        node = self._workspace.segmentationNode
+        PromptNodes(node, segmentId).removeNodes()
+        node.RemoveSegment(segmentId)
+
+    def setLocked(self, segmentId: str, locked: bool) -> None:
+        """Protect a segment from every change by this module, or no longer."""
+        segment = self.get(segmentId)
+        segment.SetTag(LOCKED_TAG, "1") if locked else segment.RemoveTag(LOCKED_TAG)
+        self._tell("state")
+
+    def isLocked(self, segmentId: str) -> bool:
+        """Whether a segment is protected."""
+        return isLocked(self._workspace.segmentationNode, segmentId)
+
+    def volumeMl(self, segmentId: str) -> float:
+        """A segment's volume in milliliters."""
+        node = self._workspace.segmentationNode
+        view = labelView(node, segmentId)
+        if view is None:
+            return 0.0
+        array, _, value = view
+        voxel = segmentGrid(node).lattice.voxel_volume_mm3
+        return float(np.count_nonzero(array == value) * voxel / 1000)
+
+    def color(self, segmentId: str) -> tuple[float, float, float]:
+        """A segment's color, red, green, blue in 0..1."""
+        red, green, blue = self.get(segmentId).GetColor()
+        return red, green, blue
