@@ -11,9 +11,22 @@ SAM3DError
 └── Cancelled          the user stopped the work
 """
 
+import re
+
+# C0 and C1 controls, and marks that change a text's direction: out of a file, they can fool a terminal or a label.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+
+
+def one_line(text: str) -> str:
+    """A text on one line, without control characters."""
+    return " ".join(_CONTROLS.sub(" ", text).split())
+
 
 class SAM3DError(Exception):
     """Base of all errors that are shown to the user as they are, without a traceback."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class VolumeError(SAM3DError):

@@ -6,7 +6,7 @@ patient's right-anterior-superior frame; `_lps` is the same with the first two a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
 from typing import Any
@@ -21,11 +21,27 @@ Float = NDArray[np.float64]
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _AXIS_NAMES = (("L", "R"), ("P", "A"), ("I", "S"))
 _SHEAR_TOLERANCE = 1e-3
+_LONGEST_STEP_MM, _FARTHEST_MM = 1e4, 1e7
+
+
+@dataclass(frozen=True, eq=False)
+class HeaderForms:
+    """The two placements of a NIfTI header, (4, 4) from ijk to RAS mm or None, and what each of them refers to.
+
+    One file may have both, and programs differ in which they take: a mask with both lies on its image in all of them.
+    """
+
+    sform: Float | None
+    qform: Float | None
+    sform_code: int
+    qform_code: int
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Shape (i, j, k) and affine (4, 4) float64 from ijk to RAS millimeters.
+
+    `forms` are those of the file that the grid was read from, if it was NIfTI; they make no difference to the grid.
 
     Raises:
         VolumeError: the affine is singular, sheared, not finite, or the shape is not three positive numbers.
@@ -33,6 +49,7 @@ class Grid:
 
     shape: tuple[int, int, int]
     affine: Float
+    forms: HeaderForms | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64) + 0.0  # -0.0 becomes 0.0: equal grids hash alike
@@ -158,6 +175,8 @@ def _check(shape: tuple[int, ...], affine: Float) -> None:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if spacing.min() < 1e-6:
         raise VolumeError("The volume has a voxel spacing of zero; correct its spacing before loading it.")
+    if spacing.max() > _LONGEST_STEP_MM or np.abs(affine[:3, 3]).max() > _FARTHEST_MM:
+        raise VolumeError("The volume's voxel size or place is beyond any patient's; correct its header.")
     cosines = (affine[:3, :3] / spacing).T @ (affine[:3, :3] / spacing)
     if abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-3:
         raise VolumeError("The volume's axes are not independent (a singular matrix); convert the series again.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.errors import VolumeError
+from inference_core.errors import VolumeError, one_line
 from inference_core.geometry.grid import Grid
 
 
@@ -16,7 +16,8 @@ from inference_core.geometry.grid import Grid
 class Volume:
     """A scalar array in (i, j, k) order on a grid.
 
-    The array keeps its own type and memory layout: a 512x512x1000 int16 CT stays 0.5 GB.
+    The array keeps its own type and memory layout: a 512x512x1000 int16 CT stays 0.5 GB. A name out of a file loses its
+    control characters.
 
     Raises:
         VolumeError: the array is not three-dimensional and real, or does not have the grid's shape.
@@ -27,6 +28,7 @@ class Volume:
     name: str = "volume"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", one_line(self.name))
         if self.array.ndim != 3:
             raise VolumeError(f"'{self.name}' has {self.array.ndim} dimensions; choose one single 3D volume of it.")
         if not (np.issubdtype(self.array.dtype, np.number) or self.array.dtype == np.bool_):
