@@ -1,6 +1,7 @@
 """The command line's entry: one parser, one sub-command per file, one place where failures become exit codes.
 
 0: done. 1: a mistake of ours. 2: the input or the arguments cannot be used, said in one sentence. 130: Ctrl-C.
+143: ended by SIGTERM, as a batch system does; what was begun is cleaned up as after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from types import FrameType
 from typing import Any
 
 from inference_core import __version__
-from inference_core.cli import benchmark, demo, download, evaluate, models, segment, train
+from inference_core.cli import benchmark, demo, download, evaluate, models, segment, series, train
 from inference_core.cli.parsing import Parser, shielded
 from inference_core.cli.reporting import StderrHandler, say
 from inference_core.errors import SAM3DError
 
-INTERRUPTED = 130
-_COMMANDS = (segment, evaluate, models, download, benchmark, demo, train)
+INTERRUPTED, TERMINATED = 130, 143
+_COMMANDS = (segment, series, evaluate, models, download, benchmark, demo, train)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("Stopped; nothing was left half-written.")
         return INTERRUPTED
+    except Terminated:
+        say("Ended from outside; nothing was left half-written.")
+        return TERMINATED
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -97,30 +101,40 @@ def _failed(error: Exception, *, debug: bool) -> int:
     return 1
 
 
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have Ctrl-C raise KeyboardInterrupt here, even where a library has turned it into an error of its own."""
-    pressed = False
+    """Have Ctrl-C and SIGTERM raise here, even where a library has turned them into an error of its own."""
+    raised: list[type[BaseException]] = []
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        raise KeyboardInterrupt
+    def stopping(what: type[BaseException]) -> Any:
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            raised.append(what)
+            raise what
 
-    previous = _set_handler(stop)
+        return stop
+
+    earlier = [
+        (number, _set_handler(number, stopping(what)))
+        for number, what in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated))
+    ]
     try:
         yield
     except Exception as error:
-        if pressed:
-            raise KeyboardInterrupt from error
+        if raised:
+            raise raised[0] from error
         raise
     finally:
-        _set_handler(previous)
+        for number, handler in earlier:
+            _set_handler(number, handler)
 
 
-def _set_handler(handler: Any) -> Any:
+def _set_handler(number: int, handler: Any) -> Any:
     try:
-        return signal.signal(signal.SIGINT, handler)
+        return signal.signal(number, handler)
     except (ValueError, TypeError):  # not in the main thread, or the handler before was none of Python's
         return None
 

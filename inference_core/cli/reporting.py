@@ -12,13 +12,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from inference_core.errors import one_line
+
 _CLEAR_LINE = "\r\x1b[K"
 
 
 def say(text: str) -> None:
     """Write one line to stderr, in place of a progress line if there is one."""
     start = _CLEAR_LINE if sys.stderr.isatty() else ""
-    print(start + " ".join(text.split()), file=sys.stderr, flush=True)
+    print(start + one_line(text), file=sys.stderr, flush=True)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -44,13 +46,14 @@ def check_outputs(*paths: Path | None) -> None:
 
     wanted = [path for path in paths if path is not None]
     for n, path in enumerate(wanted):
-        if any(path.resolve() == other.resolve() for other in wanted[:n]):
+        if any(os.path.realpath(path) == os.path.realpath(other) for other in wanted[:n]):
             raise OutputError(f"'{path}' is to hold two outputs; give each a name of its own.")
         check_writable(path)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the first row the titles, as aligned text."""
+    """Rows of cells, the first row the titles, as aligned text; a cell's control characters do not reach a terminal."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
@@ -78,6 +81,7 @@ class Progress:
 
     def show(self, text: str, *, stage: str | None = None) -> None:
         """Show a text; elsewhere than on a terminal only the first text of each stage (by default, each text)."""
+        text = one_line(text)
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
             print(_CLEAR_LINE + text[:width], end="", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.automatic import add_stack_options, check_stack_options, segment_unprompted
 from inference_core.cli.loading import find_model, load
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, finite, positive
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
 from inference_core.cli.reporting import Progress, check_outputs, say, write_json
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
@@ -55,7 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_prompt_options(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="saved prompts, which come before all others")
     parser.add_argument("--save-prompts", type=Path, metavar="FILE", help="save the prompts for another time")
-    parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
+    parser.add_argument(
+        "--series", metavar="UID", help="which series of the folder (default the largest; see `series`)"
+    )
+    parser.add_argument(
+        "--part", type=count, metavar="N", help="which phase, echo or time point of the series (default the first)"
+    )
     add_model_options(parser, default=None)
     parser.add_argument(
         "--threshold", type=finite, help="logit above which a voxel is in the mask (default 0): lower is larger"
@@ -149,19 +154,21 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
     Raises:
         UsageError: one would.
     """
-    from inference_core.io.dicom_header import is_dicom
+    from inference_core.io.companions import files_read, is_part_of_an_image, same_file
 
-    given = (options.input, options.prompts, options.weights, options.base)
-    sources = [path.resolve() for path in given if path is not None]
-    for output in (options.output, options.json, options.save_prompts):
-        if output is not None and (output.resolve() in sources or (output.is_file() and is_dicom(output))):
+    given = (options.prompts, options.weights, options.base)
+    sources = [*files_read(options.input), *(path for path in given if path is not None)]
+    for output in (path for path in (options.output, options.json, options.save_prompts) if path is not None):
+        if is_part_of_an_image(output) or any(same_file(output, source) for source in sources):
             raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
 
 
 def _read(options: argparse.Namespace) -> Volume:
-    from inference_core.io.files import read_volume
+    from inference_core.io.files import check_labels_path, read_volume
 
-    return read_volume(options.input, series_uid=options.series)
+    volume = read_volume(options.input, series_uid=options.series, part=options.part)
+    check_labels_path(options.output, shape=volume.grid.shape)
+    return volume
 
 
 def _predict(

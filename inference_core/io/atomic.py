@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from inference_core.errors import OutputError
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on any failure it is removed.
 
-    The temporary name ends like the real one, for writers that go by the suffix. A symbolic link is written through.
+    The temporary name ends like the real one, for writers that go by the suffix. A symbolic link is written through,
+    and a file that is replaced hands on its permissions.
 
     Raises:
         OutputError: the folder is absent or cannot be written, or the disk refuses the data.
@@ -26,6 +28,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name[-60:]}")
     try:
         yield temporary
+        if target.exists():
+            shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as error:
         raise OutputError(
@@ -39,20 +43,32 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse early what `replacing` would refuse after the work is done.
 
     Raises:
-        OutputError: the folder does not exist or cannot be written, or `path` is a folder, a device or read-only.
+        OutputError: the folder does not exist or cannot be written, the name cannot be, or `path` is a folder, a device
+            or read-only.
     """
-    target = Path(os.path.realpath(path))
+    try:
+        target = Path(os.path.realpath(path))
+        _check_place(target, path)
+        _try_out(target)
+    except (OSError, ValueError) as error:  # a name too long, a loop of links, a NUL in the name, no permission
+        raise OutputError(
+            f"'{path}' cannot be written ({getattr(error, 'strerror', None) or error}); choose another name or folder."
+        ) from error
+
+
+def _check_place(target: Path, path: str | os.PathLike[str]) -> None:
     if target.is_dir():
         raise OutputError(f"'{path}' is a folder; give the name of a file in it.")
     if not target.parent.is_dir():
         raise OutputError(f"The folder '{Path(path).parent}' does not exist; create it or choose another one.")
-    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+    if os.path.lexists(target) and not (target.is_file() and os.access(target, os.W_OK)):
         raise OutputError(f"'{path}' exists and cannot be overwritten; choose another name.")
-    try:
-        # Permission bits do not tell of read-only disks and network shares; only creating a file does.
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"The folder '{Path(path).parent}' cannot be written ({error.strerror}); choose another one."
-        ) from error
+
+
+def _try_out(target: Path) -> None:
+    """Create a file there: permission bits tell neither of read-only disks nor of names that a disk refuses."""
+    if not target.exists():
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        target.unlink()
+    with tempfile.TemporaryFile(dir=target.parent):
+        pass

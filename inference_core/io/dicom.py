@@ -1,226 +1,169 @@
-"""DICOM series: which a folder holds, and their slices as one volume.
+"""DICOM series as volumes: which series, which part of it, and what is said of the rest.
 
 Series are told apart by the headers of the files themselves, since published files may lack every UID. Slices are
-sorted along their normal by ImagePositionPatient and read one by one into one array: memory holds the volume once.
+sorted along their normal by ImagePositionPatient. What is no slice of the series is left out, and named in a note;
+what might be one but cannot be read refuses the series, for a volume must not lack a slice without a word.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.volume import Volume
-from inference_core.io.dicom_header import DicomHeader, check_frame_scaling, is_dicom, read_header
-from inference_core.io.itk import quiet_itk, simpleitk
-from inference_core.io.slice_stack import stack_slices
+from inference_core.io.dicom_folder import Folder, Notify, SeriesInfo, read_files, read_folder
+from inference_core.io.dicom_frames import thickness_stands_for_distance
+from inference_core.io.dicom_header import LeftOut, is_directory_file, read_header
+from inference_core.io.dicom_parts import Part, described
+from inference_core.io.dicom_pixels import read_frames
+from inference_core.io.opening import check_readable
 
 _log = logging.getLogger(__name__)
 
-_SUFFIXES = (".dcm", ".dicom", ".ima")
+_MOST_NAMED = 4
 
 
-@dataclass(frozen=True, eq=False)
-class SeriesInfo:
-    """One series of a folder. `uid` is the file's, or "unnamed-1", "unnamed-2", ... where the files have none."""
-
-    uid: str
-    headers: tuple[DicomHeader, ...]
-
-    @property
-    def description(self) -> str:
-        """The series description, for example "t2_tse_tra"; it may be empty."""
-        return self.headers[0].description
-
-    @property
-    def modality(self) -> str:
-        """CT, MR, PT, ..."""
-        return self.headers[0].modality
-
-    @property
-    def slices(self) -> int:
-        """How many slices the files hold together."""
-        return sum(header.frames for header in self.headers)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Columns and rows of each slice."""
-        return self.headers[0].size
-
-    def __str__(self) -> str:
-        columns, rows = self.size
-        title = " ".join(part for part in (self.modality, self.description) if part)
-        return f"{self.uid} ({title or 'no description'}, {columns} x {rows} x {self.slices})"
-
-
-def list_series(folder: str | os.PathLike[str]) -> list[SeriesInfo]:
+def list_series(folder: str | os.PathLike[str], *, notify: Notify | None = None) -> list[SeriesInfo]:
     """The series in a folder and its sub-folders, volumes before color images, the most slices first.
 
-    Raises:
-        VolumeError: a file of a series is damaged or cut off.
+    `notify` is told how many files were looked at, and of how many.
     """
-    files = [Path(place) / name for place, _, names in os.walk(folder) for name in names]
-    return _grouped(_headers(files))
+    check_readable(Path(folder))
+    with _quiet_pydicom():
+        return list(read_folder(Path(folder), notify=notify).series)
 
 
-def read_dicom(path: Path, *, series_uid: str | None = None) -> Volume:
+def read_dicom(path: Path, *, series_uid: str | None = None, part: int | None = None) -> Volume:
     """Read a series: of a folder the largest or the one named; of a file the series it belongs to.
 
+    Of a series with several parts (phases, echoes, ...) the one with that number, counted from 1, is read; by default
+    the first with the most slices or, of a file, the one that the file is in.
+
     Raises:
-        VolumeError: there is no such series, or its slices do not make one scalar, evenly spaced, upright volume.
+        VolumeError: there is no such series or part, a slice of it cannot be read, or its slices do not make one
+            scalar, evenly spaced, upright volume.
     """
-    if path.is_dir():
-        series = list_series(path)
-        chosen = _chosen(series, series_uid, path)
-    else:
-        chosen = _series_of(path, series_uid)
-        series = [chosen]
-    for other in series:
-        if other is not chosen:
-            _log.info("'%s' also holds the series %s.", path, other)
-    return _read_series(chosen, name=chosen.description or path.name)
+    own = None
+    with _quiet_pydicom():
+        if path.is_dir() or is_directory_file(path):
+            folder = read_folder(path if path.is_dir() else path.parent)
+        else:
+            own = path
+            folder = _folder_of(path)
+        chosen = _chosen(folder, series_uid, path)
+        _check_whole(chosen, folder.left_out)
+        _note_the_rest(folder, chosen, path)
+        return _read_part(chosen, _chosen_part(chosen, part, own), name=chosen.description or path.name)
 
 
-def _headers(files: Iterable[Path]) -> list[DicomHeader]:
-    found = [read_header(path) for path in sorted(files) if _may_be_dicom(path)]
-    return [header for header in found if header is not None]
+def _folder_of(path: Path) -> Folder:
+    """The file's folder, reduced to its own series; other files there matter only where they may be of this series."""
+    own = read_header(path)
+    if isinstance(own, LeftOut):
+        if own.damaged:
+            raise VolumeError(f"'{path.name}' cannot be read: it {own.reason}; copy the series again.")
+        raise VolumeError(f"'{path.name}' {own.reason}; choose a file of a CT, MR or PET series.")
+    beside = read_files(path.parent.iterdir())
+    mine = tuple(item for item in beside.series if any(header.path == path for header in item.headers))
+    if not mine:  # it is there as a copy, under another name
+        mine = tuple(item for item in beside.series if item.uid == own.uid) or read_files([path]).series
+    return Folder(mine, tuple(item for item in beside.left_out if item.damaged))
 
 
-def _may_be_dicom(path: Path) -> bool:
-    if path.name.startswith(".") or not path.is_file():  # macOS leaves "._name.dcm" files that are no DICOM
-        return False
-    return path.suffix.lower() in _SUFFIXES or is_dicom(path)
-
-
-def _grouped(headers: list[DicomHeader]) -> list[SeriesInfo]:
-    groups: dict[Any, list[DicomHeader]] = defaultdict(list)
-    for header in headers:
-        groups[_group_key(header)].append(header)
-    series, unnamed = [], 0
-    for members in groups.values():
-        unnamed += not members[0].uid
-        series.append(SeriesInfo(members[0].uid or f"unnamed-{unnamed}", tuple(members)))
-    return sorted(series, key=lambda item: (not item.headers[0].scalar, -item.slices))
-
-
-def _group_key(header: DicomHeader) -> tuple[object, ...]:
-    """Files with equal keys are slices of one series; a multi-frame file is a series by itself.
-
-    With no UID to tell that differently turned slices belong together, their orientation tells them apart.
-    """
-    own_file = header.path if header.frames > 1 else None
-    orientation = None if header.uid else tuple(np.round(header.orientations.ravel(), 2))
-    return header.uid, header.size, header.scalar, own_file, orientation
-
-
-def _chosen(series: list[SeriesInfo], uid: str | None, folder: Path) -> SeriesInfo:
-    if not series:
-        raise VolumeError(f"The folder '{folder}' holds no DICOM images; choose the folder with the series' files.")
+def _chosen(folder: Folder, uid: str | None, path: Path) -> SeriesInfo:
+    if not folder.series:
+        raise _nothing(folder, path)
     if uid is None:
-        return series[0]
-    for candidate in series:
+        return folder.series[0]
+    for candidate in folder.series:
         if candidate.uid == uid:
             return candidate
-    present = "; ".join(str(candidate) for candidate in series)
-    raise VolumeError(f"'{folder}' holds no series '{uid}'; choose one of: {present}.")
+    present = "; ".join(str(candidate) for candidate in folder.series)
+    raise VolumeError(f"'{path}' holds no series '{uid}'; choose one of: {present}.")
 
 
-def _series_of(path: Path, uid: str | None) -> SeriesInfo:
-    """The series in the file's folder that the file is part of."""
-    own = _headers([path])
-    if not own:
-        raise VolumeError(f"'{path.name}' holds no image; choose a file of a CT, MR or PET series.")
-    if own[0].frames == 1:
-        own = _headers(path.parent.iterdir())
-    series = _grouped(own)
-    if uid is not None:
-        return _chosen(series, uid, path.parent)
-    return next(item for item in series if any(header.path == path for header in item.headers))
+def _nothing(folder: Folder, path: Path) -> VolumeError:
+    damaged = [item for item in folder.left_out if item.damaged]
+    if damaged:
+        return VolumeError(f"'{damaged[0].path.name}' cannot be read: it {damaged[0].reason}; copy the series again.")
+    why = f" ({_named(folder.left_out)})" if folder.left_out else ""
+    return VolumeError(f"The folder '{path}' holds no DICOM images{why}; choose the folder with the series' files.")
 
 
-def _read_series(series: SeriesInfo, *, name: str) -> Volume:
-    headers = series.headers
-    if not headers[0].scalar:
+def _check_whole(series: SeriesInfo, left_out: Sequence[LeftOut]) -> None:
+    """Refuse a series of which a slice is there, but cannot be read.
+
+    A damaged file is one by its series' UID or, where it does not get as far, by its kind and folder.
+    """
+    places = {(header.path.parent, header.path.suffix) for header in series.headers}
+    kinds = {header.sop_class for header in series.headers}
+    for item in (item for item in left_out if item.damaged):
+        beside = (item.path.parent, item.path.suffix) in places and (not item.sop_class or item.sop_class in kinds)
+        if item.series_uid == series.uid or (item.series_uid is None and beside):
+            raise VolumeError(f"'{item.path.name}' cannot be read: it {item.reason}; copy the series again.")
+
+
+def _note_the_rest(folder: Folder, chosen: SeriesInfo, path: Path) -> None:
+    for other in folder.series:
+        if other is not chosen:
+            _log.info("'%s' also holds the series %s.", path, other)
+    noted = [item for item in folder.left_out if item.noted]
+    if noted:
+        _log.info("Left out: %s.", _named(noted))
+    if chosen.dropped:
+        names = sorted({frame.header.path.name for frame in chosen.dropped})
+        _log.info(
+            "%d slices of the series are left out, being turned or of another size or kind than the others: %s.",
+            len(chosen.dropped), _listed([f"'{name}'" for name in names]),
+        )  # fmt: skip
+
+
+def _named(items: Sequence[LeftOut]) -> str:
+    return _listed([f"'{item.path.name}' {item.reason}" for item in items])
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - _MOST_NAMED
+    return "; ".join(texts[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _chosen_part(series: SeriesInfo, number: int | None, own: Path | None) -> Part:
+    parts = series.parts
+    if number is not None:
+        if not 1 <= number <= len(parts):
+            what = described(parts) if len(parts) > 1 else "a single part"
+            raise VolumeError(f"The series has {what}; choose a part from 1 to {len(parts)}.")
+        return parts[number - 1]
+    held = [part for part in parts if any(frame.header.path == own for frame in part.frames)] or list(parts)
+    chosen = max(held, key=lambda part: len(part.frames))
+    if len(parts) > 1:
+        _log.warning("The series has %s; part %d is read.", described(parts), parts.index(chosen) + 1)
+    return chosen
+
+
+def _read_part(series: SeriesInfo, part: Part, *, name: str) -> Volume:
+    if not part.frames[0].header.scalar:
         raise VolumeError(f"The series '{name}' is in color; choose a scalar CT, MR or PET series.")
-    _check_positions(series)
-    order, grid = stack_slices(
-        np.concatenate([header.positions for header in headers]),
-        np.concatenate([header.orientations for header in headers]),
-        spacing=_common_spacing(headers),
-        size=series.size,
-    )
-    return Volume(_read_pixels(headers, order).T, grid, name)
+    stack = part.stack()
+    if any(thickness_stands_for_distance(header) for header in {frame.header for frame in part.frames}):
+        _log.warning("The series does not say how far apart its slices are; their thickness is taken for it.")
+    return Volume(read_frames(part.frames, stack.order).T, stack.grid, name)
 
 
-def _check_positions(series: SeriesInfo) -> None:
-    without = sum(header.frames for header in series.headers if len(header.positions) != header.frames)
-    if without:
-        raise VolumeError(
-            f"{without} of the {series.slices} slices do not say where they lie in the patient; "
-            "export the series with its slice positions."
-        )
-
-
-def _common_spacing(headers: tuple[DicomHeader, ...]) -> tuple[float, float]:
-    spacings = np.array([header.spacing for header in headers])
-    if np.abs(spacings - spacings[0]).max() > 1e-3:
-        raise VolumeError(
-            "The slices of the series have different voxel sizes; export each size as a series of its own."
-        )
-    return headers[0].spacing
-
-
-def _read_pixels(headers: tuple[DicomHeader, ...], order: NDArray[np.intp]) -> NDArray[Any]:
-    """The slices in stack order, (slices, rows, columns), in the narrowest type that holds them all."""
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    columns, rows = headers[0].size
-    array = np.empty((len(order), rows, columns), dtype=_first_type(headers))
-    start = 0
-    for header in headers:
-        if header.frames > 1:
-            check_frame_scaling(header)
-        slices = _pixels_of(header)
-        array = _widened(array, slices)
-        array[places[start : start + header.frames]] = slices
-        start += header.frames
-    return array
-
-
-def _first_type(headers: tuple[DicomHeader, ...]) -> np.dtype[Any]:
-    """The common type; a rescaled 16-bit series starts as int16, for GDCM calls it int32 by what it might hold."""
-    common = np.result_type(*[header.dtype for header in headers])
-    if not np.issubdtype(common, np.integer):
-        return np.dtype(np.float32)
-    may_fit = common == np.int32 and all(header.stored_bits <= 16 for header in headers)
-    return np.dtype(np.int16) if may_fit else common
-
-
-def _widened(array: NDArray[Any], slices: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype == np.int16 and not np.can_cast(slices.dtype, np.int16):
-        limits = np.iinfo(np.int16)
-        if slices.min() < limits.min or slices.max() > limits.max:
-            return array.astype(np.int32)
-    return array
-
-
-def _pixels_of(header: DicomHeader) -> NDArray[Any]:
-    """One file's voxels, (frames, rows, columns), scaled by its own slope and intercept."""
-    sitk = simpleitk()
+@contextmanager
+def _quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom's remarks on odd files off the terminal: what matters of them is said in sentences."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        with quiet_itk():
-            image = sitk.ReadImage(str(header.path), imageIO="GDCMImageIO")
-    except RuntimeError as error:
-        raise VolumeError(
-            f"'{header.path.name}' cannot be read: it is damaged or of an unknown compression; copy the series again."
-        ) from error
-    columns, rows = header.size
-    return np.asarray(sitk.GetArrayFromImage(image)).reshape(header.frames, rows, columns)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

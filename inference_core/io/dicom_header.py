@@ -1,13 +1,7 @@
-"""What is read of a DICOM file before its voxels: series, size, and where its slices or frames lie.
-
-GDCM (through SimpleITK) parses the files. It gives no access to the nested items in which enhanced multi-frame files
-keep each frame's position, so those few attributes are searched for in the file's bytes.
-Tags are (group, element) as in DICOM PS3.6; positions and directions are LPS, as DICOM has them.
-"""
+"""What is read of a DICOM file before its voxels, by pydicom: once, and only the attributes that are used."""
 
 from __future__ import annotations
 
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,198 +9,238 @@ from typing import Any
 
 import numpy as np
 
-from inference_core.errors import VolumeError
+from inference_core.errors import one_line
 from inference_core.geometry.grid import Float
-from inference_core.io.itk import quiet_itk, simpleitk
+from inference_core.io.opening import is_regular_file, why
 
-_log = logging.getLogger(__name__)
-
-_POSITION, _ORIENTATION, _SPACING = (0x0020, 0x0032), (0x0020, 0x0037), (0x0028, 0x0030)
-_SLOPE, _INTERCEPT = (0x0028, 0x1053), (0x0028, 0x1052)
-_MEDIA_CLASS, _SOP_CLASS, _MODALITY = (0x0002, 0x0002), (0x0008, 0x0016), (0x0008, 0x0060)
 _SOP_ROOT = "1.2.840.10008.5.1.4.1.1."
+_DIRECTORY = "1.2.840.10008.1.3.10"
 _VOLUME_CLASSES = {
     _SOP_ROOT + end for end in ("2", "2.1", "2.2", "4", "4.1", "4.3", "4.4", "20", "128", "128.1", "130")
 }
-_VOLUME_MODALITIES = {"CT", "MR", "PT", "NM"}
 _NOT_VOLUMES = {"SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "DOC"}
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PIXEL_HEAD_BYTES = 8
+
+# What places frames, scales them, tells them apart and decodes them; all else is skipped, the patient's name too.
+KEYWORDS = [
+    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "AcquisitionDate", "ContentDate",
+    "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "Modality", "SeriesDescription", "SeriesInstanceUID",
+    "AcquisitionNumber", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
+    "TemporalPositionIdentifier", "NumberOfFrames", "FrameIncrementPointer", "SliceThickness", "SpacingBetweenSlices",
+    "EchoTime", "EchoNumbers", "InversionTime", "TriggerTime", "FlipAngle", "ConvolutionKernel",
+    "ReconstructionDiameter", "NominalPercentageOfCardiacPhase", "DiffusionBValue", "DiffusionGradientOrientation",
+    "ComplexImageComponent", "FrameReferenceTime", "SamplesPerPixel", "PhotometricInterpretation",
+    "PlanarConfiguration", "Rows", "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "RescaleIntercept", "RescaleSlope", "ModalityLUTSequence", "DetectorInformationSequence",
+    "EnergyWindowVector", "DetectorVector", "PhaseVector", "RotationVector", "RRIntervalVector", "TimeSlotVector",
+    "AngularViewVector", "TimeSliceVector", "SliceVector", "StackID", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+]  # fmt: skip
+# Where vendors keep the b-value (Siemens, GE, Philips, United Imaging) and the Siemens gradient direction.
+PRIVATE_TAGS = {
+    "b-value": (0x0019100C, 0x00431039, 0x20011003, 0x00651009),
+    "gradient direction": (0x0019100E,),
+}
+_TAGS: list[Any] = [*KEYWORDS, *(tag for tags in PRIVATE_TAGS.values() for tag in tags)]
 
 
 @dataclass(frozen=True, eq=False)
 class DicomHeader:
-    """One file: `size` is (columns, rows), `positions` (frames, 3) the center of each frame's first voxel in LPS mm.
+    """One image file. `dataset` holds `KEYWORDS`; the pixels begin `pixels_at` bytes into the file.
 
-    `orientations` (1 or frames, 2, 3) holds the directions in which the column and the row index grow; `spacing` is in
-    mm along these. What the file does not say has no rows, or is NaN.
+    `size` is (columns, rows). `pixels_at` is None where the whole file is compressed (deflated).
     """
 
     path: Path
+    dataset: Any
+    pixels_at: int | None
     uid: str
+    instance_uid: str
+    sop_class: str
     description: str
     modality: str
     size: tuple[int, int]
     frames: int
     scalar: bool
-    dtype: np.dtype[Any]
-    stored_bits: int
-    positions: Float
-    orientations: Float
-    spacing: tuple[float, float]
+    syntax: str
+
+    @property
+    def encoding(self) -> tuple[bool, bool]:
+        """Whether the file is implicit VR, and little endian."""
+        implicit, little = self.dataset.original_encoding
+        return bool(implicit), bool(little)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is no image, or cannot be read: why, and as far as it says, which series it was a slice of.
+
+    `damaged`: it may be a slice that is missed; otherwise nothing is missed where it is left out. `series_uid` is None
+    where the file could not be read as far as that.
+    """
+
+    path: Path
+    reason: str
+    damaged: bool = False
+    noted: bool = True
+    series_uid: str | None = None
+    sop_class: str = ""
 
 
 def is_dicom(path: Path) -> bool:
     """Whether a file starts as DICOM does: DICM at byte 128 or, without a preamble, an early group number.
 
     Raises:
-        VolumeError: the file may not be opened.
+        OSError: the file may not be opened.
     """
+    with path.open("rb") as stream:
+        start = stream.read(132)
+    little = start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+    big = start[:2] == b"\x00\x08" and start[2:3] == b"\x00"
+    return start[128:] == b"DICM" or little or big
+
+
+def is_directory_file(path: Path) -> bool:
+    """Whether a file is a DICOMDIR, the table of contents of a CD."""
+    return path.name.upper() == "DICOMDIR" or _meta_class(path) == _DIRECTORY
+
+
+def read_header(path: Path) -> DicomHeader | LeftOut:
+    """The header of a file that begins as DICOM or is called so."""
+    if not is_regular_file(path):
+        return LeftOut(path, "is no plain file, or cannot be reached")
+    try:
+        if not is_dicom(path):
+            return LeftOut(path, "is no DICOM file" if path.stat().st_size else "is empty")
+        return _read(path)
+    except OSError as error:
+        return LeftOut(path, f"cannot be opened ({why(error)})", damaged=True)
+
+
+def _read(path: Path) -> DicomHeader | LeftOut:
+    from pydicom import dcmread
+
     try:
         with path.open("rb") as stream:
-            start = stream.read(132)
-    except OSError as error:
-        raise VolumeError(
-            f"'{path}' cannot be opened ({error.strerror}); change its permissions or copy it."
-        ) from error
-    return start[128:] == b"DICM" or (start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00")
+            dataset = dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=True)
+            at: int | None = stream.tell()
+    except OSError:
+        raise
+    except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads it to
+        return _damaged(path)
+    meta_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
+    if _DIRECTORY in (meta_class, text(dataset, "SOPClassUID")):
+        return LeftOut(path, "is a table of contents", noted=False)
+    if text(dataset, "Modality") in _NOT_VOLUMES:
+        return LeftOut(path, f"holds no image ({text(dataset, 'Modality')})")
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _syntax_of(dataset)
+    if syntax == "1.2.840.10008.1.2.1.99":
+        at = None
+    return _image(path, dataset, at, syntax=syntax, sop_class=text(dataset, "SOPClassUID") or meta_class)
 
 
-def read_header(path: Path) -> DicomHeader | None:
-    """The header of an image file; None for DICOM that is no image (a plan, a report, a directory, a segmentation).
-
-    Raises:
-        VolumeError: it is an image, but damaged, cut off, or compressed in a way that cannot be read.
-    """
-    reader = _opened(path)
-    if reader is None:
-        if _should_be_volume(path):
-            raise VolumeError(
-                f"'{path.name}' cannot be read: it is damaged, cut off or of an unknown compression; "
-                "copy the series again."
-            )
-        _log.info("'%s' is left out: it holds no image.", path)
-        return None
-    if _text(reader, "0008|0060") in _NOT_VOLUMES:
-        return None
-    columns, rows, frames = (*reader.GetSize(), 1)[:3]
-    positions, orientations, spacing = _geometry(reader, path, frames=frames)
+def _image(path: Path, dataset: Any, at: int | None, *, syntax: str, sop_class: str) -> DicomHeader | LeftOut:
+    rows, columns = number(dataset, "Rows"), number(dataset, "Columns")
+    frames = number(dataset, "NumberOfFrames")
+    whole = at is None or path.stat().st_size - at > _PIXEL_HEAD_BYTES
+    if not (rows >= 1 and columns >= 1 and whole):
+        if sop_class in _VOLUME_CLASSES:
+            return _damaged(path, series_uid=text(dataset, "SeriesInstanceUID"), sop_class=sop_class)
+        return LeftOut(path, "holds no image")
     return DicomHeader(
         path=path,
-        uid=_text(reader, "0020|000e"),
-        description=_text(reader, "0008|103e"),
-        modality=_text(reader, "0008|0060"),
-        size=(columns, rows),
-        frames=frames,
-        scalar=reader.GetNumberOfComponents() == 1,
-        dtype=_dtype(reader),
-        stored_bits=int(_text(reader, "0028|0100") or 16),
-        positions=positions,
-        orientations=orientations,
-        spacing=spacing,
+        dataset=dataset,
+        pixels_at=at,
+        uid=text(dataset, "SeriesInstanceUID"),
+        instance_uid=text(dataset, "SOPInstanceUID"),
+        sop_class=sop_class,
+        description=text(dataset, "SeriesDescription"),
+        modality=text(dataset, "Modality"),
+        size=(int(columns), int(rows)),
+        frames=int(frames) if frames >= 1 else 1,
+        scalar=not number(dataset, "SamplesPerPixel") > 1
+        and "PALETTE" not in text(dataset, "PhotometricInterpretation"),
+        syntax=syntax,
     )
 
 
-def check_frame_scaling(header: DicomHeader) -> None:
-    """Refuse a multi-frame file whose frames are scaled differently: GDCM applies the first frame's numbers to all.
-
-    Raises:
-        VolumeError: the frames' rescale slopes or intercepts differ.
-    """
-    data = _head(header.path)
-    if any(len(set(_find(data, tag))) > 1 for tag in (_SLOPE, _INTERCEPT)):
-        raise VolumeError(
-            f"The frames of '{header.path.name}' are scaled differently; export it as single-frame DICOM."
-        )
-
-
-def _opened(path: Path) -> Any:
-    """A SimpleITK reader that has read the file's header, or None if GDCM finds no image in it."""
-    reader = simpleitk().ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("GDCMImageIO")
-    try:
-        with quiet_itk():
-            reader.ReadImageInformation()
-    except RuntimeError:
-        return None
-    return reader
-
-
-def _geometry(reader: Any, path: Path, *, frames: int) -> tuple[Float, Float, tuple[float, float]]:
-    """Positions (n, 3), orientations (m, 2, 3) and spacing; no rows, and NaN, where the file does not say."""
-    texts = {tag: [_text(reader, f"{tag[0]:04x}|{tag[1]:04x}")] for tag in (_POSITION, _ORIENTATION, _SPACING)}
-    if frames > 1 or not texts[_POSITION][0]:
-        data = _head(path)
-        texts = {tag: _find(data, tag) for tag in texts}
-    spacings = _numbers(texts[_SPACING], 2)
-    between_rows, between_columns = spacings[0] if len(spacings) else (np.nan, np.nan)
-    orientations = _numbers(texts[_ORIENTATION], 6).reshape(-1, 2, 3)
-    return _numbers(texts[_POSITION], 3), orientations, (float(between_columns), float(between_rows))
-
-
-def _numbers(texts: list[str], count: int) -> Float:
-    """The backslash-separated decimal strings as an (n, count) array; rows that are not `count` numbers are dropped."""
-    rows = []
-    for text in texts:
-        try:
-            row = [float(part) for part in text.split("\\")]
-        except ValueError:
-            continue
-        if len(row) == count:
-            rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(-1, count)
-
-
-def _dtype(reader: Any) -> np.dtype[Any]:
-    """The voxels' type after GDCM has applied slope and intercept; every float becomes float32."""
-    sitk = simpleitk()
-    types = {
-        sitk.sitkUInt8: np.uint8,
-        sitk.sitkInt8: np.int8,
-        sitk.sitkUInt16: np.uint16,
-        sitk.sitkInt16: np.int16,
-        sitk.sitkUInt32: np.uint32,
-        sitk.sitkInt32: np.int32,
-    }
-    return np.dtype(types.get(reader.GetPixelIDValue(), np.float32))
-
-
-def _text(reader: Any, key: str) -> str:
-    """A tag's text, empty where it is absent; bytes that are no UTF-8 are read as Latin-1, the usual other alphabet."""
-    if not reader.HasMetaDataKey(key):
+def text(dataset: Any, keyword: str) -> str:
+    """An attribute as one line of text in its own character set; empty where it is absent or cannot be decoded."""
+    found = value(dataset, keyword)
+    if found is None:
         return ""
-    data = str(reader.GetMetaData(key)).strip(" \0").encode(errors="surrogateescape")
+    if not isinstance(found, str) and hasattr(found, "__iter__"):
+        found = "\\".join(str(part) for part in found)
+    return one_line(str(found))
+
+
+def number(dataset: Any, keyword: str) -> float:
+    """An attribute's one number; NaN where it is absent, or no number."""
+    found = numbers(dataset, keyword, 1)
+    return float("nan") if found is None else float(found[0])
+
+
+def numbers(dataset: Any, keyword: str, count: int) -> Float | None:
+    """An attribute's `count` finite numbers; None where it is absent, or not these."""
+    found = value(dataset, keyword)
     try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+        parts = np.atleast_1d(np.asarray(found if not hasattr(found, "__iter__") else list(found), dtype=np.float64))
+    except (TypeError, ValueError):
+        return None
+    return parts if parts.shape == (count,) and np.isfinite(parts).all() else None
 
 
-def _should_be_volume(path: Path) -> bool:
-    """Whether a file that GDCM cannot read says of itself, as far as it goes, that it is a CT, MR or PET image."""
-    data = _head(path)
-    classes = _find(data, _MEDIA_CLASS) + _find(data, _SOP_CLASS)
-    named = [text for text in classes if text.startswith(_SOP_ROOT)]
-    if named:
-        return bool(_VOLUME_CLASSES.intersection(named))
-    return not is_dicom(path) or bool(_VOLUME_MODALITIES.intersection(_find(data, _MODALITY)))
+def value(dataset: Any, keyword: str | int) -> Any:
+    """An attribute's value; None where it is absent, empty or malformed."""
+    try:
+        element = dataset[keyword] if keyword in dataset else None  # noqa: SIM401 - get() hides malformed elements
+        return None if element is None or element.value in ("", b"") else element.value
+    except Exception:  # noqa: BLE001 - pydicom raises whatever a malformed element leads it to
+        return None
 
 
-def _head(path: Path) -> bytes:
-    """The start of the file, beyond the longest headers; pixels in it do no harm, no text of a tag is found in them."""
+def first_item(dataset: Any, keyword: str) -> Any:
+    """The first item of a sequence; None where there is none."""
+    items = value(dataset, keyword)
+    return items[0] if items is not None and hasattr(items, "__len__") and len(items) else None
+
+
+def _damaged(path: Path, *, series_uid: str | None = None, sop_class: str = "") -> LeftOut:
+    """What a damaged file still says of itself."""
+    from pydicom import dcmread
+
+    if series_uid is None:
+        try:
+            early = dcmread(
+                path, specific_tags=["SeriesInstanceUID", "SOPClassUID"], stop_before_pixels=True, force=True
+            )
+            series_uid, sop_class = text(early, "SeriesInstanceUID") or None, text(early, "SOPClassUID")
+        except Exception:  # noqa: BLE001 - damaged before what is looked for
+            series_uid = _searched_series(path)
+    sop_class = sop_class or _meta_class(path)
+    return LeftOut(path, "is damaged or cut off", damaged=True, series_uid=series_uid, sop_class=sop_class)
+
+
+def _searched_series(path: Path) -> str | None:
+    """The series UID of a file that cannot be parsed, from the bytes of its start."""
     with path.open("rb") as stream:
-        return stream.read(1 << 24)
+        found = re.search(rb"\x20\x00\x0e\x00(?:UI..|..\x00\x00)([0-9.]{1,64})", stream.read(1 << 16), re.DOTALL)
+    return found[1].decode() if found else None
 
 
-def _find(data: bytes, tag: tuple[int, int]) -> list[str]:
-    """The text values of a tag, in nested items too, in the file's order (little endian; explicit or implicit VR)."""
-    name = b"".join(number.to_bytes(2, "little") for number in tag)
-    values = []
-    for match in re.finditer(re.escape(name), data):
-        at = match.end()
-        explicit = data[at : at + 2].isalpha()
-        width = 2 if explicit else 4
-        start = at + 4
-        length = int.from_bytes(data[start - width : start], "little")
-        if 0 < length <= 256 and start + length <= len(data):
-            values.append(data[start : start + length].decode("ascii", "replace").strip(" \0"))
-    return values
+def _meta_class(path: Path) -> str:
+    from pydicom.filereader import read_file_meta_info
+
+    try:
+        return str(read_file_meta_info(path).get("MediaStorageSOPClassUID", ""))
+    except Exception:  # noqa: BLE001 - no DICOM, or cut off
+        return ""
+
+
+def _syntax_of(dataset: Any) -> str:
+    """The transfer syntax of a file that does not name it, as it was found to be encoded."""
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return "1.2.840.10008.1.2"
+    return "1.2.840.10008.1.2.1" if little else "1.2.840.10008.1.2.2"

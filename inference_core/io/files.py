@@ -19,32 +19,40 @@ from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
 from inference_core.io.atomic import check_writable, replacing
 from inference_core.io.dicom import read_dicom
-from inference_core.io.dicom_header import is_dicom
+from inference_core.io.dicom_folder import DICOM_SUFFIXES
+from inference_core.io.dicom_header import is_dicom, is_directory_file
 from inference_core.io.itk import grid_from_sitk, quiet_itk, simpleitk, volume_from_sitk
-from inference_core.io.nifti import read_nifti, write_nifti
+from inference_core.io.metaimage import check_metaimage
+from inference_core.io.nifti import LONGEST_AXIS, read_nifti, write_nifti
 from inference_core.io.nrrd import Color, named_segments, segmentation_keys, segments_in, write_nrrd
+from inference_core.io.nrrd_header import check_nrrd
+from inference_core.io.opening import check_readable
 
 AnyPath = str | os.PathLike[str]
 
 LABEL_SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 _NIFTI_SUFFIXES = (".nii", ".nii.gz")
+_PAIR_SUFFIXES = (".hdr", ".img", ".hdr.gz", ".img.gz")
 _ITK_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
-_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_CHECKS = {"NrrdImageIO": check_nrrd, "MetaImageIO": check_metaimage}
 
 
-def read_volume(path: AnyPath, *, series_uid: str | None = None) -> Volume:
+def read_volume(path: AnyPath, *, series_uid: str | None = None, part: int | None = None) -> Volume:
     """Read a scalar 3D volume; its voxels keep their own type unless the file scales them.
 
     `path` is a DICOM folder, any one file of a DICOM series, or a NIfTI, NRRD or MetaImage file. Of a folder with
-    several series the one with the most slices is read, unless `series_uid` names another.
+    several series the one with the most slices is read, unless `series_uid` names another; of a series with several
+    parts (phases, echoes, time points, ...) the first, unless `part` (from 1) says which.
 
     Raises:
         VolumeError: nothing is there or readable, or it is not one scalar volume on a right-angled, evenly spaced grid.
     """
     source = Path(path)
-    _check_present(source)
+    check_readable(source)
     if source.is_dir() or _is_dicom_file(source):
-        volume = read_dicom(source, series_uid=series_uid)
+        volume = read_dicom(source, series_uid=series_uid, part=part)
+    elif part is not None:
+        raise VolumeError(f"'{source.name}' is not DICOM, so it has no parts to choose from; leave the part out.")
     elif series_uid is not None:
         raise VolumeError(f"'{source.name}' is not DICOM, so it has no series '{series_uid}'; leave the series out.")
     else:
@@ -87,6 +95,7 @@ def write_labels(
     Raises:
         OutputError: the suffix is not one of `LABEL_SUFFIXES`, the place cannot be written, or a label is beyond 255.
     """
+    check_labels_path(path, shape=grid.shape)
     suffix = _label_suffix(path)
     labels = _as_uint8(mask, grid)
     with replacing(path) as temporary:
@@ -108,36 +117,31 @@ def write_segmentation(path: AnyPath, mask: Mask, grid: Grid, *, name: str = "se
     write_labels(path, mask.on(grid.shape), grid, name=name)
 
 
-def check_labels_path(path: AnyPath) -> None:
-    """Refuse, before the work begins, a path that `write_labels` would refuse after it.
+def check_labels_path(path: AnyPath, *, shape: tuple[int, int, int] | None = None) -> None:
+    """Refuse, before the work begins, what `write_labels` would refuse after it: a path, or a shape for its format.
 
     Raises:
-        OutputError: the suffix is not one of `LABEL_SUFFIXES`, or the place cannot be written.
+        OutputError: the suffix is not one of `LABEL_SUFFIXES`, the place cannot be written, or an axis is too long.
     """
-    _label_suffix(path)
+    suffix = _label_suffix(path)
+    if shape is not None and suffix in _NIFTI_SUFFIXES and max(shape) > LONGEST_AXIS:
+        raise OutputError(
+            f"NIfTI cannot hold an axis of {max(shape)} voxels ({LONGEST_AXIS} at most); end the name in .seg.nrrd."
+        )
     check_writable(path)
 
 
-def _check_present(path: Path) -> None:
-    if not path.exists():
-        raise VolumeError(f"There is no file or folder '{path}'; check the path.")
-    if not os.access(path, os.R_OK):
-        raise VolumeError(f"'{path}' may not be read by this user; change its permissions or copy it.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise VolumeError(f"'{path.name}' is an empty file; copy it again.")
-
-
 def _is_dicom_file(path: Path) -> bool:
-    return is_dicom(path) or path.suffix.lower() in _DICOM_SUFFIXES
+    return is_dicom(path) or path.suffix.lower() in DICOM_SUFFIXES or is_directory_file(path)
 
 
 def _read_single_file(path: Path) -> Volume:
     lower = path.name.lower()
-    if lower.endswith(_NIFTI_SUFFIXES):
+    if lower.endswith((*_NIFTI_SUFFIXES, *_PAIR_SUFFIXES)):
         return read_nifti(path)
     if path.suffix.lower() in _ITK_READERS:
         return _read_with_itk(path)
-    known = ", ".join((*_NIFTI_SUFFIXES, *_ITK_READERS))
+    known = ", ".join((*_NIFTI_SUFFIXES, ".hdr", *_ITK_READERS))
     raise VolumeError(f"'{path.name}' is of no known kind; choose a DICOM folder or a file ending in {known}.")
 
 
@@ -145,6 +149,7 @@ def _read_with_itk(path: Path) -> Volume:
     reader = simpleitk().ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(_ITK_READERS[path.suffix.lower()])
+    _CHECKS[_ITK_READERS[path.suffix.lower()]](path)
     try:
         with quiet_itk():
             reader.ReadImageInformation()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,13 +11,23 @@ from inference_core.errors import VolumeError
 from inference_core.geometry.grid import LPS_FROM_RAS, Float, Grid
 
 _TILT_TOLERANCE = 1e-3  # sine of the angle between the slices' normal and the line on which they lie
-_SAME_PLACE_MM = 1e-3
+SAME_PLACE_MM = 1e-3
 _ORIENTATION_TOLERANCE = 1e-3
+_EXACT_MM = 0.01
+_ROUNDED_MM = 0.1  # a position may have been rounded to a tenth of a millimeter: it is then off by half of that
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Slices in their order: `order` (n,) are indices of the slices as given; the grid is (columns, rows, slices)."""
+
+    order: NDArray[np.intp]
+    grid: Grid
 
 
 def stack_slices(
     positions: Float, orientations: Float, *, spacing: tuple[float, float], size: tuple[int, int]
-) -> tuple[NDArray[np.intp], Grid]:
+) -> Stack:
     """The order of the slices along their normal, and the grid (columns, rows, slices) they make in that order.
 
     Args:
@@ -35,12 +47,14 @@ def stack_slices(
     ordered = positions[order]
     _check_distances(ordered, normal)
     step = (ordered[-1] - ordered[0]) / (len(ordered) - 1)
-    _check_tilt(step, normal)
-    _check_line(ordered, step, normal)
+    _check_tilt(step, normal, count=len(ordered))
+    start = ordered[0]
+    if _check_line(ordered, step, normal) > _EXACT_MM:
+        start, step = _fitted_line(ordered)
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1], lps[:3, 2] = axes[0] * spacing[0], axes[1] * spacing[1], step
-    lps[:3, 3] = ordered[0]
-    return order, Grid((*size, len(ordered)), LPS_FROM_RAS @ lps)
+    lps[:3, 3] = start
+    return Stack(order, Grid((*size, len(ordered)), LPS_FROM_RAS @ lps))
 
 
 def _common_axes(orientations: Float) -> Float:
@@ -60,16 +74,17 @@ def _common_axes(orientations: Float) -> Float:
 
 
 def _check_distances(ordered: Float, normal: Float) -> None:
-    """Refuse doubled slices and gaps that differ from the usual one by 5 %, or by more than 0.1 mm."""
+    """Refuse doubled slices, and gaps that differ from the usual one by more than rounded positions explain."""
     gaps = np.diff(ordered @ normal)
-    doubled = int((gaps < _SAME_PLACE_MM).sum())
-    if doubled:
+    close = gaps < SAME_PLACE_MM
+    if close.any():
+        doubled = int((np.append(close, False) | np.append(False, close)).sum())
         at = _place(ordered[int(gaps.argmin())], normal)
         raise VolumeError(
-            f"{doubled + 1} of the {len(ordered)} slices share their place with another ({at} for one), as in a series "
-            "of several phases or time points; export one phase as a series of its own."
+            f"{doubled} of the {len(ordered)} slices share their place with another ({at} for one), and nothing tells "
+            "them apart; export one phase or time point as a series of its own."
         )
-    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    usual = float(np.median(gaps))
     odd = np.flatnonzero(np.abs(gaps - usual) > _tolerance(usual))
     if odd.size:
         raise VolumeError(_uneven_sentence(ordered, normal, gaps=gaps, first=int(odd[0]), usual=usual))
@@ -85,17 +100,25 @@ def _uneven_sentence(ordered: Float, normal: Float, *, gaps: Float, first: int, 
     return f"{jump}; resample the series to even spacing first."
 
 
-def _check_tilt(step: Float, normal: Float) -> None:
-    aside = float(np.linalg.norm(step - normal * (step @ normal)) / np.linalg.norm(step))
-    if aside > _TILT_TOLERANCE:
+def _fitted_line(ordered: Float) -> tuple[Float, Float]:
+    """Start and mean step of rounded positions, fitted to all of them: the ends may be the ones that are most off."""
+    places = np.arange(len(ordered)) - (len(ordered) - 1) / 2
+    step = np.asarray(places @ ordered / (places @ places))
+    return np.asarray(ordered.mean(axis=0) + places[0] * step), step
+
+
+def _check_tilt(step: Float, normal: Float, *, count: int) -> None:
+    length = float(np.linalg.norm(step))
+    aside = float(np.linalg.norm(step - normal * (step @ normal)) / length)
+    if aside > max(_TILT_TOLERANCE, _ROUNDED_MM / (length * (count - 1))):
         raise VolumeError(
             f"The slices are tilted by {np.degrees(np.arcsin(min(aside, 1.0))):.1f} degrees against the table (gantry "
             "tilt); straighten the series before loading it, in Slicer by loading it with its acquisition transform."
         )
 
 
-def _check_line(ordered: Float, step: Float, normal: Float) -> None:
-    """Refuse slices that lie off their place on the regular line: sideways, or by a spacing that drifts."""
+def _check_line(ordered: Float, step: Float, normal: Float) -> float:
+    """Refuse slices off their place on the regular line, sideways or by a spacing that drifts; the worst mm."""
     expected = ordered[0] + np.arange(len(ordered))[:, None] * step
     off = np.linalg.norm(ordered - expected, axis=1)
     worst = int(off.argmax())
@@ -104,11 +127,12 @@ def _check_line(ordered: Float, step: Float, normal: Float) -> None:
             f"The slice at {_place(ordered[worst], normal)} lies {off[worst]:.2g} mm from its place in an evenly "
             "spaced stack; resample the series to even spacing first."
         )
+    return float(off[worst])
 
 
 def _tolerance(usual: float) -> float:
-    """Positions are often rounded to a tenth of a millimeter; what is beyond that is a real unevenness."""
-    return min(0.1, 0.05 * usual)
+    """How far a gap or a place may be off: rounding to a tenth of a millimeter, but never half a step."""
+    return min(1.05 * _ROUNDED_MM, 0.45 * usual)
 
 
 def _place(position_lps: Float, normal: Float) -> str:

@@ -68,7 +68,7 @@ def meta(matrix=UPRIGHT, spacing="1 1 2"):
         ("a.mha", meta()[:60], "damaged"),
         ("a.mhd", meta().replace(b"LOCAL", b"absent.raw"), "lacks its data file"),
         ("a.nii", b"x" * 1000, "damaged"),
-        ("a.dcm", b"x" * 1000, "damaged"),
+        ("a.dcm", b"x" * 1000, "no DICOM file"),
         ("a.png", b"\x89PNG\r\n", "no known kind"),
         ("a", b"?" * 300, "no known kind"),
         ("a.nii.gz", b"", "empty file"),

@@ -3,13 +3,16 @@
 import gzip
 import logging
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from inference_core.errors import VolumeError
 from inference_core.io.files import read_volume
-from inference_core.io.nifti import _NIFTI1, _NIFTI2, _quaternion
+from inference_core.io.nifti_forms import quaternion
+
+LETTERS = {"quatern": "bcd", "qoffset": "xyz", "srow": "xyz"}
 
 
 @pytest.fixture
@@ -17,18 +20,20 @@ def a_nifti(tmp_path, an_oblique_grid, voxels_of):
     """Writes the oblique grid's int16 voxels as NIfTI with header fields changed."""
 
     def write(*, version=1, order="<", name="image.nii.gz", pixels=None, keep=None, **fields):
-        layout, offset = (_NIFTI1, 352) if version == 1 else (_NIFTI2, 544)
-        header = np.zeros((), dtype=layout.newbyteorder(order))
-        header["sizeof_hdr"], header["magic"] = layout.itemsize, b"n+1" if version == 1 else b"n+2"
+        kind, offset = (nibabel.Nifti1Header, 352) if version == 1 else (nibabel.Nifti2Header, 544)
+        header = np.zeros((), dtype=kind.template_dtype.newbyteorder(order))
+        header["xyzt_units"] = 2
+        header["sizeof_hdr"], header["magic"] = kind.sizeof_hdr, b"n+1" if version == 1 else b"n+2"
         header["dim"] = (3, *an_oblique_grid.shape, 1, 1, 1, 1)
         header["datatype"], header["bitpix"], header["vox_offset"] = 4, 16, offset
-        qfac, header["quatern"] = _quaternion(an_oblique_grid)
+        qfac, bcd = quaternion(an_oblique_grid.affine[:3, :3] / np.asarray(an_oblique_grid.spacing))
+        fields = {"quatern": bcd, "qoffset": an_oblique_grid.affine[:3, 3], "srow": an_oblique_grid.affine[:3]} | fields
         header["pixdim"] = (qfac, *an_oblique_grid.spacing, 0, 0, 0, 0)
-        header["qoffset"] = an_oblique_grid.affine[:3, 3]
-        header["srow"] = an_oblique_grid.affine[:3]
         header["sform_code"] = 1
         for field, value in fields.items():
-            header[field] = value
+            keys = [f"{field}_{letter}" for letter in LETTERS[field]] if field in LETTERS else [field]
+            for key, part in zip(keys, value if field in LETTERS else [value], strict=True):
+                header[key] = part
         if pixels is None:
             pixels = voxels_of(an_oblique_grid).astype(np.dtype(np.int16).newbyteorder(order)).tobytes(order="F")
         data = header.tobytes().ljust(offset, b"\0") + pixels
@@ -52,7 +57,7 @@ def test_both_versions_and_byte_orders_are_read(a_nifti, an_oblique_grid, voxels
 
 
 def test_the_qform_is_used_where_there_is_no_sform(a_nifti, an_oblique_grid):
-    path = a_nifti(sform_code=0, qform_code=1, srow=0)
+    path = a_nifti(sform_code=0, qform_code=1, srow=np.zeros((3, 4)))
     assert read_volume(path).grid.matches(an_oblique_grid, tolerance_mm=5e-3)
 
 
@@ -75,7 +80,10 @@ def test_a_file_without_orientation_lies_as_slicer_shows_it(a_nifti, caplog):
 
 def test_units_of_meters_and_micrometers_become_millimeters(a_nifti, an_oblique_grid):
     in_meters = np.vstack([an_oblique_grid.affine[:3] / 1000])
-    assert read_volume(a_nifti(srow=in_meters, xyzt_units=1)).grid.matches(an_oblique_grid, tolerance_mm=1e-3)
+    sizes = (1, *np.divide(an_oblique_grid.spacing, 1000), 1, 1, 1, 1)
+    assert read_volume(a_nifti(srow=in_meters, pixdim=sizes, xyzt_units=1)).grid.matches(
+        an_oblique_grid, tolerance_mm=1e-3
+    )
 
 
 def test_voxels_are_scaled_where_the_header_says_so(a_nifti, an_oblique_grid, voxels_of):
@@ -100,6 +108,10 @@ def test_trailing_dimensions_of_one_are_dropped(a_nifti, an_oblique_grid):
         ({"dim": (5, 5, 6, 7, 1, 3, 1, 1)}, "5 dimensions"),
         ({"dim": (3, 5, 6, 1, 1, 1, 1, 1)}, "single slice"),
         ({"dim": (2, 5, 6, 1, 1, 1, 1, 1)}, "single slice"),
+        ({"pixdim": (1, 1, -1, 1, 1, 1, 1, 1)}, "zero, negative"),
+        ({"pixdim": (1, 1, np.nan, 1, 1, 1, 1, 1)}, "not a number"),
+        ({"srow": [[1, 0, 0, 1e300], [0, 1, 0, 0], [0, 0, 1, 0]]}, "non-finite|beyond any"),
+        ({"srow": [[1, 0, 0, 1e30], [0, 1, 0, 0], [0, 0, 1, 0]], "pixdim": (1, 1, 1, 1, 1, 1, 1, 1)}, "beyond any"),
         ({"dim": (0, 5, 6, 7, 1, 1, 1, 1)}, "damaged"),
         ({"dim": (3, 5, -6, 7, 1, 1, 1, 1)}, "damaged"),
         ({"dim": (3, 30000, 30000, 30000, 1, 1, 1, 1)}, "damaged|cut off"),
@@ -107,7 +119,7 @@ def test_trailing_dimensions_of_one_are_dropped(a_nifti, an_oblique_grid):
         ({"datatype": 2304}, "colors"),
         ({"datatype": 32}, "complex"),
         ({"datatype": 1536}, "unusual type"),
-        ({"magic": b"ni1"}, "two-file NIfTI"),
+        ({"magic": b"xyz"}, "Analyze image"),
         ({"sizeof_hdr": 12}, "not a readable NIfTI"),
         ({"srow": [[1, 0.3, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]]}, "sheared"),
         ({"srow": [[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]]}, "singular"),

@@ -1,0 +1,109 @@
+"""NRRD headers (.nrrd, .nhdr), checked before ITK reads the file: sizes, spacings and directions, and the data file.
+
+Source: http://teem.sourceforge.net/nrrd/format.html.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+from inference_core.errors import VolumeError
+from inference_core.io.text_header import (
+    check_spacing,
+    data_file,
+    header_lines,
+    sane_numbers,
+    unreadable,
+    whole_numbers,
+)
+
+_VECTOR = re.compile(r"\(([^()]*)\)|none", re.IGNORECASE)
+_BYTES = {
+    "char": 1,
+    "int8": 1,
+    "short": 2,
+    "int16": 2,
+    "int": 4,
+    "int32": 4,
+    "long": 8,
+    "int64": 8,
+    "float": 4,
+    "double": 8,
+}
+_SCALAR_KINDS = {"domain", "space", "time", "???", "none", "scalar", "stub"}
+
+
+def check_nrrd(path: Path) -> None:
+    """Refuse an NRRD whose header cannot be trusted, or whose data are fewer than it says.
+
+    Raises:
+        VolumeError: as said.
+    """
+    with path.open("rb") as stream:
+        fields = _fields(header_lines(stream, path), path)
+        held = path.stat().st_size - stream.tell()
+    expected = _check_fields(fields, path)
+    name = fields.get("datafile")
+    if name is not None:
+        held = data_file(name, path).stat().st_size
+    if fields.get("encoding", "").lower() == "raw" and held < expected:
+        raise unreadable(path)
+
+
+def nrrd_data(path: Path) -> Path | None:
+    """The data file that a header names, or None where it names none that can be used."""
+    try:
+        with path.open("rb") as stream:
+            name = _fields(header_lines(stream, path), path).get("datafile")
+        return None if name is None else data_file(name, path)
+    except (OSError, VolumeError):
+        return None
+
+
+def _fields(lines: list[str], path: Path) -> dict[str, str]:
+    """The fields by their names, without spaces and in small letters: "data file" and "datafile" are one."""
+    if not lines or not lines[0].startswith("NRRD"):
+        raise unreadable(path)
+    fields = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if line.startswith("#") or not colon or value.startswith("="):
+            continue
+        fields[name.replace(" ", "").lower()] = value.strip()
+    return fields
+
+
+def _check_fields(fields: dict[str, str], path: Path) -> int:
+    """Refuse what is not one 3D volume of sound numbers; the number of bytes that its voxels take."""
+    if "dimension" not in fields or "sizes" not in fields:
+        raise unreadable(path)
+    (rank,) = whole_numbers(fields.get("dimension", ""), 1, path, what="a number of dimensions of")
+    sizes = whole_numbers(fields.get("sizes", ""), rank, path, what="a size of")
+    if rank != 3:
+        _refuse_rank(rank, sizes, fields, path)
+    if "spacings" in fields:
+        check_spacing(sane_numbers(fields["spacings"], 3, path, what="voxel spacing"), path)
+    if "spacedirections" in fields:
+        vectors = [match[1] for match in _VECTOR.finditer(fields["spacedirections"])]
+        if len(vectors) != 3 or None in vectors:
+            raise VolumeError(f"'{path.name}' has missing numbers in its orientation; convert it again.")
+        for vector in vectors:
+            sane_numbers(str(vector).replace(",", " "), 3, path, what="orientation")
+    if "spaceorigin" in fields:
+        origin = fields["spaceorigin"].strip("()").replace(",", " ")
+        sane_numbers(origin, 3, path, what="space origin")
+    kind = fields.get("type", "").lower().removeprefix("unsigned ").removeprefix("signed ")
+    return math.prod(sizes) * _BYTES.get(kind.removeprefix("u").removesuffix("_t"), 1)
+
+
+def _refuse_rank(rank: int, sizes: tuple[int, ...], fields: dict[str, str], path: Path) -> None:
+    kinds = fields.get("kinds", "").lower().split()
+    colors = [n for n, kind in enumerate(kinds) if kind not in _SCALAR_KINDS]
+    if rank == 4 and len(kinds) == 4 and colors:
+        count = sizes[colors[0]]
+        raise VolumeError(
+            f"'{path.name}' holds {count} numbers a voxel (color, vector, complex or 4D); choose a scalar 3D volume."
+        )
+    raise VolumeError(f"'{path.name}' has {rank} dimensions; choose one single 3D volume.")
