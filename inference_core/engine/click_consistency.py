@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_core.engine.local_correction import Reach
 from inference_core.engine.logit_field import FIRM_LOGIT, LogitField
-from inference_core.engine.window_predictor import PromptGroup, WindowedPrediction
+from inference_core.engine.windowed_prediction import PromptGroup, WindowedPrediction
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import VoxelBox
 from inference_core.models.interface import Float32
@@ -68,9 +69,10 @@ def click_corrections(
         if float(logit[0, 0, 0]) * wanted <= 0:
             group = min(prediction, key=lambda group: group.base.window.distance_outside(click.ras))
             box = _around(voxel, group, region)
-            corrections.append(
-                ClickCorrection(box, _share(voxel, box, radius_of(group), region=region, voxels=voxels), wanted)
-            )
+            share = _share(voxel, box, radius_of(group), region=region, voxels=voxels)
+            if click.reach_mm is not None:
+                share *= Reach(click.ras, click.reach_mm, click.reach_mm).weights_in(region, box)
+            corrections.append(ClickCorrection(box, share, wanted))
     return corrections
 
 

@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.engine.window_predictor import FAR_OUTSIDE, LogitLayer, PromptGroup, WindowedPrediction
+from inference_core.engine.local_correction import FADING, Reach, fading, mixed
+from inference_core.engine.windowed_prediction import FAR_OUTSIDE, LogitLayer, PromptGroup, WindowedPrediction
 from inference_core.geometry.axes import SeparableSampling, matching_axes
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import VoxelBox
-from inference_core.geometry.sampling import extent_on, rescaled
+from inference_core.geometry.sampling import extent_on, extent_within, rescaled
 from inference_core.models.interface import Float32
 
 Index = NDArray[np.int64]
@@ -31,7 +32,7 @@ class LogitField:
 
     def __init__(self, prediction: WindowedPrediction, region: Grid, *, threshold: float, smoothing_mm: float) -> None:
         self.box = VoxelBox(np.zeros(3, dtype=np.int64), np.asarray(region.shape))
-        self._parts = [ResampledGroup(group, region) for group in prediction]
+        self._parts = [_field_of(group, region) for group in prediction]
         self._region, self._threshold = region, threshold
         self._widths = _smoothing(smoothing_mm, prediction, region)
         self._halo = np.ceil(_KERNEL_REACH * self._widths / region.spacing).astype(np.int64)
@@ -101,6 +102,66 @@ class ResampledGroup:
 
     def _patches_in(self, box: VoxelBox) -> list[tuple[ResampledPatch, VoxelBox]]:
         return [(patch, shared) for patch in self._refinement_patches if (shared := box.within(patch.box)) is not None]
+
+
+class HeldBackGroup:
+    """A group whose last correction counts only in its reach; elsewhere the answer before it holds."""
+
+    def __init__(
+        self, group: PromptGroup, before: ResampledGroup | HeldBackGroup, *, reach: Reach, region: Grid
+    ) -> None:
+        self._after, self._before, self._reach, self._region = ResampledGroup(group, region), before, reach, region
+        self.box: VoxelBox = self._after.box.joined(before.box)
+        self._window = group.base.window
+        faded = FADING * np.asarray(self._window.shape) * (np.asarray(self._window.shape) > 1)
+        self._unfaded = VoxelBox(*extent_within(self._window, faded, region))
+
+    def logits(self, box: VoxelBox) -> Float32:
+        """The logits of a box of voxels, far outside beyond all windows."""
+        counts = self._counts(box)
+        if counts is not None:
+            return _logits_within(self._after if counts else self._before, box)
+        voxels = self._region.cropped(box.start, box.stop)
+        weights = self._reach.weights_in(self._region, box) * fading(self._window, voxels)
+        return mixed(_logits_within(self._after, box), _logits_within(self._before, box), weights)
+
+    def bounds(self, box: VoxelBox) -> tuple[float, float]:
+        """Two logits that those of a box lie between."""
+        counts = self._counts(box)
+        asked = (self._after, self._before) if counts is None else (self._after if counts else self._before,)
+        found = [_bounds_within(group, box) for group in asked]
+        return min(low for low, _ in found), max(high for _, high in found)
+
+    def _counts(self, box: VoxelBox) -> bool | None:
+        """Whether the correction counts in full in a box (True) or nowhere in it; None where it takes computing."""
+        counts = self._reach.covers(self._region, box)
+        if box.within(self._after.box) is None:
+            return False
+        shared = box.within(self._unfaded)
+        return None if counts and (shared is None or shared.shape != box.shape) else counts
+
+
+def _field_of(group: PromptGroup, region: Grid) -> ResampledGroup | HeldBackGroup:
+    if group.earlier is None or group.reach is None:
+        return ResampledGroup(group, region)
+    return HeldBackGroup(group, _field_of(group.earlier, region), reach=group.reach, region=region)
+
+
+def _logits_within(group: ResampledGroup | HeldBackGroup, box: VoxelBox) -> Float32:
+    """The logits of a box of voxels that may reach beyond the group's windows."""
+    logits = np.full(box.shape, FAR_OUTSIDE, dtype=np.float32, order="F")
+    shared = box.within(group.box)
+    if shared is not None:
+        logits[shared.slices(box.start)] = group.logits(shared)
+    return logits
+
+
+def _bounds_within(group: ResampledGroup | HeldBackGroup, box: VoxelBox) -> tuple[float, float]:
+    shared = box.within(group.box)
+    if shared is None:
+        return FAR_OUTSIDE, FAR_OUTSIDE
+    low, high = group.bounds(shared)
+    return (low if shared.shape == box.shape else min(low, FAR_OUTSIDE)), high
 
 
 class ResampledLayer:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inference_core.engine.click_consistency import ClickCorrection, click_corrections, clicks_inside, radius_of
 from inference_core.engine.logit_field import LogitField
-from inference_core.engine.window_predictor import WindowedPrediction
+from inference_core.engine.windowed_prediction import WindowedPrediction
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
 from inference_core.geometry.sampling import extent_on, rescaled
@@ -30,14 +30,16 @@ class MaskOptions:
     """How logits become a mask.
 
     threshold: logit above which a voxel is inside. smoothing_mm: standard deviation of a Gaussian over the logits,
-    which smooths the surface; 0 for none. obey_clicks: click consistency. keep_clicked_pieces: drop pieces of
+    which smooths the surface; 0 for none. consistent_clicks: click consistency. keep_clicked_pieces: drop pieces of
     the mask that hold neither a foreground click nor the center of a box (never when it would leave nothing).
+    local_corrections: a correction counts near itself (`engine.local_correction`).
     """
 
     threshold: float = 0.0
     consistent_clicks: bool = True
     keep_clicked_pieces: bool = True
     smoothing_mm: float = 0.0
+    local_corrections: bool = True
 
 
 def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Volume, options: MaskOptions) -> Mask:
@@ -79,7 +81,7 @@ def _fill(mask: NDArray[np.bool_], surface: LogitField, corrections: list[ClickC
 def _extent(prediction: WindowedPrediction, prompts: PromptSet, grid: Grid, threshold: float) -> tuple[Index, Index]:
     """Voxels where the mask can be: under cells near or above the threshold, and around the clicks."""
     starts, stops = [], []
-    for layer in (layer for group in prediction for layer in group.layers):
+    for layer in (layer for group in prediction for layer in group.all_layers):
         cells = VoxelBox.over(layer.logits > threshold)
         if cells is not None:
             above = rescaled(layer.window, layer.logits.shape).cropped(cells.start - 1, cells.stop + 1)

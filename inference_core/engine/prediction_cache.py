@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.engine.window_predictor import WindowedPrediction
+from inference_core.engine.windowed_prediction import WindowedPrediction
 from inference_core.prompts.prompt_set import PromptSet
 
 
@@ -51,5 +51,5 @@ class PredictionCache:
 
 def _arrays(prediction: WindowedPrediction) -> Iterator[NDArray[np.float32]]:
     for group in prediction:
-        for layer in (*group.layers, *group.scales):
+        for layer in (*group.all_layers, *group.scales):
             yield layer.logits

@@ -14,8 +14,9 @@ from inference_core.engine.device import memory_errors_as_device_error
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.model_calls import ModelCalls, Notify, silent
 from inference_core.engine.prediction_cache import PredictionCache
-from inference_core.engine.slice_predictor import SliceGroup, SlicePredictor
-from inference_core.engine.window_predictor import WindowedPrediction, WindowPredictor
+from inference_core.engine.slice_predictor import SliceMemory, SlicePredictor
+from inference_core.engine.window_predictor import WindowPredictor
+from inference_core.engine.windowed_prediction import FAR_OUTSIDE, WindowedPrediction
 from inference_core.errors import PromptError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import Mask
@@ -87,13 +88,14 @@ class Session:
         self.volume, self.model = volume, promptable(model)
         self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)
         self._refine, self._quick, self._window_mm = refine, quick, window_mm
-        self._predictions = PredictionCache(logits_bytes)
-        self._slices: WeakValueDictionary[tuple[int, PromptSet], SliceGroup] = WeakValueDictionary()
+        # By whether corrections count near themselves only.
+        self._predictions = {local: PredictionCache(logits_bytes) for local in (True, False)}
+        self._slices: dict[bool, SliceMemory] = {local: WeakValueDictionary() for local in (True, False)}
 
     @property
     def held_bytes(self) -> int:
         """Memory of the logits that the session remembers, embeddings aside."""
-        return self._predictions.nbytes
+        return sum(cache.nbytes for cache in self._predictions.values())
 
     def predict(self, prompts: PromptSet, *, options: MaskOptions | None = None, notify: Notify = silent) -> Prediction:
         """Answer a set of prompts, in their order.
@@ -110,42 +112,44 @@ class Session:
             VolumeError: the window meets voxels that are not finite.
             DeviceError: the memory ran out.
         """
-        started = perf_counter()
+        started, options = perf_counter(), options or MaskOptions()
         self._check_kinds(prompts.checked_on(self.volume.grid, self.volume.name))
         calls = ModelCalls(self.model, self.cache, notify)
         with memory_errors_as_device_error(self.model.device):
-            found = self._replay(prompts, calls)
-            mask = compose_mask(found, prompts, self.volume, options or MaskOptions())
+            found = self._replay(prompts, calls, local=options.local_corrections)
+            mask = compose_mask(found, prompts, self.volume, options)
+        window = found[0].base.window
         qualities = [group.base.quality for group in found if group.base.quality is not None]
         return Prediction(
             prompts=prompts,
             mask=mask,
-            low_res_logits=found[0].base.logits,
-            window=found[0].base.window,
+            low_res_logits=found[0].logits_on(window, found[0].base.logits.shape, outside=FAR_OUTSIDE),
+            window=window,
             quality=float(np.mean(qualities)) if qualities else None,
             seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
         )
 
-    def _replay(self, prompts: PromptSet, calls: ModelCalls) -> WindowedPrediction:
+    def _replay(self, prompts: PromptSet, calls: ModelCalls, *, local: bool) -> WindowedPrediction:
         """What all prompts in turn lead to, going on from the longest run of them whose prediction is still kept."""
-        predictor = self._predictor(calls)
+        predictor, predictions = self._predictor(calls, local=local), self._predictions[local]
         turn = _in_turn(prompts)
         runs = [PromptSet(turn[:count], prompts.initial_mask) for count in range(len(turn) + 1)]
-        known = ((count, kept) for count, run in reversed([*enumerate(runs)]) if (kept := self._predictions.get(run)))
+        known = ((count, kept) for count, run in reversed([*enumerate(runs)]) if (kept := predictions.get(run)))
         count, found = next(known, (0, ()))
         if not found and prompts.initial_mask is not None:
             found = predictor.start(prompts.initial_mask)
-            self._predictions.put(runs[0], found)
+            predictions.put(runs[0], found)
         for prompt, run in zip(turn[count:], runs[count + 1 :], strict=True):
             found = predictor.next(found, prompt)
-            self._predictions.put(run, found)
+            predictions.put(run, found)
         return found
 
-    def _predictor(self, calls: ModelCalls) -> WindowPredictor | SlicePredictor:
+    def _predictor(self, calls: ModelCalls, *, local: bool) -> WindowPredictor | SlicePredictor:
         if self.model.spec.window.layout is Layout.SLICES:
             model = cast("SliceModel", self.model)
-            return SlicePredictor(self.volume, model, calls, known=self._slices, quick=self._quick)
-        return WindowPredictor(self.volume, calls, refine=self._refine, edge_mm=self._window_mm)
+            known = self._slices[local]
+            return SlicePredictor(self.volume, model, calls, known=known, quick=self._quick, local=local)
+        return WindowPredictor(self.volume, calls, refine=self._refine, edge_mm=self._window_mm, local=local)
 
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds

@@ -10,16 +10,17 @@ hold it (`stacks_over`), and is given no prior.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import TypeAlias, cast
 from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.engine.automatic import stacks_over
+from inference_core.engine.local_correction import mixed, reach_of
 from inference_core.engine.model_calls import ModelCalls
-from inference_core.engine.window_predictor import (
+from inference_core.engine.windowed_prediction import (
     FAR_OUTSIDE,
     INITIAL_LOGIT,
     LogitLayer,
@@ -49,6 +50,9 @@ class SliceGroup(PromptGroup):
     low_res: Float32 | None = None
 
 
+SliceMemory: TypeAlias = WeakValueDictionary[tuple[int, PromptSet], SliceGroup]
+
+
 class SlicePredictor:
     """Answers one question on the slices of a volume: made with the `calls` of that question.
 
@@ -62,11 +66,12 @@ class SlicePredictor:
         model: SliceModel,
         calls: ModelCalls,
         *,
-        known: WeakValueDictionary[tuple[int, PromptSet], SliceGroup],
+        known: SliceMemory,
         quick: bool = False,
+        local: bool = True,
     ) -> None:
         self.volume, self.model, self.calls = slices_last(volume), model, calls
-        self.quick = quick
+        self.quick, self.local = quick, local
         self._known = known
         self._stacks: dict[tuple[range, PromptSet], LogitLayer] = {}
 
@@ -125,6 +130,8 @@ class SlicePredictor:
             layer, low_res = self._mean(window, prompts, number=number, share=share), None
         else:
             layer, low_res = self._predict_slices(range(number, number + 1), prompts, self._prior(earlier), share=share)
+        if self.local and earlier is not None:
+            layer = _held_back(layer, earlier, prompts)
         group = SliceGroup(prompts, layer, number=number, low_res=low_res, keeps_pieces=bool(prompts.boxes))
         self._known[number, prompts] = group
         return group
@@ -171,6 +178,15 @@ class SlicePredictor:
         """The grid of adjacent slices; it may reach beyond the volume, where the first or last slice is repeated."""
         columns, rows, _ = self.volume.grid.shape
         return self.volume.grid.cropped((0, 0, numbers.start), (columns, rows, numbers.stop))
+
+
+def _held_back(layer: LogitLayer, earlier: SliceGroup, prompts: PromptSet) -> LogitLayer:
+    """The answer after the last prompt near it, the one before it elsewhere in the slice."""
+    before = earlier.base.logits
+    reach = reach_of(prompts.prompts[-1], earlier.prompts, before, layer.window)
+    if reach is None:
+        return layer
+    return replace(layer, logits=mixed(layer.logits, before, reach.weights(layer.window)))
 
 
 def _is_background(prompt: Prompt) -> bool:

@@ -9,13 +9,32 @@ Prompts too far apart for one window are answered in groups; the answer is the u
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_core.engine.local_correction import Reach, reach_of
 from inference_core.engine.model_calls import ModelCalls
-from inference_core.engine.windows import candidate_windows, grown, holds, touched_faces, windows_over
+from inference_core.engine.windowed_prediction import (
+    FAR_OUTSIDE,
+    INITIAL_LOGIT,
+    MOST_PATCHES,
+    LogitLayer,
+    PromptGroup,
+    RefinementPatch,
+    WindowedPrediction,
+    held_back,
+)
+from inference_core.engine.windows import (
+    candidate_windows,
+    grown,
+    has_room,
+    holds,
+    touched_faces,
+    window_at,
+    windows_over,
+)
 from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.sampling import resample_onto, rescaled, sample_window
 from inference_core.geometry.volume import Volume
@@ -24,62 +43,29 @@ from inference_core.models.spec import Padding, PromptKind
 from inference_core.prompts.encoding import encode_prompts
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
 
-FAR_OUTSIDE = -20.0
-INITIAL_LOGIT = 4.0
 _LEAST_AGREEMENT = 0.8
 _REFINE_BEYOND = 3.0
-_MOST_PATCHES = 27
+# A correction is looked at where it has this much of the window's edge around it, or all that it reaches.
+_ROOM_OF_EDGE = 0.3
+_MOST_OF_EDGE = 0.45
 _SAME_BELOW = 0.005
 _USUAL_EDGE_MM = 96.0
-
-
-@dataclass(frozen=True, eq=False)
-class LogitLayer:
-    """Low-res logits over a window."""
-
-    window: Grid
-    logits: Float32
-    quality: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class RefinementPatch:
-    """A finer layer on the boundary, and the coarse mask (16, 16, 16) under it that it was decoded from."""
-
-    layer: LogitLayer
-    under: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class PromptGroup:
-    """What one group of prompts led to: the chosen layer, the other scales, and finer patches along the boundary.
-
-    `settled` is the window that widening was tried on and refused; it is not tried there again. `keeps_pieces`: none of
-    its mask's pieces is dropped for holding no click.
-    """
-
-    prompts: PromptSet
-    base: LogitLayer
-    scales: tuple[LogitLayer, ...] = ()
-    patches: tuple[RefinementPatch, ...] = ()
-    settled: Grid | None = None
-    keeps_pieces: bool = False
-
-    @property
-    def layers(self) -> tuple[LogitLayer, ...]:
-        """The base and its patches."""
-        return (self.base, *(patch.layer for patch in self.patches))
-
-
-WindowedPrediction = tuple[PromptGroup, ...]
 
 
 class WindowPredictor:
     """Answers one question on a volume: made with the `calls` of that question."""
 
-    def __init__(self, volume: Volume, calls: ModelCalls, *, refine: bool = True, edge_mm: float | None = None) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        calls: ModelCalls,
+        *,
+        refine: bool = True,
+        edge_mm: float | None = None,
+        local: bool = True,
+    ) -> None:
         self.volume, self.calls = volume, calls
-        self.refine, self.edge_mm = refine, edge_mm
+        self.refine, self.edge_mm, self.local = refine, edge_mm, local
 
     def start(self, mask: Volume) -> WindowedPrediction:
         """The prediction that an initial mask stands for; nothing is encoded yet."""
@@ -94,9 +80,7 @@ class WindowPredictor:
         if joined is None:
             return (*prediction, self._expand_and_refine(self._first(PromptSet((prompt,)))))
         return tuple(
-            self._expand_and_refine(self._again(group, prompt))
-            if self._concerns(group, prompt, group is joined)
-            else group
+            self._corrected(group, prompt) if self._concerns(group, prompt, group is joined) else group
             for group in prediction
         )
 
@@ -114,22 +98,58 @@ class WindowPredictor:
             return joined
         return group.base.window.contains(prompt.ras)
 
+    def _corrected(self, group: PromptGroup, prompt: Prompt) -> PromptGroup:
+        """Answer anew, and have the answer before hold where the prompt's correction does not count."""
+        prompts = group.prompts.with_(prompt)
+        if not self._is_read(prompt):
+            return replace(group, prompts=prompts)
+        reach = self._reach(group, prompt) if self.local else None
+        window = None if reach is None else self._window_around(group, reach)
+        if reach is None or window is None:
+            after = self._expand_and_refine(self._again(group, prompt))
+        else:
+            after = self._refined(self._predicted(group, prompts, window))
+        return after if reach is None else held_back(after, group, reach)
+
+    @staticmethod
+    def _reach(group: PromptGroup, prompt: Prompt) -> Reach | None:
+        """How far a correction counts; its distance from the surface is measured in the finest window around it."""
+        holding = [layer for layer in group.layers if layer.window.contains(_place_of(prompt))]
+        layer = min(holding or [group.base], key=lambda layer: layer.window.spacing)
+        before = group.logits_on(layer.window, layer.logits.shape, outside=FAR_OUTSIDE)
+        return reach_of(prompt, group.prompts, before, layer.window)
+
+    def _window_around(self, group: PromptGroup, reach: Reach) -> Grid | None:
+        """Where a correction is looked at: the group's window where it has room around it, else one as wide about it.
+
+        None where the correction reaches too far for so wide a window.
+        """
+        window, spec = group.base.window, self.calls.spec.window
+        edge = min(n * step for n, step in zip(window.shape, window.spacing, strict=True))
+        if reach.full_mm > _MOST_OF_EDGE * edge:
+            return None
+        if has_room(window, self.volume.grid, reach.center_ras, room_mm=min(reach.full_mm, _ROOM_OF_EDGE * edge)):
+            return window
+        return window_at(reach.center_ras, spec, spacing=window.spacing[0], axes=window.directions)
+
     def _first(self, prompts: PromptSet) -> PromptGroup:
         windows = self._windows(prompts)
         scales = tuple(self._decode(prompts, window, None, step=(n, len(windows))) for n, window in enumerate(windows))
         return PromptGroup(prompts, self._best(scales, prompts), scales)
 
     def _again(self, group: PromptGroup, prompt: Prompt) -> PromptGroup:
+        """Answer anew in a window that holds all prompts."""
         prompts = group.prompts.with_(prompt)
-        if not self._is_read(prompt):
-            return replace(group, prompts=prompts)
         window = self._window_for(group, prompts)
         if isinstance(prompt, BoxPrompt) or window is None:
             (window,) = self._windows(prompts)[-1:]
-        base = self._decode(prompts, window, self._prior(group.base, window))
+        return self._predicted(group, prompts, window)
+
+    def _predicted(self, group: PromptGroup, prompts: PromptSet, window: Grid) -> PromptGroup:
+        base = self._decode(prompts, window, self._prior(group, window))
         if len(group.prompts.prompts) == 1 and group.scales:
             base = self._best((base, *self._neighboring_scales(group, prompts)), prompts)
-        return replace(group, prompts=prompts, base=base)
+        return replace(group, prompts=prompts, base=base, earlier=None, reach=None)
 
     def _neighboring_scales(self, group: PromptGroup, prompts: PromptSet) -> tuple[LogitLayer, ...]:
         """The next finer and coarser scale of the first click, asked again now that a second one tells more."""
@@ -162,7 +182,9 @@ class WindowPredictor:
         )
 
     def _expand_and_refine(self, group: PromptGroup) -> PromptGroup:
-        group = self._expand_window(group)
+        return self._refined(self._expand_window(group))
+
+    def _refined(self, group: PromptGroup) -> PromptGroup:
         return replace(group, patches=self._refinement_patches(group)) if self.refine else group
 
     def _expand_window(self, group: PromptGroup) -> PromptGroup:
@@ -172,7 +194,7 @@ class WindowPredictor:
             window = grown(group.base.window, spec, _center_of(group.base), group.prompts)
             if window is None:
                 return replace(group, settled=group.base.window)
-            wider = self._decode(group.prompts, window, self._prior(group.base, window))
+            wider = self._decode(group.prompts, window, self._prior(group, window))
             if _agreement(group.base, wider) < _LEAST_AGREEMENT:
                 return replace(group, settled=group.base.window)
             group = replace(group, base=wider)
@@ -196,7 +218,7 @@ class WindowPredictor:
             return ()
         under = {window: _coarse_mask(base, window) for window in self._patch_windows(group, fine)}
         crossed = {window: mask for window, mask in under.items() if mask.any() and not mask.all()}
-        if len(crossed) > _MOST_PATCHES:
+        if len(crossed) > MOST_PATCHES:
             return ()
         earlier = {patch.layer.window: patch for patch in group.patches}
         steps = [(n, len(crossed)) for n in range(len(crossed))]
@@ -228,13 +250,11 @@ class WindowPredictor:
         point = _place_of(group.prompts.prompts[-1])
         if earlier is not None and (earlier.under != under).mean() < _SAME_BELOW and not window.contains(point):
             return earlier
-        return RefinementPatch(self._decode(group.prompts, window, self._prior(group.base, window), step=step), under)
+        return RefinementPatch(self._decode(group.prompts, window, self._prior(group, window), step=step), under)
 
-    def _prior(self, layer: LogitLayer, window: Grid) -> Float32:
-        if window == layer.window:
-            return layer.logits
-        target = window if layer.logits.shape == layer.window.shape else rescaled(window, layer.logits.shape)
-        return resample_onto(layer.logits, layer.window, target, outside=-INITIAL_LOGIT)
+    @staticmethod
+    def _prior(group: PromptGroup, window: Grid) -> Float32:
+        return group.logits_on(window, group.base.logits.shape, outside=-INITIAL_LOGIT)
 
     def _decode(
         self, prompts: PromptSet, window: Grid, prior: Float32 | None, *, step: tuple[int, int] = (0, 1)

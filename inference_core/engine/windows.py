@@ -68,6 +68,18 @@ def holds(window: Grid, prompts: PromptSet) -> bool:
     return bool(clicks_in and np.all((corners >= -0.5) & (corners <= shape - 0.5)))
 
 
+def has_room(window: Grid, volume: Grid | None, center_ras: ArrayLike, *, room_mm: float) -> bool:
+    """Whether a ball lies inside a window, but for where the window reaches beyond the volume."""
+    steps = np.asarray(window.spacing)
+    center = window.to_ijk(center_ras)
+    low, high = -0.5 * np.ones(3), np.asarray(window.shape) - 0.5
+    if volume is not None:
+        corners = window.to_ijk(volume.to_ras(corners_ijk(volume.shape)))
+        low = np.where(corners.min(axis=0) >= low, -np.inf, low)
+        high = np.where(corners.max(axis=0) <= high, np.inf, high)
+    return bool(((center - low) * steps >= room_mm).all() and ((high - center) * steps >= room_mm).all())
+
+
 def grown(window: Grid, spec: WindowSpec, center_ras: ArrayLike, prompts: PromptSet) -> Grid | None:
     """The next wider window, moved towards a center as far as the prompts stay inside; None at the widest."""
     spacing = window.spacing[0] * GROWTH

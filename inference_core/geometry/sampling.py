@@ -73,6 +73,15 @@ def extent_on(window: Grid, target: Grid) -> tuple[NDArray[np.int64], NDArray[np
     return start, np.maximum(start, stop)
 
 
+def extent_within(window: Grid, margin: ArrayLike, target: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The voxels of `target`, of the same axes, that lie at least `margin` window voxels inside the window's faces."""
+    low = np.asarray(margin) - 0.5
+    corners = target.to_ijk(window.to_ras(np.array([low, np.asarray(window.shape) - 1 - low])))
+    start = np.clip(np.ceil(corners.min(axis=0)).astype(np.int64), 0, target.shape)
+    stop = np.clip(np.floor(corners.max(axis=0)).astype(np.int64) + 1, 0, target.shape)
+    return start, np.maximum(start, stop)
+
+
 def _block(step: Float, shape: tuple[int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     corners = corners_ijk(shape) @ step[:3, :3].T + step[:3, 3]
     return np.floor(corners.min(axis=0)).astype(np.int64) - 1, np.ceil(corners.max(axis=0)).astype(np.int64) + 2

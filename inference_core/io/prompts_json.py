@@ -4,8 +4,9 @@
      "prompts": [{"type": "click", "position": [r, a, s], "positive": true},
                  {"type": "box", "center": [r, a, s], "axes": [[r, a, s], [r, a, s], [r, a, s]], "size": [x, y, z]}]}
 
-Prompts stand in the order given. A box's axes are the unit directions of its edges; its size, their lengths in mm.
-`model` and `threshold` may be null or left out. Further keys are passed over, so that later writers may add some.
+Prompts stand in the order given. A click may say how far from it voxels may change ("reach_mm"). A box's axes are the
+unit directions of its edges; its size, their lengths in mm. `model` and `threshold` may be null or left out. Further
+keys are passed over, so that later writers may add some.
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def prompt_entries(prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
 
 def _entry(prompt: Prompt) -> dict[str, Any]:
     if isinstance(prompt, Click):
-        return {"type": "click", "position": list(prompt.ras), "positive": prompt.positive}
+        reach = {} if prompt.reach_mm is None else {"reach_mm": prompt.reach_mm}
+        return {"type": "click", "position": list(prompt.ras), "positive": prompt.positive, **reach}
     box = prompt.box
     return {"type": "box", "center": box.center.tolist(), "axes": box.axes.T.tolist(), "size": box.size.tolist()}
 
@@ -156,7 +158,10 @@ def _click(entry: dict[str, Any], *, where: str) -> Click:
     r, a, s = _triple(entry.get("position"), where=f"{where}: its position")
     if not isinstance(entry.get("positive"), bool):
         raise PromptError(f'{where} does not say whether it is positive; add "positive": true or false.')
-    return Click((r, a, s), entry["positive"])
+    reach = entry.get("reach_mm")
+    if reach is not None and not (_is_number(reach) and reach > 0):
+        raise PromptError(f'{where} reaches {reach!r} mm; correct its "reach_mm" to a length, or leave it out.')
+    return Click((r, a, s), entry["positive"], None if reach is None else float(reach))
 
 
 def _box(entry: dict[str, Any], *, where: str) -> BoxPrompt:

@@ -21,18 +21,23 @@ from inference_core.geometry.volume import Volume
 class Click:
     """A point the user placed: `positive` belongs to the target, otherwise it does not.
 
+    `reach_mm` says how far from it voxels may change; by default that depends on what it corrects.
+
     Raises:
-        PromptError: a coordinate is not a finite number.
+        PromptError: a coordinate is not a finite number, or the reach is not longer than zero.
     """
 
     ras: tuple[float, float, float]
     positive: bool = True
+    reach_mm: float | None = None
 
     def __post_init__(self) -> None:
         point = np.asarray(self.ras, dtype=np.float64)
         if point.shape != (3,) or not np.isfinite(point).all():
             raise PromptError(f"A click needs three finite coordinates, but got {self.ras!r}.")
         object.__setattr__(self, "ras", (float(point[0]), float(point[1]), float(point[2])))
+        if self.reach_mm is not None and not 0 < self.reach_mm < np.inf:
+            raise PromptError(f"A click's reach must be longer than zero, but is {self.reach_mm!r} mm.")
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class PromptSet:
         prompt = self._require(index)
         if isinstance(prompt, Click):
             point = np.asarray(ras, dtype=np.float64)
-            return self.replaced(index, Click((point[0], point[1], point[2]), prompt.positive))
+            return self.replaced(index, replace(prompt, ras=(point[0], point[1], point[2])))
         return self.replaced(index, BoxPrompt(replace(prompt.box, center=np.asarray(ras, dtype=np.float64))))
 
     def flipped(self, index: int) -> PromptSet:
@@ -83,7 +88,7 @@ class PromptSet:
         prompt = self._require(index)
         if not isinstance(prompt, Click):
             raise PromptError(f"Prompt {index + 1} is a box and has no sign to flip; delete it instead.")
-        return self.replaced(index, Click(prompt.ras, not prompt.positive))
+        return self.replaced(index, replace(prompt, positive=not prompt.positive))
 
     def starting_from(self, mask: Volume | None) -> PromptSet:
         """The set with an initial mask (non-zero voxels), or without one."""

@@ -11,7 +11,7 @@ from support.scenes import oblique_grid
 from inference_core.engine import mask_composition
 from inference_core.engine.logit_field import LogitField
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
-from inference_core.engine.window_predictor import FAR_OUTSIDE, LogitLayer, PromptGroup, RefinementPatch
+from inference_core.engine.windowed_prediction import FAR_OUTSIDE, LogitLayer, PromptGroup, RefinementPatch
 from inference_core.geometry.grid import Grid, isotropic_grid
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import resample_onto

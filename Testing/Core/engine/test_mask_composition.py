@@ -7,7 +7,7 @@ import pytest
 from support.scenes import oblique_grid
 
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
-from inference_core.engine.window_predictor import FAR_OUTSIDE, LogitLayer, PromptGroup, RefinementPatch
+from inference_core.engine.windowed_prediction import FAR_OUTSIDE, LogitLayer, PromptGroup, RefinementPatch
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid, isotropic_grid
 from inference_core.geometry.mask import Mask

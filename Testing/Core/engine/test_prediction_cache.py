@@ -9,7 +9,7 @@ import pytest
 
 from inference_core.engine.prediction_cache import PredictionCache
 from inference_core.engine.session import Session
-from inference_core.engine.window_predictor import LogitLayer, PromptGroup
+from inference_core.engine.windowed_prediction import LogitLayer, PromptGroup
 from inference_core.geometry.grid import Grid
 from inference_core.prompts.prompt_set import Click, PromptSet
 

@@ -48,6 +48,21 @@ def test_prompts_come_back_as_they_were_written(tmp_path: Path, an_oblique_box: 
     assert read_prompts(tmp_path / "p.json") == PromptFile(prompts, "sam3d_lite", -0.25)
 
 
+def test_a_reach_of_the_users_own_is_kept_and_one_left_out_stays_so(tmp_path: Path) -> None:
+    prompts = PromptSet((Click((1.0, 2.0, 3.0)), Click((4.0, 5.0, 6.0), positive=False, reach_mm=12.5)))
+    write_prompts(tmp_path / "p.json", prompts)
+    assert read_prompts(tmp_path / "p.json").prompts == prompts
+    first, second = json.loads((tmp_path / "p.json").read_text())["prompts"]
+    assert "reach_mm" not in first
+    assert second["reach_mm"] == 12.5
+
+
+@pytest.mark.parametrize("reach", [0, -1, "10", float("inf"), True, [5]])
+def test_a_reach_that_is_no_length_is_refused(a_file: Any, reach: Any) -> None:
+    with pytest.raises(PromptError, match='correct its "reach_mm" to a length'):
+        read_prompts(a_file(prompts=[{**CLICK, "reach_mm": reach}]))
+
+
 def test_the_axes_in_the_file_are_the_directions_of_the_edges(tmp_path: Path, an_oblique_box: Box3D) -> None:
     write_prompts(tmp_path / "p.json", PromptSet((BoxPrompt(an_oblique_box),)))
 
