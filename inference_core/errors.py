@@ -12,6 +12,7 @@ SAM3DError
 """
 
 import re
+from enum import Enum
 
 # C0 and C1 controls, and marks that change a text's direction: out of a file, they can fool a terminal or a label.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
@@ -22,8 +23,25 @@ def one_line(text: str) -> str:
     return " ".join(_CONTROLS.sub(" ", text).split())
 
 
+class Remedy(Enum):
+    """What the user can do about an error where that depends on the front end, which says it in terms of its own."""
+
+    COMPUTE_ON_CPU = "compute on the CPU"
+    GIVE_BASE = "give the weights of the model that this one adapts"
+    INSTALL = "fetch the weights, or give a file of them"
+    INSTALL_FROM_FILE = "get the weights from the authors' page and give the file"
+
+
 class SAM3DError(Exception):
-    """Base of all errors that are shown to the user as they are, without a traceback."""
+    """Base of all errors that are shown to the user as they are, without a traceback.
+
+    The message is `template` with `values` in its braces, so that it can be translated before they are filled in; a
+    template without values is the message itself. `remedy` is what a front end adds in its own terms.
+    """
+
+    def __init__(self, template: str = "", *, remedy: Remedy | None = None, **values: object) -> None:
+        super().__init__(template.format(**values) if values else template)
+        self.template, self.remedy, self.values = template, remedy, values
 
     def __str__(self) -> str:
         return one_line(super().__str__())

@@ -17,6 +17,7 @@ from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.SegmentEditor import NEVER, SegmentEditor
 from SAM3DSegmentLib.SegmentState import SegmentState
+from SAM3DSegmentLib.Sentences import sentenceOf
 from SAM3DSegmentLib.Settings import Settings
 from SAM3DSegmentLib.Setup.Dependencies import DependencyError
 from SAM3DSegmentLib.Worker import Job, Notify, Worker
@@ -105,7 +106,7 @@ class PredictionController:
             self.lastError = f"{type(error).__name__}: {error}"
             known = isinstance(error, (SAM3DError, DependencyError))
             unknown = _("Something unexpected went wrong ({name}); copy the report.")
-            message = str(error) if known else unknown.format(name=type(error).__name__)
+            message = sentenceOf(error) if known else unknown.format(name=type(error).__name__)
             self._tell("failed", message=message, report=self._report())
         self._tell("state")
 

@@ -21,6 +21,7 @@ from typing import Any
 from inference_core import __version__
 from inference_core.cli import benchmark, demo, download, evaluate, models, segment, series, train
 from inference_core.cli.parsing import Parser, shielded
+from inference_core.cli.remedies import told
 from inference_core.cli.reporting import StderrHandler, say
 from inference_core.errors import SAM3DError
 
@@ -91,7 +92,7 @@ def _failed(error: Exception, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     if isinstance(error, SAM3DError):
-        say(str(error))
+        say(told(error))
         return 2
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
         say("The memory ran out; close other programs, use --device cpu or crop the image.")

@@ -116,7 +116,10 @@ def _checked(slices: tuple[int, int] | None, sliced: Volume) -> tuple[int, int]:
     first, last = slices if slices is not None else (0, count - 1)
     if not 0 <= first <= last < count:
         raise PromptError(
-            f"'{sliced.name}' has slices 0 to {count - 1}; give a first and a last one of these instead of "
-            f"{first} to {last}."
+            "'{name}' has slices 0 to {number}; give a first and a last one of these instead of {first} to {last}.",
+            name=sliced.name,
+            number=count - 1,
+            first=first,
+            last=last,
         )
     return first, last

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from inference_core.errors import DeviceError
+from inference_core.errors import DeviceError, Remedy
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
@@ -19,12 +19,18 @@ def choose_device(wanted: str = "auto") -> str:
     import torch
 
     if wanted not in DEVICES:
-        raise DeviceError(f"There is no device '{wanted}'; choose one of {', '.join(DEVICES)}.")
+        raise DeviceError(
+            "There is no device '{wanted}'; choose one of {names}.", wanted=wanted, names=", ".join(DEVICES)
+        )
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return next(name for name, here in present.items() if here)
     if not present[wanted]:
-        raise DeviceError(f"This computer's PyTorch sees no {wanted} device; use --device cpu or install its driver.")
+        raise DeviceError(
+            "This computer's PyTorch sees no {wanted} device; install its driver, or compute on the CPU.",
+            remedy=Remedy.COMPUTE_ON_CPU,
+            wanted=wanted,
+        )
     return wanted
 
 
@@ -42,7 +48,9 @@ def memory_errors_as_device_error(device: str) -> Iterator[None]:
             raise
         elsewhere = "" if device == "cpu" else " or choose the device cpu"
         raise DeviceError(
-            f"The memory ran out ({device}); close other programs, crop the image, take a smaller model{elsewhere}."
+            "The memory ran out ({device}); close other programs, crop the image, take a smaller model{elsewhere}.",
+            device=device,
+            elsewhere=elsewhere,
         ) from error
 
 

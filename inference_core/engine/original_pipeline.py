@@ -29,7 +29,7 @@ def predict_as_original(volume: Volume, model: Model, prompts: PromptSet) -> Pre
     """
     named = model.spec.window.original
     if named is None:
-        raise ModelError(f"'{model.spec.name}' has no official window; use the adaptive one.")
+        raise ModelError("'{name}' has no official window; use the adaptive one.", name=model.spec.name)
     started = perf_counter()
     module, function = named.split(":")
     script: Script = getattr(import_module(module), function)

@@ -154,9 +154,9 @@ class Session:
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds
         if PromptKind.NEGATIVE_CLICK not in kinds and any(not click.positive for click in prompts.clicks):
-            raise PromptError(f"{self.model.spec.title} takes no background clicks; choose another model.")
+            raise PromptError("{title} takes no background clicks; choose another model.", title=self.model.spec.title)
         if PromptKind.POSITIVE_CLICK not in kinds and any(click.positive for click in prompts.clicks):
-            raise PromptError(f"{self.model.spec.title} takes no clicks; draw a box around the target.")
+            raise PromptError("{title} takes no clicks; draw a box around the target.", title=self.model.spec.title)
 
 
 def _in_turn(prompts: PromptSet) -> tuple[Prompt, ...]:

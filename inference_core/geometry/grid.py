@@ -169,7 +169,9 @@ def isotropic_grid(center_ras: ArrayLike, *, shape: tuple[int, int, int], spacin
 
 def _check(shape: tuple[int, ...], affine: Float) -> None:
     if len(shape) != 3 or min(shape) < 1:
-        raise VolumeError(f"A volume needs three dimensions of at least one voxel, but this one has shape {shape}.")
+        raise VolumeError(
+            "A volume needs three dimensions of at least one voxel, but this one has shape {shape}.", shape=shape
+        )
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise VolumeError("The volume's orientation matrix has non-finite numbers; convert the series again.")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)

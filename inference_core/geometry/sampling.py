@@ -36,7 +36,7 @@ def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float 
     high = low + -(-(high - low) // bins) * bins
     means = block_mean(volume.array, low, high, bins=tuple(bins), reflect=reflect)
     if np.issubdtype(volume.array.dtype, np.floating) and not np.isfinite(means).all():
-        raise VolumeError(f"'{volume.name}' has NaN or infinite voxels here; repair or re-export the volume.")
+        raise VolumeError("'{name}' has NaN or infinite voxels here; repair or re-export the volume.", name=volume.name)
     if beyond and not reflect:
         means += np.float32(beyond) * (1 - _share_inside(low, high, bins, volume.grid.shape))
     to_bins = _scaling(low + (np.asarray(bins) - 1) / 2, bins)

@@ -30,10 +30,19 @@ class Volume:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", one_line(self.name))
         if self.array.ndim != 3:
-            raise VolumeError(f"'{self.name}' has {self.array.ndim} dimensions; choose one single 3D volume of it.")
+            raise VolumeError(
+                "'{name}' has {ndim} dimensions; choose one single 3D volume of it.",
+                name=self.name,
+                ndim=self.array.ndim,
+            )
         if not (np.issubdtype(self.array.dtype, np.number) or self.array.dtype == np.bool_):
-            raise VolumeError(f"'{self.name}' holds no numbers; choose a scalar CT, MR or PET volume.")
+            raise VolumeError("'{name}' holds no numbers; choose a scalar CT, MR or PET volume.", name=self.name)
         if np.issubdtype(self.array.dtype, np.complexfloating):
-            raise VolumeError(f"'{self.name}' holds complex numbers; load its magnitude image instead.")
+            raise VolumeError("'{name}' holds complex numbers; load its magnitude image instead.", name=self.name)
         if self.array.shape != self.grid.shape:
-            raise VolumeError(f"'{self.name}' has {self.array.shape} voxels but a grid of {self.grid.shape}.")
+            raise VolumeError(
+                "'{name}' has {shape} voxels but a grid of {shape2}.",
+                name=self.name,
+                shape=self.array.shape,
+                shape2=self.grid.shape,
+            )

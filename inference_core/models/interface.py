@@ -130,7 +130,9 @@ def promptable(model: Model) -> PromptableModel:
         ModelError: it takes none.
     """
     if model.spec.automatic:
-        raise ModelError(f"{model.spec.title} takes no prompts: it finds its classes by itself; choose another model.")
+        raise ModelError(
+            "{title} takes no prompts: it finds its classes by itself; choose another model.", title=model.spec.title
+        )
     return cast("PromptableModel", model)
 
 
@@ -141,5 +143,7 @@ def automatic(model: Model) -> AutomaticModel:
         ModelError: it needs them.
     """
     if not model.spec.automatic:
-        raise ModelError(f"{model.spec.title} finds nothing by itself; give it a prompt, or choose another model.")
+        raise ModelError(
+            "{title} finds nothing by itself; give it a prompt, or choose another model.", title=model.spec.title
+        )
     return cast("AutomaticModel", model)

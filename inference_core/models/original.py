@@ -54,6 +54,10 @@ def check_clicks_inside(clicks: tuple[Click, ...], window: Grid) -> None:
         if not window.contains(click.ras):
             r, a, s = click.ras
             raise PromptError(
-                f"The click at ({r:.1f}, {a:.1f}, {s:.1f}) is {window.distance_outside(click.ras):.0f} mm outside the "
-                "official window, which lies around the other clicks; leave it out, or the official window."
+                "The click at ({r:.1f}, {a:.1f}, {s:.1f}) is {value:.0f} mm outside the official window, "
+                "which lies around the other clicks; leave it out, or the official window.",
+                r=r,
+                a=a,
+                s=s,
+                value=window.distance_outside(click.ras),
             )

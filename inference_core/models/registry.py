@@ -42,7 +42,9 @@ def get_spec(name: str) -> ModelSpec:
     for spec in _SPECS:
         if spec.name == current:
             return spec
-    raise ModelError(f"There is no model '{name}'; choose one of {', '.join(spec.name for spec in _SPECS)}.")
+    raise ModelError(
+        "There is no model '{name}'; choose one of {names}.", name=name, names=", ".join(spec.name for spec in _SPECS)
+    )
 
 
 def build_model(

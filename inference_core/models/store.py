@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from inference_core.errors import ModelError
+from inference_core.errors import ModelError, Remedy
 from inference_core.models.spec import ModelSpec
 
 FOLDER_VARIABLE = "SAM3DSEGMENT_MODELS"
@@ -57,12 +57,18 @@ def require_installed(spec: ModelSpec) -> Path:
         )
     if spec.checkpoint.page is not None:
         raise ModelError(
-            f"{spec.title} is not installed; get its weights by way of {spec.checkpoint.page} and "
-            f"run `python -m inference_core download {spec.name} --from FILE`."
+            "{title} is not installed; get its weights by way of {page} first.",
+            remedy=Remedy.INSTALL_FROM_FILE,
+            title=spec.title,
+            page=spec.checkpoint.page,
+            model=spec.name,
         )
     raise ModelError(
-        f"{spec.title} is not installed; run `python -m inference_core download {spec.name}`, "
-        f"with `--from FILE` if you have '{spec.checkpoint.filename}' already."
+        "{title} is not installed; fetch its weights first.",
+        remedy=Remedy.INSTALL,
+        title=spec.title,
+        model=spec.name,
+        filename=spec.checkpoint.filename,
     )
 
 

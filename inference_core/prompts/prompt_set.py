@@ -34,10 +34,12 @@ class Click:
     def __post_init__(self) -> None:
         point = np.asarray(self.ras, dtype=np.float64)
         if point.shape != (3,) or not np.isfinite(point).all():
-            raise PromptError(f"A click needs three finite coordinates, but got {self.ras!r}.")
+            raise PromptError("A click needs three finite coordinates, but got {ras!r}.", ras=self.ras)
         object.__setattr__(self, "ras", (float(point[0]), float(point[1]), float(point[2])))
         if self.reach_mm is not None and not 0 < self.reach_mm < np.inf:
-            raise PromptError(f"A click's reach must be longer than zero, but is {self.reach_mm!r} mm.")
+            raise PromptError(
+                "A click's reach must be longer than zero, but is {reach_mm!r} mm.", reach_mm=self.reach_mm
+            )
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class PromptSet:
         """
         prompt = self._require(index)
         if not isinstance(prompt, Click):
-            raise PromptError(f"Prompt {index + 1} is a box and has no sign to flip; delete it instead.")
+            raise PromptError("Prompt {number} is a box and has no sign to flip; delete it instead.", number=index + 1)
         return self.replaced(index, replace(prompt, positive=not prompt.positive))
 
     def starting_from(self, mask: Volume | None) -> PromptSet:
@@ -126,7 +128,9 @@ class PromptSet:
 
     def _require(self, index: int) -> Prompt:
         if not 0 <= index < len(self.prompts):
-            raise PromptError(f"There is no prompt {index + 1}; this segment has {len(self.prompts)}.")
+            raise PromptError(
+                "There is no prompt {number}; this segment has {count}.", number=index + 1, count=len(self.prompts)
+            )
         return self.prompts[index]
 
 
@@ -135,7 +139,10 @@ def _check_inside(click: Click, grid: Grid, name: str) -> None:
     if distance > 1e-3:
         at = ", ".join(f"{value:.1f}" for value in click.ras)
         raise PromptError(
-            f"The click at ({at}) is {distance:.3g} mm outside the volume '{name}'. Place it on the image."
+            "The click at ({at}) is {distance:.3g} mm outside the volume '{name}'. Place it on the image.",
+            at=at,
+            distance=distance,
+            name=name,
         )
 
 
@@ -143,4 +150,4 @@ def _check_overlap(box: Box3D, grid: Grid, name: str) -> None:
     corners = grid.to_ijk(box.corners_ras)
     high = np.asarray(grid.shape) - 0.5
     if (corners.max(axis=0) <= -0.5).any() or (corners.min(axis=0) >= high).any():
-        raise PromptError(f"The box lies outside the volume '{name}'. Draw it on the image.")
+        raise PromptError("The box lies outside the volume '{name}'. Draw it on the image.", name=name)

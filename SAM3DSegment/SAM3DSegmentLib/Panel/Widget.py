@@ -26,6 +26,7 @@ from SAM3DSegmentLib.Panel.StatusLine import StatusLine
 from SAM3DSegmentLib.Panel.Views import showVolume
 from SAM3DSegmentLib.Paths import resourcePath
 from SAM3DSegmentLib.SampleVolume import loadSample
+from SAM3DSegmentLib.Sentences import sentenceOf
 from SAM3DSegmentLib.Setup import Dependencies
 
 _ICONS = {
@@ -192,7 +193,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             call()
         except (SAM3DError, Dependencies.DependencyError) as error:
-            self.message.show(str(error))
+            self.message.show(sentenceOf(error))
             return False
         return True
 
@@ -238,7 +239,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.status.showWork(text)
 
     def _onModelFailed(self, error: Exception) -> None:
-        self.message.show(str(error))
+        self.message.show(sentenceOf(error))
         self._refresh()
 
     def _onNodeAdded(self, *_: Any) -> None:

@@ -48,7 +48,7 @@ def test_adapters_without_a_base_are_refused_in_one_sentence(a_run, a_target_cli
     status, _, _, said = a_run("medical_sam_adapter", "--click", *a_target_click)
 
     assert status != 0
-    assert "give the SAM checkpoint it was trained on (of width 64) with --base FILE." in said
+    assert "give the SAM checkpoint it was trained on (of width 64) too. Give it with --base FILE." in said
     assert "Traceback" not in said
 
 

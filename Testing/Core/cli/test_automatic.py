@@ -84,7 +84,7 @@ def test_a_box_segments_the_slices_that_it_crosses(segment, a_ct, a_target_click
         ((*AUTOMATIC, *BASE, "--click", -6, 14, -205), "finds its classes by itself; leave out prompts"),
         ((*AUTOMATIC, *BASE, "--threshold", 1), "leave out prompts and the threshold"),
         ((*AUTOMATIC, *BASE, "--slices", 3, 90), "has slices 0 to 51"),
-        (AUTOMATIC, "give SAM's own checkpoint with --base"),
+        (AUTOMATIC, "give SAM's own checkpoint too. Give it with --base FILE."),
         ((*AUTOMATIC, "--base", "absent.pth"), "no weights file 'absent.pth'"),
         ((*AUTOMATIC[:2], "--weights", DATA / "base_small.safetensors", *BASE), "is not of MA-SAM"),
         ((*AUTOMATIC[:2], *BASE), "MA-SAM abdomen is not installed"),

@@ -80,7 +80,7 @@ def test_an_unknown_model_is_refused():
 
 
 def test_a_model_that_is_not_installed_is_refused_with_the_command_that_fetches_it(a_models_folder):
-    with pytest.raises(ModelError, match="not installed; run `python -m inference_core download sam_med3d`"):
+    with pytest.raises(ModelError, match="SAM-Med3D turbo is not installed; fetch its weights"):
         open_model("sam_med3d", device="cpu")
 
 

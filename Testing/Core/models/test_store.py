@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference_core.errors import ModelError
+from inference_core.errors import ModelError, Remedy
 from inference_core.models import store
 from inference_core.models.registry import all_specs, get_spec
 
@@ -67,8 +67,9 @@ def test_resources_may_be_absent(tmp_path, monkeypatch):
 
 
 def test_a_model_that_is_not_installed_is_refused_with_the_way_to_get_it(a_models_folder, an_installed_tree):
-    with pytest.raises(ModelError, match=r"python -m inference_core download sam_med3d`.*--from FILE"):
+    with pytest.raises(ModelError, match="is not installed; fetch its weights first") as caught:
         store.require_installed(FETCHED)
+    assert (caught.value.remedy, caught.value.values["model"]) == (Remedy.INSTALL, "sam_med3d")
     with pytest.raises(ModelError, match=r"'sam3d_lite.safetensors' is missing from Resources/Models"):
         store.require_installed(BUNDLED)
 

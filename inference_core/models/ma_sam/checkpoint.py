@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from inference_core.errors import CheckpointError
+from inference_core.errors import CheckpointError, Remedy
 from inference_core.models.blocks.sam_attention import resized_table
 from inference_core.models.blocks.sam_image_encoder import resized_positions
 from inference_core.models.blocks.sam_sizes import read_sizes
@@ -46,8 +46,10 @@ def load_network(path: Path, base: Path | None) -> MaSamNetwork:
     _check_family(adapted, path)
     if base is None:
         raise CheckpointError(
-            f"'{path.name}' holds only what MA-SAM adapted; give SAM's own checkpoint{_of_backbone(adapted)} "
-            "with --base FILE."
+            "'{name}' holds only what MA-SAM adapted; give SAM's own checkpoint{backbone} too.",
+            remedy=Remedy.GIVE_BASE,
+            name=path.name,
+            backbone=_of_backbone(adapted),
         )
     state = merged(adapted, _encoder_of(base, adapted, path), name=path.name)
     sizes = _sizes(state, path)
@@ -91,13 +93,23 @@ def _encoder_of(base: Path, adapted: Mapping[str, Tensor], path: Path) -> dict[s
     encoder = load_state_dict(base)
     positions = encoder.get("image_encoder.pos_embed")
     if positions is None or positions.ndim != 4 or "image_encoder.patch_embed.proj.weight" not in encoder:
-        raise CheckpointError(f"'{base.name}' is no SAM checkpoint; give SAM's own{_of_backbone(adapted)} with --base.")
+        raise CheckpointError(
+            "'{name}' is no SAM checkpoint; give SAM's own{backbone} instead.",
+            remedy=Remedy.GIVE_BASE,
+            name=base.name,
+            backbone=_of_backbone(adapted),
+        )
     given = (positions.shape[3], _depth(encoder))
     wanted = (adapted[_DOWN].shape[0], _count(adapted, "q"))
     if given != wanted:
         raise CheckpointError(
-            f"'{path.name}' adapts SAM {_title(*wanted)} but '{base.name}' is {_title(*given)}; give the "
-            f"checkpoint{_of_backbone(adapted)} with --base."
+            "'{name}' adapts SAM {wanted} but '{base}' is {given}; give the checkpoint{backbone} instead.",
+            remedy=Remedy.GIVE_BASE,
+            name=path.name,
+            wanted=_title(*wanted),
+            base=base.name,
+            given=_title(*given),
+            backbone=_of_backbone(adapted),
         )
     return encoder
 

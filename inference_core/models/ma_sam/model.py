@@ -113,7 +113,12 @@ class MaSamBox(_Loaded):
         """
         count = self.spec.window.shape[2]
         if window.array.shape[2] != count:
-            raise ModelError(f"{self.spec.title} looks at {count} slices at a time, not {window.array.shape[2]}.")
+            raise ModelError(
+                "{title} looks at {count} slices at a time, not {value}.",
+                title=self.spec.title,
+                count=count,
+                value=window.array.shape[2],
+            )
         check_finite(window.array, "The image")
         rule = PANCREATIC_CT
         patches = [self.embedder.of_slice(rule.windowed(window.array[:, :, k])) for k in range(count)]
@@ -130,7 +135,7 @@ class MaSamBox(_Loaded):
             PromptError: there is no box.
         """
         if len(prompts.boxes) == 0:
-            raise PromptError(f"{self.spec.title} needs a 3D box; draw one around the target.")
+            raise PromptError("{title} needs a 3D box; draw one around the target.", title=self.spec.title)
         answers = [self._foreground(embedding, self._rectangle(box, embedding)) for box in prompts.boxes]
         logits = torch.stack(answers).amax(dim=0)
         return Decoded(np.ascontiguousarray(logits.float().cpu().numpy().transpose(2, 1, 0)), None)
@@ -190,7 +195,10 @@ def _network(spec: ModelSpec, path: Path, base: Path | None) -> MaSamNetwork:
     found = network.all_sizes.classes
     if len(spec.classes) == 1 and found != 1:
         raise CheckpointError(
-            f"'{path.name}' tells {found} classes apart, but {spec.title} finds one; choose --model ma_sam for it."
+            "'{name}' tells {found} classes apart, but {title} finds one; choose 'ma_sam' for it.",
+            name=path.name,
+            found=found,
+            title=spec.title,
         )
     return network
 

@@ -71,7 +71,9 @@ def range_of(volume: Volume) -> GrayRule:
     """
     low, high = float(volume.array.min()), float(np.quantile(volume.array, _TOP_QUANTILE))
     if not high > low:
-        raise VolumeError(f"'{volume.name}' has the same value nearly everywhere; choose an image with contrast.")
+        raise VolumeError(
+            "'{name}' has the same value nearly everywhere; choose an image with contrast.", name=volume.name
+        )
     return GrayRule(low, high, scale=1.0, clips_below=False)
 
 
@@ -82,7 +84,7 @@ def check_finite(voxels: NDArray[Any], name: str) -> None:
         VolumeError: there are some.
     """
     if np.issubdtype(voxels.dtype, np.floating) and not np.isfinite(voxels).all():
-        raise VolumeError(f"'{name}' has NaN or infinite voxels; repair or re-export the volume.")
+        raise VolumeError("'{name}' has NaN or infinite voxels; repair or re-export the volume.", name=name)
 
 
 def network_slice(windowed: Float32, size: int) -> Float32:

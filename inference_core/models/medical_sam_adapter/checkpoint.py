@@ -24,7 +24,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from inference_core.errors import CheckpointError
+from inference_core.errors import CheckpointError, Remedy
 from inference_core.models.blocks.sam_image_encoder import resized_positions
 from inference_core.models.medical_sam_adapter.network import AdaptedSizes
 from inference_core.models.medical_sam_adapter.sizes import (
@@ -171,14 +171,29 @@ def _base_state(base: Path | None, own: Mapping[str, Tensor], name: str) -> Stat
     width = own[adapter_key("MLP", 1)].shape[-1]
     wanted = f"the SAM checkpoint it was trained on ({_SAM_FILES.get(width, f'of width {width}')})"
     if base is None:
-        raise CheckpointError(f"'{name}' holds only what Medical SAM Adapter trained; give {wanted} with --base FILE.")
+        raise CheckpointError(
+            "'{name}' holds only what Medical SAM Adapter trained; give {wanted} too.",
+            remedy=Remedy.GIVE_BASE,
+            name=name,
+            wanted=wanted,
+        )
     under = load_state_dict(base)
     if any(part not in under for part in _PARTS):
-        raise CheckpointError(f"'{base.name}' is no SAM checkpoint; give {wanted} with --base FILE.")
+        raise CheckpointError(
+            "'{name}' is no SAM checkpoint; give {wanted} instead.",
+            remedy=Remedy.GIVE_BASE,
+            name=base.name,
+            wanted=wanted,
+        )
     if under[POSITIONS].shape[-1] != width:
         raise CheckpointError(
-            f"'{name}' adapts a SAM of width {width} but '{base.name}' is {under[POSITIONS].shape[-1]} wide; "
-            f"give {wanted} with --base FILE."
+            "'{name}' adapts a SAM of width {width} but '{base}' is {given} wide; give {wanted} instead.",
+            remedy=Remedy.GIVE_BASE,
+            name=name,
+            width=width,
+            base=base.name,
+            given=under[POSITIONS].shape[-1],
+            wanted=wanted,
         )
     return under
 
@@ -211,7 +226,7 @@ def _decoder_cautions(under: State, generation: Generation, name: str) -> list[s
 def _size_caution(name: str, size: int) -> str:
     return (
         f"'{name}' does not tell the size of the images it was trained on; {size} pixels are assumed, so if it is "
-        "another give the file with --weights under a name that ends with the size, as in 'name_256.pth'."
+        "another give the file a name that ends with the size, as in 'name_256.pth'."
     )
 
 

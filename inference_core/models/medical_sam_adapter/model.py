@@ -58,7 +58,9 @@ class MedicalSamAdapter:
             VolumeError: a voxel is not finite.
         """
         if window.array.shape[2] != 1 and not self.deep:
-            raise ModelError(f"{self.spec.title} looks at one slice at a time, not {window.array.shape[2]}.")
+            raise ModelError(
+                "{title} looks at one slice at a time, not {value}.", title=self.spec.title, value=window.array.shape[2]
+            )
         pictures = self._frame(window.grid).pictures(np.asarray(window.array, dtype=np.float32))
         images = network_images(pictures, self.spec.intensity, self.size).to(self.device)
         with autocast_to(self.precision, self.device):

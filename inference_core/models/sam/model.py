@@ -52,7 +52,9 @@ class Sam:
             VolumeError: a voxel is not finite.
         """
         if window.array.shape[2] != 1:
-            raise ModelError(f"{self.spec.title} looks at one slice at a time, not {window.array.shape[2]}.")
+            raise ModelError(
+                "{title} looks at one slice at a time, not {value}.", title=self.spec.title, value=window.array.shape[2]
+            )
         image = self.picture(eight_bit(window.array[:, :, 0].T))
         with autocast_to(self.precision, self.device):
             embedding = self.network.image_encoder(image).float()
@@ -146,7 +148,9 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
     sizes = _sizes_of(state)
     other = next((name for name, width in _WIDTHS.items() if width == sizes.width and name != spec.name), None)
     if other is not None:
-        raise CheckpointError(f"'{weights_path.name}' belongs to the model '{other}'; choose that one for it.")
+        raise CheckpointError(
+            "'{name}' belongs to the model '{other}'; choose that one for it.", name=weights_path.name, other=other
+        )
     with torch.device("meta"):
         network = SamNetwork(sizes)
     load_strict(network, state, name=weights_path.name)

@@ -56,8 +56,10 @@ class Sam3DAdapter:
         """
         if window.array.shape != self.spec.window.shape:
             raise ModelError(
-                f"{self.spec.title} looks at windows of {self.spec.window.shape} voxels, not {window.array.shape}; "
-                "sample the window in that shape."
+                "{title} looks at windows of {shape} voxels, not {shape2}; sample the window in that shape.",
+                title=self.spec.title,
+                shape=self.spec.window.shape,
+                shape2=window.array.shape,
             )
         raw = torch.from_numpy(np.ascontiguousarray(window.array.T, dtype=np.float32))
         if not looks_like_hounsfield_units(raw, self._scale):

@@ -42,8 +42,10 @@ class SamMed3D:
         """
         if window.array.shape != self.spec.window.shape:
             raise ModelError(
-                f"{self.spec.title} looks at windows of {self.spec.window.shape} voxels, not {window.array.shape}; "
-                "sample the window in that shape."
+                "{title} looks at windows of {shape} voxels, not {shape2}; sample the window in that shape.",
+                title=self.spec.title,
+                shape=self.spec.window.shape,
+                shape2=window.array.shape,
             )
         raw = torch.from_numpy(np.ascontiguousarray(window.array, dtype=np.float32))
         image = foreground_zscore(raw)[None, None].to(self.device)

@@ -279,10 +279,10 @@ def test_half_the_digits_change_the_answer_a_little_for_those_who_ask(an_automat
 
 
 def test_a_file_without_its_sam_is_refused_by_naming_it(tmp_path, the_delta):
-    with pytest.raises(CheckpointError, match="holds only what MA-SAM adapted; give SAM's own checkpoint with --base"):
+    with pytest.raises(CheckpointError, match="holds only what MA-SAM adapted; give SAM's own checkpoint too"):
         build_model("ma_sam", weights=DATA / "delta_auto.safetensors", device="cpu")
     save_file({**the_delta, "image_encoder.FacTv.weight": torch.zeros(1280, 32)}, tmp_path / "huge.safetensors")
-    with pytest.raises(CheckpointError, match=r"SAM's own checkpoint 'sam_vit_h_4b8939.pth' with --base"):
+    with pytest.raises(CheckpointError, match=r"SAM's own checkpoint 'sam_vit_h_4b8939.pth' too"):
         build_model("ma_sam", weights=tmp_path / "huge.safetensors", device="cpu")
 
 
@@ -339,7 +339,7 @@ def test_a_file_with_code_in_it_is_refused_unrun(the_delta, tmp_path, capsys):
 
 def test_a_file_with_several_classes_is_refused_where_one_is_found():
     for name in ("ma_sam_prostate", "ma_sam_box"):
-        with pytest.raises(CheckpointError, match=r"tells 3 classes apart, but .* finds one; choose --model ma_sam"):
+        with pytest.raises(CheckpointError, match=r"tells 3 classes apart, but .* finds one; choose 'ma_sam' for it"):
             build_model(name, weights=DATA / "delta_auto.safetensors", base=BASE, device="cpu")
 
 
