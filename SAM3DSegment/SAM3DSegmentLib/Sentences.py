@@ -27,6 +27,6 @@ def _remedy(error: "SAM3DError") -> str:
     return {
         Remedy.COMPUTE_ON_CPU: _("Choose CPU under Advanced > Device."),
         Remedy.GIVE_BASE: _("Install that model first, too."),
-        Remedy.INSTALL: _("Press Install beside the model's name."),
-        Remedy.INSTALL_FROM_FILE: _("Then press Install beside the model's name and choose the file."),
+        Remedy.INSTALL: _("Choose it under More models and press Get, or Use a file."),
+        Remedy.INSTALL_FROM_FILE: _("Then press Use a file beside the model's name."),
     }.get(error.remedy, "")  # type: ignore[arg-type]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import find_model, load
-from inference_core.cli.parsing import add_json_option, add_model_options, count, positive
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, positive
 from inference_core.cli.reporting import Progress, check_outputs, say, write_json
 from inference_core.errors import SAM3DError
 
 if TYPE_CHECKING:
-    from inference_core.evaluation.protocol import Segment
+    from inference_core.evaluation.protocol import FirstClick, Segment
     from inference_core.evaluation.report import Case
     from inference_core.geometry.volume import Volume
 
@@ -38,11 +39,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", required=True, metavar="GLOB", help="their label maps, as many; quote it")
     parser.add_argument("--label", type=int, metavar="VALUE", help="the target's value (default any but 0)")
     parser.add_argument("--clicks", type=count, default=5, metavar="N", help="how many clicks (default 5)")
-    parser.add_argument("--box", action="store_true", help="give the target's box, a little wide, before the clicks")
+    parser.add_argument(
+        "--box", nargs="?", type=_margin, const=0.1, metavar="MARGIN",
+        help="give the target's box before the clicks, each edge longer by this share on either side (default 0.1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--first", choices=("deepest", "anywhere", "border"), default="deepest",
+        help="where the first click is: in the target's deepest voxel (default), anywhere in it, or near its border",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="how many such first clicks to try")
     parser.add_argument("--tolerance", type=positive, default=2.0, metavar="MM", help="of the NSD (default 2 mm)")
     parser.add_argument("--peers", action="store_true", help="run region growing and GrowCut under the same rules")
     add_model_options(parser)
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw Dice against clicks")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE.html", help="one page: figures, curves, every case, pictures of the worst"
+    )
     add_json_option(parser)
 
 
@@ -55,10 +67,11 @@ def run(options: argparse.Namespace) -> None:
     from inference_core.evaluation.cases import matched_pairs
     from inference_core.evaluation.report import as_json
 
-    check_outputs(options.json, options.plot)
+    check_outputs(options.json, options.plot, options.report)
+    firsts = _first_clicks(options)
     spec, weights = find_model(options.model, options.weights)
     pairs = matched_pairs(options.images, options.labels)
-    _check_libraries(plot=options.plot is not None)
+    _check_libraries(plot=options.plot is not None or options.report is not None)
     model = load(spec, weights, options)
     methods = _methods(model, peers=options.peers)
     done: dict[str, list[Case]] = {name: [] for name, _, _ in methods}
@@ -66,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
     for number, (image, labels) in enumerate(pairs, start=1):
         where = f"[{number}/{len(pairs)}] {image}"
         try:
-            _evaluate(image, labels, methods, done=done, options=options, where=where)
+            _evaluate(image, labels, methods, firsts=firsts, done=done, options=options, where=where)
         except SAM3DError as error:
             say(f"{where}: failed. {error}")
             failed.append({"image": str(image), "label": str(labels), "error": str(error)})
@@ -77,6 +90,26 @@ def run(options: argparse.Namespace) -> None:
     print(_summary(done, tolerance=options.tolerance))
     if failed:
         raise SAM3DError(f"{len(failed)} of {len(pairs)} cases could not be evaluated; see the lines above.")
+
+
+def _margin(text: str) -> float:
+    return 0.0 if text == "0" else positive(text)
+
+
+def _first_clicks(options: argparse.Namespace) -> list[FirstClick]:
+    """What chooses the first click's voxel; one for each seed.
+
+    Raises:
+        UsageError: several seeds are asked for where there is one deepest voxel.
+    """
+    from inference_core.prompts.simulation import deepest_voxel, voxel_anywhere, voxel_near_the_border
+
+    if options.first == "deepest":
+        if options.seeds > 1:
+            raise UsageError("There is one deepest voxel; leave out --seeds, or choose --first anywhere or border.")
+        return [deepest_voxel]
+    choose = voxel_anywhere if options.first == "anywhere" else voxel_near_the_border
+    return [partial(choose, seed=seed) for seed in range(options.seeds)]
 
 
 def _check_libraries(*, plot: bool) -> None:
@@ -101,6 +134,7 @@ def _evaluate(
     labels: Path,
     methods: Sequence[Method],
     *,
+    firsts: Sequence[FirstClick],
     done: dict[str, list[Case]],
     options: argparse.Namespace,
     where: str,
@@ -113,14 +147,14 @@ def _evaluate(
         progress.show(f"{where}: reading")
         volume, target = read_case(image, labels, label=options.label)
         results = []
+        rules = {"clicks": options.clicks, "tolerance_mm": options.tolerance}
         for name, segment_of, takes_box in methods:
             progress.show(f"{where}: {name}")
-            box = options.box and takes_box
-            segment = segment_of(volume)
-            results.append(
-                run_case(segment, target, volume.grid, clicks=options.clicks, box=box, tolerance_mm=options.tolerance)
-            )
-    for (name, _, _), result in zip(methods, results, strict=True):
+            segment, box = segment_of(volume), options.box if takes_box else None
+            results += [
+                (name, run_case(segment, target, volume.grid, box=box, first=first, **rules)) for first in firsts
+            ]
+    for name, result in results:
         done[name].append(Case(str(image), str(labels), result))
         seconds = sum(score.seconds for score in result.scores)
         say(f"{where}: {name} Dice {curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")
@@ -136,12 +170,17 @@ def _write(options: argparse.Namespace, content: dict[str, Any], done: dict[str,
             f"{name} (mean)": means(cases)["dice"] for name, cases in peers
         }
         plot_dice_against_clicks(options.plot, curves, title=title, show_mean=not peers)
+    if options.report is not None and any(done.values()):
+        from inference_core.evaluation.html_report import write_report
+
+        command = " ".join(["sam3dsegment", *sys.argv[1:]])
+        write_report(options.report, done, title=title, command=command, label=options.label)
     if options.json is not None:
         write_json(options.json, content)
 
 
 def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:
-    from inference_core.evaluation.report import curve_line, means
+    from inference_core.evaluation.report import curve_line, means, summary_of
 
     lines = []
     for name, cases in done.items():
@@ -149,4 +188,10 @@ def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:
         lines.append(f"{name}: mean of {len(cases)} cases after each click")
         lines.append(f"  Dice         {curve_line(mean['dice'])}")
         lines.append(f"  NSD ({tolerance:g} mm)   {curve_line(mean['nsd'])}")
+        if cases:
+            summary = summary_of(cases)
+            last = summary.dice[-1]
+            lines.append(f"  last Dice    {last.mean:.2f} ({last.low:.2f} to {last.high:.2f}, 95 % over patients)")
+            lines.append(f"  clicks to 0.85: {summary.noc[0.85].mean:.1f}; never there: {summary.failed[0.85]:.0%}")
+            lines.append(f"  harmful      {summary.harmful} of {summary.further_clicks} further clicks")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ Two empty masks agree perfectly (1.0); an empty and a non-empty one not at all (
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from inference_core.errors import VolumeError
 from inference_core.evaluation.extras import optional
 from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import VoxelBox
 
 Mask = NDArray[np.bool_]
 
@@ -45,15 +47,34 @@ def surface_dice(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float]
     if not (np.any(mask) and np.any(truth)):
         return 0.0
     torch, monai = optional("torch"), optional("monai.metrics")
-    box = _bounding_box(either)
-    # A layer of background closes surfaces that the crop, or the border of the image, would leave open.
-    pair = [torch.from_numpy(np.pad(np.asarray(part[box], dtype=np.float32), 1))[None, None] for part in (mask, truth)]
+    pair = _cropped_pair(mask, truth, either, torch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # MONAI warns of its own internal calls
         result = monai.compute_surface_dice(
             *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=list(spacing), use_subvoxels=True
         )
     return float(result)
+
+
+def hausdorff95(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float]) -> float:
+    """The 95th percentile of the distances between two surfaces, the larger of both directions, in mm (MONAI's).
+
+    Infinite where one mask is empty and the other is not; 0 where both are.
+
+    Raises:
+        VolumeError: the masks differ in shape.
+        SAM3DError: MONAI is not installed.
+    """
+    _check_shapes(mask, truth)
+    either = np.logical_or(mask, truth)
+    if not either.any():
+        return 0.0
+    if not (np.any(mask) and np.any(truth)):
+        return float("inf")
+    torch, monai = optional("torch"), optional("monai.metrics")
+    pair = _cropped_pair(mask, truth, either, torch)
+    distance = monai.compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing))
+    return float(distance)
 
 
 def volume_ml(mask: Mask, grid: Grid) -> float:
@@ -69,11 +90,17 @@ def volume_ml(mask: Mask, grid: Grid) -> float:
     return float(np.count_nonzero(mask) * grid.voxel_volume_mm3 / 1000)
 
 
+def _cropped_pair(mask: Mask, truth: Mask, either: Mask, torch: Any) -> list[Any]:
+    """Both as tensors (1, 1, i, j, k) around what they hold.
+
+    A layer of background closes surfaces that the crop, or the border of the image, would leave open.
+    """
+    box = VoxelBox.over(either)
+    assert box is not None, "one of them holds something"
+    parts = (np.pad(np.asarray(part[box.slices()], dtype=np.float32), 1) for part in (mask, truth))
+    return [torch.from_numpy(part)[None, None] for part in parts]
+
+
 def _check_shapes(mask: Mask, truth: Mask) -> None:
     if mask.shape != truth.shape:
         raise VolumeError(f"The masks have {mask.shape} and {truth.shape} voxels; resample one onto the other's grid.")
-
-
-def _bounding_box(mask: Mask) -> tuple[slice, ...]:
-    occupied = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return tuple(slice(int(index[0]), int(index[-1]) + 1) for index in occupied)

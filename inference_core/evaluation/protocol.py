@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from inference_core.engine.session import Session
 from inference_core.errors import PromptError
-from inference_core.evaluation.metrics import dice, surface_dice
+from inference_core.evaluation.metrics import dice, hausdorff95, surface_dice
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import Mask as Mask3D
+from inference_core.geometry.mask import PackedMask, VoxelBox
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import PromptableModel
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
@@ -23,6 +25,8 @@ from inference_core.prompts.simulation import Spacing, Voxel, deepest_voxel, nex
 Mask: TypeAlias = NDArray[np.bool_]
 Segment: TypeAlias = Callable[[PromptSet], Mask]
 """Answers all prompts so far with a mask (i, j, k); called once after each prompt is added."""
+FirstClick: TypeAlias = Callable[[Mask, Spacing], Voxel]
+"""Chooses a voxel of a target to click first."""
 PeerMethod: TypeAlias = Callable[[NDArray[Any], Spacing, Sequence[tuple[Voxel, bool]]], Mask]
 
 BOX_MARGIN = 0.1
@@ -39,19 +43,32 @@ class Score:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The scores after 1, 2, ... clicks; that of the box alone, if one came first; and all prompts given."""
+    """The scores after 1, 2, ... clicks; that of the box alone, if one came first; and all prompts given.
+
+    answer and hausdorff95_mm are of the last answer.
+    """
 
     scores: tuple[Score, ...]
     box: Score | None
     prompts: PromptSet
+    answer: PackedMask
+    hausdorff95_mm: float
 
 
 def run_case(
-    segment: Segment, target: Mask, grid: Grid, *, clicks: int, box: bool = False, tolerance_mm: float = 2.0
+    segment: Segment,
+    target: Mask,
+    grid: Grid,
+    *,
+    clicks: int,
+    box: float | None = None,
+    tolerance_mm: float = 2.0,
+    first: FirstClick = deepest_voxel,
 ) -> CaseResult:
     """Let the simulated user segment a target (i, j, k) with a number of clicks, after a box around it if asked for.
 
-    An answer that equals the target ends the clicking; its scores stand for the clicks that were not needed.
+    `box` is how much wider than the target, as a share of its edges on either side. `first` chooses the first click's
+    voxel. An answer that equals the target ends the clicking; its scores stand for the clicks that were not needed.
 
     Raises:
         PromptError: the target is empty, or no clicks are asked for.
@@ -60,33 +77,33 @@ def run_case(
         raise PromptError("A case needs at least one click; ask for one or more.")
     judge = Scorer(segment, target, grid.spacing, tolerance_mm)
     prompts, answer, boxed = PromptSet(), np.zeros(grid.shape, dtype=np.bool_), None
-    if box:
-        prompts = prompts.with_(BoxPrompt(box_around(target, grid)))
+    if box is not None:
+        prompts = prompts.with_(BoxPrompt(box_around(target, grid, margin=box)))
         answer, boxed = judge.answer(prompts)
     scores = [] if boxed is None else [boxed]
     for _ in range(clicks):
-        click = correction(target, answer, grid) if prompts.prompts else _first_click(target, grid)
+        click = correction(target, answer, grid) if prompts.prompts else first_click(target, grid, first)
         if click is None:
             scores.append(replace(scores[-1], seconds=0.0))
             continue
         prompts = prompts.with_(click)
         answer, score = judge.answer(prompts)
         scores.append(score)
-    return CaseResult(tuple(scores[-clicks:]), boxed, prompts)
+    distance = hausdorff95(answer, target, spacing=grid.spacing)
+    return CaseResult(tuple(scores[-clicks:]), boxed, prompts, Mask3D.of(answer).pack(), distance)
 
 
-def box_around(target: Mask, grid: Grid) -> Box3D:
-    """The box along the grid's axes that holds a target (i, j, k), with a tenth of each edge to spare on either side.
+def box_around(target: Mask, grid: Grid, *, margin: float = BOX_MARGIN) -> Box3D:
+    """The box along the grid's axes that holds a target (i, j, k), with a share of each edge to spare on either side.
 
     Raises:
         PromptError: the target is empty.
     """
-    occupied = [np.flatnonzero(target.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not occupied[0].size:
+    held = VoxelBox.over(target)
+    if held is None:
         raise PromptError("The target is empty, so there is nothing to box; choose a label that is in the volume.")
-    low, high = np.array([index[0] for index in occupied]), np.array([index[-1] for index in occupied])
-    size = (high - low + 1) * (1 + 2 * BOX_MARGIN)
-    return Box3D.in_voxels(grid, center_ijk=(low + high) / 2, size_ijk=size)
+    size = (held.stop - held.start) * (1 + 2 * margin)
+    return Box3D.in_voxels(grid, center_ijk=(held.start + held.stop - 1) / 2, size_ijk=size)
 
 
 def session_segment(volume: Volume, model: PromptableModel) -> Segment:
@@ -106,8 +123,9 @@ def peer_segment(volume: Volume, method: PeerMethod) -> Segment:
     return segment
 
 
-def _first_click(target: Mask, grid: Grid) -> Click:
-    return _click_at(deepest_voxel(target, grid.spacing), grid, positive=True)
+def first_click(target: Mask, grid: Grid, choose: FirstClick = deepest_voxel) -> Click:
+    """The click that the simulated user begins with."""
+    return _click_at(choose(target, grid.spacing), grid, positive=True)
 
 
 def correction(target: Mask, answer: Mask, grid: Grid) -> Click | None:

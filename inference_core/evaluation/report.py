@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from inference_core.evaluation.summary import Summary, summarize
+from inference_core.evaluation.summary import as_json as summary_as_json
 
 if TYPE_CHECKING:
     from inference_core.evaluation.protocol import CaseResult
@@ -14,16 +18,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Case:
-    """One evaluated case: the image's and the label map's path as given, and how it went."""
+    """One evaluated case: the image's and the label map's path as given, and how it went.
+
+    The images in one folder are taken for those of one patient.
+    """
 
     image: str
     label: str
     result: CaseResult
 
+    @property
+    def patient(self) -> str:
+        """What tells patients apart: the folder that holds the image, or the series."""
+        return str(Path(self.image).parent)
+
 
 def as_json(cases: Sequence[Case]) -> dict[str, Any]:
-    """`cases` with their curves, and `mean` after each click; the means of no cases are empty."""
-    return {"cases": [_case(case) for case in cases], "mean": means(cases)}
+    """`cases` with their curves, `mean` after each click, and `summary`; those of no cases are empty."""
+    summary = summary_as_json(summary_of(cases)) if cases else {}
+    return {"cases": [_case(case) for case in cases], "mean": means(cases), "summary": summary}
+
+
+def summary_of(cases: Sequence[Case]) -> Summary:
+    """Figures of merit over cases, of which there is at least one."""
+    distances = [case.result.hausdorff95_mm for case in cases]
+    return summarize(_rows(cases, "dice"), _rows(cases, "nsd"), distances, [case.patient for case in cases])
 
 
 def means(cases: Sequence[Case]) -> dict[str, list[float]]:
@@ -49,4 +68,6 @@ def _case(case: Case) -> dict[str, Any]:
     curves = {name: [getattr(score, name) for score in case.result.scores] for name in ("dice", "nsd", "seconds")}
     box = case.result.box
     boxed = {} if box is None else {"box": {"dice": box.dice, "nsd": box.nsd, "seconds": box.seconds}}
-    return {"image": case.image, "label": case.label, **curves, **boxed}
+    distance = case.result.hausdorff95_mm
+    ending = {"hausdorff95_mm": distance if np.isfinite(distance) else None}
+    return {"image": case.image, "label": case.label, **curves, **ending, **boxed}

@@ -10,6 +10,8 @@ or component that comes first in that order, and between equal sizes to the miss
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +34,24 @@ def deepest_voxel(mask: Mask, spacing: Spacing) -> Voxel:
     return _deepest(inside, start, spacing)
 
 
+def voxel_anywhere(mask: Mask, spacing: Spacing, *, seed: int) -> Voxel:
+    """Any voxel (i, j, k) of a mask (i, j, k), all alike.
+
+    Raises:
+        PromptError: the mask is empty.
+    """
+    return _drawn(mask, seed, lambda depth: depth > 0, spacing)
+
+
+def voxel_near_the_border(mask: Mask, spacing: Spacing, *, seed: int) -> Voxel:
+    """A voxel (i, j, k) of a mask (i, j, k) in the quarter of its greatest depth next to the outside.
+
+    Raises:
+        PromptError: the mask is empty.
+    """
+    return _drawn(mask, seed, _near_the_border, spacing)
+
+
 def next_click(target: Mask, mask: Mask, spacing: Spacing) -> tuple[Voxel, bool] | None:
     """The click that corrects a mask (i, j, k) towards a target (i, j, k): its voxel (i, j, k), and whether positive.
 
@@ -46,6 +66,20 @@ def next_click(target: Mask, mask: Mask, spacing: Spacing) -> tuple[Voxel, bool]
     if missed_size >= spilled_size:
         return _deepest(missed, missed_start, spacing), True
     return _deepest(spilled, spilled_start, spacing), False
+
+
+def _near_the_border(depth: NDArray[np.float64]) -> Mask:
+    return np.asarray((depth > 0) & (depth <= max(depth.max() / 4, depth[depth > 0].min())))
+
+
+def _drawn(mask: Mask, seed: int, chosen: Callable[[NDArray[np.float64]], Mask], spacing: Spacing) -> Voxel:
+    """One of the voxels that are chosen by their depth (k, j, i)."""
+    inside, start = _cropped(_to_kji(mask))
+    if not inside.size:
+        raise PromptError("The target is empty, so there is nowhere to click; choose a label that is in the volume.")
+    places = np.argwhere(chosen(_depth(inside, spacing)))
+    k, j, i = places[np.random.default_rng(seed).integers(len(places))] + np.array(start)
+    return int(i), int(j), int(k)
 
 
 def _to_kji(mask: Mask) -> Mask:
@@ -77,12 +111,17 @@ def _largest_component(mask: Mask) -> tuple[Mask, Voxel]:
 
 
 def _deepest(component: Mask, start: Voxel, spacing: Spacing) -> Voxel:
-    """The deepest voxel (i, j, k) of a component (k, j, i) that begins at `start` (k, j, i).
+    """The deepest voxel (i, j, k) of a component (k, j, i) that begins at `start` (k, j, i)."""
+    k, j, i = np.unravel_index(int(_depth(component, spacing).argmax()), component.shape)
+    return int(i) + start[2], int(j) + start[1], int(k) + start[0]
 
-    One layer of background around the bounding box is enough: an outside voxel beyond it has a nearer one within it.
+
+def _depth(component: Mask, spacing: Spacing) -> NDArray[np.float64]:
+    """How far each voxel of a component (k, j, i) in its bounding box is from the outside, in mm.
+
+    One layer of background around the box is enough: an outside voxel beyond it has a nearer one within it.
     """
     from scipy import ndimage
 
     depth = ndimage.distance_transform_edt(np.pad(component, 1), sampling=spacing[::-1])[1:-1, 1:-1, 1:-1]
-    k, j, i = np.unravel_index(int(depth.argmax()), component.shape)
-    return int(i) + start[2], int(j) + start[1], int(k) + start[0]
+    return np.asarray(depth)

@@ -230,3 +230,31 @@ def test_the_demo_segments_its_tumor(the_default_model: str, tmp_path: Path, mon
     assert dice(mask.array > 0, truth.array == demo_case.TUMOR) > 0.7
     assert [line.split("  ")[0] for line in shown.splitlines()[2:5]] == ["click", "box", "corrective click"]
     assert demo.NAME == "demo"
+
+
+def test_an_evaluation_can_be_one_page_with_pictures_of_the_worst_cases(tmp_path, a_ct, its_labels, a_small_model):
+    page = tmp_path / "report.html"
+    arguments = [
+        "--images",
+        a_ct,
+        "--labels",
+        its_labels,
+        "--label",
+        3,
+        "--clicks",
+        2,
+        "--first",
+        "anywhere",
+        "--seeds",
+        2,
+    ]
+    assert main(["evaluate", *map(str, arguments), "--report", str(page), *a_small_model]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/png;base64,") == 3  # the curves, and two cases
+    assert "harmful clicks" in text
+    assert "<script" not in text
+
+
+def test_one_deepest_voxel_cannot_be_tried_twice(capsys):
+    assert main(["evaluate", "--images", "a", "--labels", "b", "--seeds", "2"]) == 2
+    assert "There is one deepest voxel" in capsys.readouterr().err

@@ -99,7 +99,7 @@ def test_a_perfect_answer_ends_the_clicking_and_stands_for_the_rest(a_target, a_
 
 
 def test_a_box_comes_first_and_the_clicks_correct_it(a_brush, a_target, a_left_handed_grid) -> None:
-    result = run_case(a_brush, a_target, a_left_handed_grid, clicks=2, box=True)
+    result = run_case(a_brush, a_target, a_left_handed_grid, clicks=2, box=0.1)
 
     box = box_around(a_target, a_left_handed_grid)
     boxed = a_brush(result.prompts.without(2).without(1))
@@ -134,7 +134,7 @@ def test_classical_methods_see_the_clicked_voxels(a_left_handed_grid) -> None:
     assert seen == [(SHAPE, a_left_handed_grid.spacing, [((3, 4, 5), True), ((3, 4, 5), False)])]
 
 
-@pytest.mark.parametrize("box", [False, True])
+@pytest.mark.parametrize("box", [None, 0.1])
 def test_an_empty_target_is_refused(a_brush, a_left_handed_grid, box) -> None:
     with pytest.raises(PromptError, match="target is empty"):
         run_case(a_brush, np.zeros(SHAPE, dtype=bool), a_left_handed_grid, clicks=1, box=box)

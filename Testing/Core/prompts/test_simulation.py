@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage
 
 from inference_core.errors import PromptError
-from inference_core.prompts.simulation import deepest_voxel, next_click
+from inference_core.prompts.simulation import deepest_voxel, next_click, voxel_anywhere, voxel_near_the_border
 
 SHARED = Path(__file__).resolve().parents[4] / "shared"
 SPACING = (0.8, 1.1, 4.0)
@@ -174,3 +174,19 @@ def test_clicks_equal_the_protocol_script_on_real_labels(the_protocol_script: An
     mask = np.roll(ndimage.binary_dilation(target, iterations=2), (3, -2, 1), axis=(0, 1, 2))
 
     assert_same_clicks(the_protocol_script, target=target, mask=mask, spacing=image.GetSpacing())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_other_first_clicks_are_in_the_target_where_they_say_and_repeatable(seed):
+    """A ball of 9 mm on anisotropic voxels, against depths taken from its middle."""
+    spacing = (0.9, 1.4, 2.0)
+    middle = np.array([14.2, 10.1, 8.3])
+    places = np.moveaxis(np.indices((30, 22, 18)), 0, -1) - middle
+    radius = np.linalg.norm(places * spacing, axis=-1)
+    target = radius < 9
+    anywhere, border = (choose(target, spacing, seed=seed) for choose in (voxel_anywhere, voxel_near_the_border))
+    assert target[anywhere]
+    assert target[border]
+    assert radius[border] > 9 * 0.75 - 2.0
+    assert voxel_anywhere(target, spacing, seed=seed) == anywhere
+    assert len({voxel_anywhere(target, spacing, seed=n) for n in range(6)}) > 4

@@ -126,7 +126,7 @@ def test_adapters_alone_are_used_with_sams_decoder_and_say_so(
 
 
 def test_adapters_alone_without_sam_are_refused(the_adapters):
-    with pytest.raises(CheckpointError, match=r"'adapters_128.safetensors' holds only what .* of width 64\) too"):
+    with pytest.raises(CheckpointError, match=r"'adapters_128.safetensors' holds only what .*of width 64\) too"):
         built(the_adapters)
 
 
