@@ -46,7 +46,7 @@ class DemoCase:
         return None if self.target is None else correction(self.target, mask, self.volume.grid)
 
 
-def phantom_case(folder: Path) -> DemoCase:
+def phantom_case(folder: Path, *, phantom: Phantom | None = None) -> DemoCase:
     """Make the phantom in a folder, as `phantom-dicom/` and `truth.nii.gz`, and read the series back.
 
     Raises:
@@ -56,7 +56,7 @@ def phantom_case(folder: Path) -> DemoCase:
     from inference_core.io.files import read_labels, read_volume, write_labels
     from inference_core.prompts.prompt_set import Click
 
-    phantom = make_phantom()
+    phantom = phantom or make_phantom()
     _write_series(folder / SERIES, phantom)
     write_labels(folder / "truth.nii.gz", phantom.labels.array, phantom.labels.grid)
     tumor = next(tumor for tumor in phantom.tumors if tumor.label == TUMOR)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inference_core.benchmark import timing
 from inference_core.cli import benchmark, demo, demo_case, download
 from inference_core.cli.main import main
 from inference_core.engine.session import Session
@@ -134,10 +136,10 @@ def test_nothing_is_fetched_from_a_terminal_without_a_yes(tmp_path: Path, monkey
         def isatty(self) -> bool:
             return True
 
-    def fetch(*_: object, **__: object) -> None:
-        raise AssertionError("something was fetched")
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("the network was used")
 
-    monkeypatch.setattr("inference_core.models.download.download", fetch)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setenv("SAM3DSEGMENT_MODELS", str(tmp_path))
     monkeypatch.setattr(sys, "stdin", Terminal("\n"))
     monkeypatch.setattr(sys, "stderr", Terminal())
@@ -152,7 +154,7 @@ def test_benchmark_measures_clicks_memory_and_the_machine(
     for name, slices in (("_USUAL", 64), ("_SHORT", 56), ("_LONG", 72)):
         monkeypatch.setattr(benchmark, name, slices)
     monkeypatch.setattr(benchmark, "_OWN", {})
-    monkeypatch.setattr("inference_core.benchmark.timing.ORGAN_MM", 20.0)
+    monkeypatch.setattr(timing, "ORGAN_MM", 20.0)
     report = tmp_path / "b.json"
 
     assert main(["benchmark", *a_small_model, "--repeat", "2", "--json", str(report)]) == 0
@@ -191,12 +193,11 @@ def test_a_refused_demo_leaves_no_folder(a_ct: Path, unread_weights: Path, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_the_demo_reads_its_phantom_back_from_dicom(tmp_path: Path, monkeypatch) -> None:
+def test_the_demo_reads_its_phantom_back_from_dicom(tmp_path: Path) -> None:
     small = make_phantom(shape=(64, 56, 40), spacing=(5.3, 5.3, 6.0))
-    monkeypatch.setattr("inference_core.evaluation.phantom.make_phantom", lambda: small)
 
-    demo_case.phantom_case(tmp_path)
-    case = demo_case.phantom_case(tmp_path)  # over an earlier one
+    demo_case.phantom_case(tmp_path, phantom=small)
+    case = demo_case.phantom_case(tmp_path, phantom=small)  # over an earlier one
 
     assert np.array_equal(case.volume.array, small.volume.array)
     assert case.volume.grid.matches(small.volume.grid, tolerance_mm=1e-3)

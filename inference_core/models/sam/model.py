@@ -146,15 +146,24 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
     """
     state = load_state_dict(weights_path)
     sizes = _sizes_of(state)
-    other = next((name for name, width in _WIDTHS.items() if width == sizes.width and name != spec.name), None)
-    if other is not None:
-        raise CheckpointError(
-            "'{name}' belongs to the model '{other}'; choose that one for it.", name=weights_path.name, other=other
-        )
+    refuse_other_size(sizes, spec, name=weights_path.name)
     with torch.device("meta"):
         network = SamNetwork(sizes)
     load_strict(network, state, name=weights_path.name)
     return Sam(spec, network, device, precision=precision)
+
+
+def refuse_other_size(sizes: SamSizes, spec: ModelSpec, *, name: str) -> None:
+    """Refuse a file of another official size than the spec's.
+
+    Raises:
+        CheckpointError: it is one.
+    """
+    other = next((other for other, width in _WIDTHS.items() if width == sizes.width and other != spec.name), None)
+    if other is not None:
+        raise CheckpointError(
+            "'{name}' belongs to the model '{other}'; choose that one for it.", name=name, other=other
+        )
 
 
 def _sizes_of(state: dict[str, Tensor]) -> SamSizes:
