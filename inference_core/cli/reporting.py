@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -24,7 +25,7 @@ def say(text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write a JSON file, whole or not at all.
+    """Write a JSON file, whole or not at all; a number that is NaN or infinite, which JSON has not, becomes null.
 
     Raises:
         OutputError: it cannot be written.
@@ -32,7 +33,15 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     from inference_core.io.atomic import replacing
 
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def check_outputs(*paths: Path | None) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from time import perf_counter
 
+import numpy as np
+
 from inference_core.engine.cache import EmbeddingCache
+from inference_core.errors import ModelError
 from inference_core.geometry.grid import Grid
 from inference_core.models.interface import Decoded, Embedding, Float32, PromptableModel, WindowImage
 from inference_core.models.spec import ModelSpec
@@ -54,9 +58,18 @@ class ModelCalls:
     def decode(
         self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None, *, share: float = 0.0
     ) -> Decoded:
-        """What the model decodes of an embedding."""
+        """What the model decodes of an embedding.
+
+        Raises:
+            ModelError: a logit is NaN: no mask can be made of it, and an empty one would be a lie.
+        """
         self.notify("decoding", share)
         started = perf_counter()
         decoded = self.model.decode(embedding, prompts, prior)
         self.decode_seconds += perf_counter() - started
-        return decoded
+        if np.isnan(decoded.low_res_logits).any():
+            raise ModelError(
+                f"{self.spec.title} gave an answer that is not a number; check its weights, or use --precision float32."
+            )
+        known = decoded.quality is not None and isfinite(decoded.quality)
+        return decoded if known else replace(decoded, quality=None)

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference_core.errors import ModelError
+from inference_core.errors import CheckpointError, ModelError
 from inference_core.models.ma_sam.spec import SPECS as MA_SAM
 from inference_core.models.medical_sam_adapter.spec import SPECS as MEDICAL_SAM_ADAPTER
 from inference_core.models.sam.spec import SPECS as SAM
@@ -62,5 +62,10 @@ def build_model(
     module, function = spec.builder.split(":")
     build = getattr(import_module(module), function)
     bases = {"base": base} if spec.base else {}
-    built: Model = build(spec, weights, device, precision=precision, **bases)
+    try:
+        built: Model = build(spec, weights, device, precision=precision, **bases)
+    except CheckpointError as error:
+        if any(path is not None and path.name in str(error) for path in (weights, base)):
+            raise
+        raise CheckpointError(f"'{weights.name}' cannot be used: {error}") from error
     return built

@@ -109,6 +109,11 @@ class Checkpoint:
     bundled: bool = False
     page: str | None = None
 
+    @property
+    def most_bytes(self) -> int | None:
+        """What weights of this model may take in memory: in float32 and of another size than the published ones."""
+        return None if self.size_bytes is None else 4 * self.size_bytes + 2**28
+
 
 @dataclass(frozen=True)
 class ModelSpec:

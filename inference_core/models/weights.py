@@ -1,66 +1,39 @@
 """Reading weights files that come from elsewhere: nothing in them is run, and nothing in them is passed over.
 
 Official checkpoints are safetensors or PyTorch files, bare or wrapped by a training script. Their keys are renamed by a
-table and then loaded strictly.
+table and then loaded strictly. `weights_file` opens them, `weights_content` finds and checks what they hold.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import pickle
 import re
-import struct
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from inference_core.errors import CheckpointError
+from inference_core.models import weights_content, weights_file
 
-_WRAPPERS = ("model_state_dict", "state_dict", "model", "network")
-# What a training script may pickle beside the tensors without harm: a bag of command-line options, and single numbers
-# of numpy, whose maker has gone by two names.
-_HARMLESS: list[Any] = [
-    argparse.Namespace,
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8")),
-    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-]
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    MemoryError,
-)
 _SHOWN = 3
 
 
-def load_state_dict(path: Path) -> dict[str, Tensor]:
+def load_state_dict(path: Path, *, most_bytes: int | None = None) -> dict[str, Tensor]:
     """The weights in a safetensors or PyTorch file, on the CPU, half precision widened to float32.
 
-    Training wrappers and the prefix `module.` are taken off.
+    Training wrappers, the prefix `module.` and the counters of profilers are taken off. `most_bytes` is what the
+    weights may take in memory (`Checkpoint.most_bytes`).
 
     Raises:
-        CheckpointError: the file is absent, damaged, carries code, or holds no weights.
+        CheckpointError: the file is absent, damaged, carries code, holds no weights, weights that are not plain finite
+            numbers, or more of them than allowed.
     """
-    state = _unwrapped(load_content(path))
+    state = weights_content.found_in(load_content(path))
     if not state:
         raise CheckpointError(f"'{path.name}' holds no weights; choose a model's checkpoint.")
-    prefix = "module." if all(name.startswith("module.") for name in state) else ""
-    return {name.removeprefix(prefix): _widened(value) for name, value in state.items()}
+    return weights_content.sound(state, name=path.name, file_bytes=path.stat().st_size, most_bytes=most_bytes)
 
 
 def load_content(path: Path) -> Any:
@@ -69,14 +42,7 @@ def load_content(path: Path) -> Any:
     Raises:
         CheckpointError: the file is absent, damaged, or carries code.
     """
-    if not path.is_file():
-        raise CheckpointError(f"There is no weights file '{path}'; give the path of one.")
-    try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    except OSError as error:
-        raise CheckpointError(
-            f"'{path.name}' cannot be read ({error.strerror or error}); check its permissions."
-        ) from error
+    return weights_file.read(path)
 
 
 def load_strict(
@@ -84,7 +50,7 @@ def load_strict(
     state: Mapping[str, Tensor],
     *,
     renames: Sequence[tuple[str, str]] = (),
-    name: str = "The weights file",
+    name: str = "the file",
 ) -> None:
     """Fill a module with weights; names and shapes must agree one to one. A module on the meta device moves to the CPU.
 
@@ -135,51 +101,6 @@ def verify_sha256(path: Path, expected: str) -> None:
             f"'{path.name}' is not the published file (sha256 {actual[:12]}..., expected {expected[:12].lower()}...); "
             "download it again."
         )
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path, device="cpu")
-    except SafetensorError as error:
-        raise CheckpointError(f"'{path.name}' is damaged or not a safetensors file; download it again.") from error
-
-
-def _read_torch(path: Path) -> Any:
-    try:
-        zipped = zipfile.is_zipfile(path)
-        if not zipped and _starts_like_a_zip(path):
-            raise CheckpointError(f"'{path.name}' is cut off; download it again.")
-        with torch.serialization.safe_globals(_HARMLESS):
-            # Only the zip form can be mapped, which reads each tensor straight into its place.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except _UNREADABLE as error:
-        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
-            raise CheckpointError(
-                f"'{path.name}' carries code beside its weights, which is not run here; ask its authors for another."
-            ) from error
-        raise CheckpointError(f"'{path.name}' is damaged or not a weights file; download it again.") from error
-
-
-def _starts_like_a_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
-
-
-def _unwrapped(content: Any) -> dict[str, Tensor]:
-    """The tensors by name, from under any known wrapper; empty where there are none, or other things among them."""
-    while isinstance(content, dict) and (key := next((key for key in _WRAPPERS if key in content), None)):
-        content = content[key]
-    if not isinstance(content, dict):
-        return {}
-    named = all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
-    return dict(content) if named else {}
-
-
-def _widened(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() and value.element_size() < 4 else value
 
 
 def _renamed(key: str, renames: Sequence[tuple[str, str]]) -> str:

@@ -110,7 +110,7 @@ def _intelMac(computer: Computer) -> Finding | None:
     if (computer.system, computer.machine) != ("Darwin", "x86_64"):
         return None
     message = _(
-        "This Slicer is the Intel build for macOS, for which there is no PyTorch 2.4 or newer; use a Slicer built for "
+        "This Slicer is the Intel build for macOS, for which there is no PyTorch 2.6 or newer; use a Slicer built for "
         "Apple silicon, or Slicer on Windows or Linux."
     )
     return Finding(message, blocking=True)

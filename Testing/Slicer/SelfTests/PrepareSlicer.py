@@ -21,7 +21,7 @@ def installExtension():
 def installPackages():
     import PyTorchUtils
 
-    PyTorchUtils.PyTorchUtilsLogic().installTorch(forceComputationBackend="cpu", torchVersionRequirement=">=2.4")
+    PyTorchUtils.PyTorchUtilsLogic().installTorch(forceComputationBackend="cpu", torchVersionRequirement=">=2.6")
     slicer.util.pip_install(["safetensors>=0.4"])
 
 

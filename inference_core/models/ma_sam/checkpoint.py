@@ -35,14 +35,20 @@ _BACKBONES = {768: ("ViT-B", "sam_vit_b_01ec64.pth"), 1024: ("ViT-L", "sam_vit_l
               1280: ("ViT-H", "sam_vit_h_4b8939.pth")}  # fmt: skip
 
 
-def load_network(path: Path, base: Path | None) -> MaSamNetwork:
+_CORNERS = tuple(f"prompt_encoder.point_embeddings.{n}.weight" for n in (2, 3))
+_SAME = 1e-3
+
+
+def load_network(path: Path, base: Path | None, *, boxes: bool = False, most_bytes: int | None = None) -> MaSamNetwork:
     """The network of an MA-SAM file and of the SAM checkpoint under it, on the CPU, ready to infer.
 
+    `boxes` says which of the two forms is wanted: the automatic one, or the one that is told a box.
+
     Raises:
-        CheckpointError: one of the files is absent, damaged, carries code or is of another family; there is no base; or
-            the two belong to different backbones.
+        CheckpointError: one of the files is absent, damaged, carries code or is of another family; there is no base;
+            the two belong to different backbones; or the file is of the other form.
     """
-    adapted = load_state_dict(path)
+    adapted = load_state_dict(path, most_bytes=most_bytes)
     _check_family(adapted, path)
     if base is None:
         raise CheckpointError(
@@ -51,7 +57,9 @@ def load_network(path: Path, base: Path | None) -> MaSamNetwork:
             name=path.name,
             backbone=_of_backbone(adapted),
         )
-    state = merged(adapted, _encoder_of(base, adapted, path), name=path.name)
+    encoder = _encoder_of(base, adapted, path)
+    _check_form(adapted, encoder, path, boxes=boxes)
+    state = merged(adapted, encoder, name=path.name)
     sizes = _sizes(state, path)
     with torch.device("meta"):
         network = MaSamNetwork(sizes)
@@ -87,6 +95,34 @@ def _check_family(adapted: Mapping[str, Tensor], path: Path) -> None:
             f"'{path.name}' is not of MA-SAM: it has no '{_CORE.format('q', 0)}'; choose a file that MA-SAM's training "
             "has written."
         )
+
+
+def _check_form(adapted: Mapping[str, Tensor], base: Mapping[str, Tensor], path: Path, *, boxes: bool) -> None:
+    """Refuse a file of the other form: shapes are the same, but only training with boxes moves a box's corners.
+
+    Of one class, and over a base without a prompt encoder, a file does not tell its form: it is not taken as automatic.
+    """
+    corners = [key for key in _CORNERS if key in adapted and key in base and adapted[key].shape == base[key].shape]
+    if not corners:
+        if not boxes and _classes(adapted) == 1:
+            raise CheckpointError(
+                f"'{path.name}' does not tell whether it was trained with boxes, for the base lacks SAM's prompt "
+                f"encoder; give SAM's whole checkpoint{_of_backbone(adapted)} with --base."
+            )
+        return
+    trained = any(float((adapted[key] - base[key]).abs().max()) > _SAME for key in corners)
+    if trained and not boxes:
+        raise CheckpointError(f"'{path.name}' was trained with boxes; choose --model ma_sam_box for it.")
+    if boxes and not trained:
+        raise CheckpointError(
+            f"'{path.name}' was trained without boxes; choose --model ma_sam or --model ma_sam_prostate for it."
+        )
+
+
+def _classes(adapted: Mapping[str, Tensor]) -> int:
+    """How many classes a file tells apart, the background aside; 0 where it has no tokens for them."""
+    tokens = adapted.get("mask_decoder.mask_tokens.weight")
+    return 0 if tokens is None else len(tokens) - 1
 
 
 def _encoder_of(base: Path, adapted: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:

@@ -176,7 +176,7 @@ def build(
     Raises:
         CheckpointError: one of them does not fit, or the SAM checkpoint is missing (`checkpoint.load_network`).
     """
-    return MaSam(spec, _network(spec, weights_path, base), device, precision=precision)
+    return MaSam(spec, _network(spec, weights_path, base, boxes=False), device, precision=precision)
 
 
 def build_box(
@@ -187,11 +187,11 @@ def build_box(
     Raises:
         CheckpointError: as `build`.
     """
-    return MaSamBox(spec, _network(spec, weights_path, base), device, precision=precision)
+    return MaSamBox(spec, _network(spec, weights_path, base, boxes=True), device, precision=precision)
 
 
-def _network(spec: ModelSpec, path: Path, base: Path | None) -> MaSamNetwork:
-    network = load_network(path, base)
+def _network(spec: ModelSpec, path: Path, base: Path | None, *, boxes: bool) -> MaSamNetwork:
+    network = load_network(path, base, boxes=boxes, most_bytes=spec.checkpoint.most_bytes)
     found = network.all_sizes.classes
     if len(spec.classes) == 1 and found != 1:
         raise CheckpointError(

@@ -144,7 +144,7 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
     Raises:
         CheckpointError: the file does not fit the network, or belongs to another spec.
     """
-    state = load_state_dict(weights_path)
+    state = load_state_dict(weights_path, most_bytes=spec.checkpoint.most_bytes)
     sizes = _sizes_of(state)
     refuse_other_size(sizes, spec, name=weights_path.name)
     with torch.device("meta"):

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from inference_core.errors import CheckpointError
+from inference_core.models import weights_content
 from inference_core.models.sam3d_adapter.network import Sam3DAdapterConfig, Sam3DAdapterNetwork
 from inference_core.models.sam3d_adapter.shifted_cube_attention import shifted_mask
 from inference_core.models.weights import load_content, load_state_dict, load_strict
@@ -53,6 +54,8 @@ def state_from(path: Path) -> dict[str, Tensor]:
     state = _flat(load_content(path), path.name)
     if state is None:
         state = load_state_dict(path)
+    else:
+        state = weights_content.sound(state, name=path.name, file_bytes=path.stat().st_size)
     if any(key.startswith("encoder_dict.") for key in state) and not any(key.startswith("feature_") for key in state):
         raise CheckpointError(
             f"'{path.name}' is of 3DSAM-adapter's automatic variant, which takes no clicks; "
@@ -136,22 +139,27 @@ def _flat(content: Any, name: str) -> dict[str, Tensor] | None:
     """
     if not isinstance(content, dict) or "encoder_dict" not in content:
         return None
-    parts = {part: content.get(part, {}) for part in ("encoder_dict", "decoder_dict")}
-    prompts = content.get("feature_dict", [])
+    parts = {part: content.get(part) for part in ("encoder_dict", "decoder_dict")}
+    prompts = content.get("feature_dict")
+    prompts = prompts if isinstance(prompts, (list, tuple)) else []
     if len(prompts) not in (0, _PROMPT_ENCODERS):
         raise CheckpointError(
             f"'{name}' holds {len(prompts)} prompt encoders instead of {_PROMPT_ENCODERS}; "
             "choose a checkpoint of 3DSAM-adapter."
         )
     parts |= {f"feature_dict.{n}": part for n, part in enumerate(prompts)}
-    return {f"{part}.{key}": value for part, tensors in parts.items() for key, value in tensors.items()}
+    found = {part: weights_content.found_in(tensors) for part, tensors in parts.items()}
+    return {f"{part}.{key}": value for part, tensors in found.items() for key, value in tensors.items()}
 
 
 def _check_masks(state: Mapping[str, Tensor], config: Sam3DAdapterConfig, name: str) -> None:
     """Official files keep the constant that shifted blocks add; here it is built into where the cubes are cut."""
     for key in (key for key in state if _MASK.match(key)):
-        expected = shifted_mask(config.grid, config.cube)
-        if state[key].shape != expected.shape or not torch.equal(state[key] != 0, expected):
+        cubes, tokens = (config.grid // config.cube) ** 3, config.cube**3
+        # The shape first: the mask of absurd sizes would not fit into memory.
+        if state[key].shape != (cubes, tokens, tokens) or not torch.equal(
+            state[key] != 0, shifted_mask(config.grid, config.cube)
+        ):
             raise CheckpointError(
                 f"'{name}' lets other tokens see each other than 3DSAM-adapter does ('{key}'); "
                 "choose a checkpoint of the published network."

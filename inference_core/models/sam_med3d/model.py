@@ -82,7 +82,7 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
     Raises:
         CheckpointError: the file does not fit the network.
     """
-    state = load_state_dict(weights_path)
+    state = load_state_dict(weights_path, most_bytes=spec.checkpoint.most_bytes)
     with torch.device("meta"):
         network = SamMed3DNetwork(SamMed3DConfig.of(state))
     load_strict(network, state, name=weights_path.name)

@@ -392,3 +392,33 @@ def keeping(stages, name):
             stages[name] = output.numpy()
 
     return keep
+
+
+@pytest.fixture
+def whole_bases(tmp_path):
+    """The base with SAM's prompt encoder, as published files have it: under an automatic file it has not moved."""
+    encoder, one_class = load_state_dict(BASE), load_state_dict(DATA / "delta_bbox.safetensors")
+    kept = {key: value for key, value in one_class.items() if key.startswith("prompt_encoder.")}
+    moved = {
+        key: value + 0.02 * key.endswith(("embeddings.2.weight", "embeddings.3.weight")) for key, value in kept.items()
+    }
+    save_file({**encoder, **kept}, tmp_path / "unmoved.safetensors")
+    save_file({**encoder, **moved}, tmp_path / "moved.safetensors")
+    return tmp_path / "unmoved.safetensors", tmp_path / "moved.safetensors"
+
+
+def test_a_file_trained_with_boxes_is_not_taken_as_the_automatic_one(whole_bases):
+    weights, (unmoved, moved) = DATA / "delta_bbox.safetensors", whole_bases
+    for name in ("ma_sam", "ma_sam_prostate"):
+        with pytest.raises(CheckpointError, match=r"'delta_bbox.safetensors' was trained with boxes; .*ma_sam_box"):
+            build_model(name, weights=weights, base=moved, device="cpu")
+        with pytest.raises(CheckpointError, match=r"does not tell whether .* give SAM's whole checkpoint"):
+            build_model(name, weights=weights, base=BASE, device="cpu")
+        build_model(name, weights=weights, base=unmoved, device="cpu")
+
+
+def test_a_file_trained_without_boxes_is_not_taken_as_the_one_with_them(whole_bases):
+    weights, (unmoved, moved) = DATA / "delta_bbox.safetensors", whole_bases
+    with pytest.raises(CheckpointError, match=r"'delta_bbox.safetensors' was trained without boxes; .*ma_sam_prostate"):
+        build_model("ma_sam_box", weights=weights, base=unmoved, device="cpu")
+    build_model("ma_sam_box", weights=weights, base=moved, device="cpu")

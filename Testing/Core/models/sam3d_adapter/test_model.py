@@ -282,6 +282,30 @@ def test_a_flat_pytorch_file_is_read(the_small_state, a_small_network, tmp_path)
     assert same_tensors(network_from(saved(the_small_state, tmp_path)), a_small_network)
 
 
+def test_an_official_checkpoint_of_several_gpus_and_with_counters_is_read(the_small_state, a_small_network, tmp_path):
+    content = official_checkpoint(the_small_state)
+    parts = [content["encoder_dict"], content["decoder_dict"], *content["feature_dict"]]
+    for part in parts:
+        named = {f"module.{key}": value for key, value in part.items()}
+        part.clear()
+        part.update(named | {"module.total_ops": torch.zeros(1), "module.total_params": torch.zeros(1)})
+    assert same_tensors(network_from(saved(content, tmp_path)), a_small_network)
+
+
+def test_a_part_that_is_not_finite_is_refused_by_name(the_small_state, tmp_path):
+    content = official_checkpoint(the_small_state)
+    content["decoder_dict"]["cls.3.weight"] = torch.full((1, 16, 1, 1, 1), float("nan"))
+    with pytest.raises(CheckpointError, match=r"NaN or infinite \('decoder_dict\.cls\.3\.weight'\)"):
+        network_from(saved(content, tmp_path))
+
+
+@pytest.mark.parametrize("part", ["feature_dict", "encoder_dict", "decoder_dict"])
+@pytest.mark.parametrize("content", [None, 3, "text", [1, 2, 3, 4], torch.zeros(4)], ids=str)
+def test_parts_that_are_no_weights_are_refused(the_small_state, tmp_path, part, content):
+    with pytest.raises(CheckpointError, match=r"last\.pth\.tar"):
+        network_from(saved({**official_checkpoint(the_small_state), part: content}, tmp_path))
+
+
 def test_another_mask_is_refused(the_small_state, tmp_path):
     content = official_checkpoint(the_small_state)
     content["encoder_dict"]["blocks.4.attn_mask"][3, 1, 0] = -100
