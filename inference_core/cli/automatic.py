@@ -41,6 +41,8 @@ def check_stack_options(options: argparse.Namespace, spec: ModelSpec) -> None:
     if spec.automatic:
         if any(getattr(options, name) not in (None, []) for name in _FOR_PROMPTS):
             raise UsageError(f"{spec.title} finds its classes by itself; leave out prompts and the threshold.")
+        if options.measure:
+            raise UsageError(f"{spec.title} finds many classes; leave out --measure and use the command measure after.")
     elif options.slices is not None:
         raise UsageError(f"{spec.title} looks where its prompts are; leave out --slices.")
     if options.quick and not (spec.window.layout is Layout.SLICES and spec.window.shape[2] > 1):

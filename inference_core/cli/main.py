@@ -19,14 +19,14 @@ from types import FrameType
 from typing import Any
 
 from inference_core import __version__
-from inference_core.cli import benchmark, demo, download, evaluate, models, segment, series, train
+from inference_core.cli import benchmark, demo, download, evaluate, measure, models, segment, series, train
 from inference_core.cli.parsing import Parser, shielded
 from inference_core.cli.remedies import told
 from inference_core.cli.reporting import StderrHandler, say
 from inference_core.errors import SAM3DError
 
 INTERRUPTED, TERMINATED = 130, 143
-_COMMANDS = (segment, series, evaluate, models, download, benchmark, demo, train)
+_COMMANDS = (segment, measure, series, evaluate, models, download, benchmark, demo, train)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

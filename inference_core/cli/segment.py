@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.automatic import add_stack_options, check_stack_options, segment_unprompted
 from inference_core.cli.loading import find_model, load
+from inference_core.cli.measure import measurement_lines, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
 from inference_core.cli.reporting import Progress, check_outputs, say, write_json
@@ -72,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "official: exactly as the model's own authors' script, for comparison with published numbers",
     )  # fmt: skip
     add_stack_options(parser)
+    parser.add_argument(
+        "--measure", action="store_true", help="add diameters and voxel statistics to the summary and the JSON file"
+    )
     add_json_option(parser)
 
 
@@ -116,6 +120,8 @@ def _segment_prompted(
     _write(options, plan, volume, prediction)
     seconds = {"load": loaded, "encode": prediction.seconds.encode, "decode": prediction.seconds.decode}
     report = _report(volume, model, prediction, seconds=seconds)
+    if options.measure:
+        report["measurements"] = _measured(options, volume, prediction)
     if not report["voxels"]:
         say("The mask is empty: the model found nothing at these prompts; add a click on the target.")
     return report, _summary(plan, volume, report)
@@ -204,6 +210,12 @@ def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction:
         write_prompts(options.save_prompts, prediction.prompts, model=plan.spec.name, threshold=plan.threshold)
 
 
+def _measured(options: argparse.Namespace, volume: Volume, prediction: Prediction) -> dict[str, Any]:
+    from inference_core.measures.measurements import measure
+
+    return measure(prediction.mask, volume, unit=unit_of(options.input, series=options.series)).as_json()
+
+
 def _report(volume: Volume, model: Model, prediction: Prediction, *, seconds: dict[str, float]) -> dict[str, Any]:
     from inference_core.io.prompts_json import prompt_entries
 
@@ -231,6 +243,7 @@ def _summary(plan: _Plan, volume: Volume, report: dict[str, Any]) -> str:
         f"mask     {report['voxels']} voxels, {report['volume_ml']:.2f} ml, {_by(report['extent_mm'], '.0f')} mm",
         f"window   {_by(window['shape'], 'd')} voxels of {window['spacing_mm'][0]:.2f} mm{estimate}",
     ]
+    lines[2:2] = measurement_lines(report["measurements"]) if "measurements" in report else []
     return "\n".join(lines)
 
 

@@ -12,12 +12,14 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from inference_core.errors import VolumeError
+from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.io.dicom_folder import Folder, Notify, SeriesInfo, read_files, read_folder
-from inference_core.io.dicom_frames import thickness_stands_for_distance
+from inference_core.io.dicom_frames import Frame, thickness_stands_for_distance
 from inference_core.io.dicom_header import LeftOut, is_directory_file, read_header
 from inference_core.io.dicom_parts import Part, described
 from inference_core.io.dicom_pixels import read_frames
@@ -48,17 +50,54 @@ def read_dicom(path: Path, *, series_uid: str | None = None, part: int | None = 
         VolumeError: there is no such series or part, a slice of it cannot be read, or its slices do not make one
             scalar, evenly spaced, upright volume.
     """
-    own = None
     with _quiet_pydicom():
-        if path.is_dir() or is_directory_file(path):
-            folder = read_folder(path if path.is_dir() else path.parent)
-        else:
-            own = path
-            folder = _folder_of(path)
-        chosen = _chosen(folder, series_uid, path)
-        _check_whole(chosen, folder.left_out)
+        found = _find(path, series_uid=series_uid, part=part, noting=True)
+        return _read_part(found.series, found.part, name=found.series.description or path.name)
+
+
+@dataclass(frozen=True, eq=False)
+class DicomSource:
+    """The files under a volume: its slices along k, as frames of files, and its grid."""
+
+    frames: tuple[Frame, ...]
+    grid: Grid
+
+    @property
+    def modality(self) -> str:
+        """CT, MR, PT, ..."""
+        return self.frames[0].header.modality
+
+
+def find_source(path: Path, *, series_uid: str | None = None, part: int | None = None) -> DicomSource:
+    """The slices of which `read_dicom` makes its volume from the same arguments; no voxel is read.
+
+    Raises:
+        VolumeError: as `read_dicom`.
+    """
+    with _quiet_pydicom():
+        found = _find(path, series_uid=series_uid, part=part, noting=False)
+        stack = found.part.stack()
+    return DicomSource(tuple(found.part.frames[n] for n in stack.order), stack.grid)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    series: SeriesInfo
+    part: Part
+
+
+def _find(path: Path, *, series_uid: str | None, part: int | None, noting: bool) -> _Found:
+    own = None
+    if path.is_dir() or is_directory_file(path):
+        folder = read_folder(path if path.is_dir() else path.parent)
+    else:
+        own = path
+        folder = _folder_of(path)
+    chosen = _chosen(folder, series_uid, path)
+    _check_whole(chosen, folder.left_out)
+    if noting:
         _note_the_rest(folder, chosen, path)
-        return _read_part(chosen, _chosen_part(chosen, part, own), name=chosen.description or path.name)
+    return _Found(chosen, _chosen_part(chosen, part, own, noting=noting))
 
 
 def _folder_of(path: Path) -> Folder:
@@ -132,7 +171,7 @@ def _listed(texts: Sequence[str]) -> str:
     return "; ".join(texts[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _chosen_part(series: SeriesInfo, number: int | None, own: Path | None) -> Part:
+def _chosen_part(series: SeriesInfo, number: int | None, own: Path | None, *, noting: bool) -> Part:
     parts = series.parts
     if number is not None:
         if not 1 <= number <= len(parts):
@@ -141,7 +180,7 @@ def _chosen_part(series: SeriesInfo, number: int | None, own: Path | None) -> Pa
         return parts[number - 1]
     held = [part for part in parts if any(frame.header.path == own for frame in part.frames)] or list(parts)
     chosen = max(held, key=lambda part: len(part.frames))
-    if len(parts) > 1:
+    if len(parts) > 1 and noting:
         _log.warning("The series has %s; part %d is read.", described(parts), parts.index(chosen) + 1)
     return chosen
 

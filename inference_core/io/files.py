@@ -49,7 +49,7 @@ def read_volume(path: AnyPath, *, series_uid: str | None = None, part: int | Non
     """
     source = Path(path)
     check_readable(source)
-    if source.is_dir() or _is_dicom_file(source):
+    if is_dicom_source(source):
         volume = read_dicom(source, series_uid=series_uid, part=part)
     elif part is not None:
         raise VolumeError(f"'{source.name}' is not DICOM, so it has no parts to choose from; leave the part out.")
@@ -131,8 +131,9 @@ def check_labels_path(path: AnyPath, *, shape: tuple[int, int, int] | None = Non
     check_writable(path)
 
 
-def _is_dicom_file(path: Path) -> bool:
-    return is_dicom(path) or path.suffix.lower() in DICOM_SUFFIXES or is_directory_file(path)
+def is_dicom_source(path: Path) -> bool:
+    """Whether `read_volume` reads a path as DICOM: a folder, a slice, a CD's table of contents."""
+    return path.is_dir() or is_dicom(path) or path.suffix.lower() in DICOM_SUFFIXES or is_directory_file(path)
 
 
 def _read_single_file(path: Path) -> Volume:

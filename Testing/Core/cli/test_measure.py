@@ -1,0 +1,73 @@
+"""`measure`, and `segment --measure`: the same numbers as Python's, in a table, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from inference_core.geometry.mask import Mask
+from inference_core.io.files import read_labels, read_volume, write_labels
+from inference_core.measures.measurements import measure
+
+
+def test_every_label_is_measured_as_from_python(run, a_ct, its_labels, tmp_path):
+    done = run("measure", a_ct, its_labels, "--csv", tmp_path / "m.csv", "--json", tmp_path / "m.json", "--unit", "HU")
+    assert done.returncode == 0, done.stderr
+    volume, labels = read_volume(a_ct), read_labels(its_labels)
+    report = json.loads((tmp_path / "m.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "m.csv").read_text().splitlines()))
+    present = [int(value) for value in np.unique(labels.array) if value]
+    assert [segment["label"] for segment in report["segments"]] == present == [int(row["label"]) for row in rows]
+    for segment, row in zip(report["segments"], rows, strict=True):
+        expected = measure(Mask.of(labels.array == segment["label"]), volume, unit="HU")
+        assert segment == {"label": segment["label"]} | json.loads(json.dumps(expected.as_json()))
+        assert float(row["longest_axial_mm"]) == pytest.approx(expected.axial.longest.mm, rel=1e-4)
+    assert len(done.stdout.splitlines()) == 1 + len(present)
+
+
+def test_one_label_can_be_chosen_and_an_absent_one_is_refused(run, a_ct, its_labels):
+    done = run("measure", a_ct, its_labels, "--label", 1)
+    assert len(done.stdout.splitlines()) == 2
+    refused = run("measure", a_ct, its_labels, "--label", 77)
+    assert refused.returncode == 2
+    assert "has no label 77; it has 1, " in refused.stderr
+
+
+def test_a_ct_in_dicom_is_measured_in_hounsfield_units(run, a_series, tmp_path):
+    volume = read_volume(a_series)
+    mask = np.zeros(volume.grid.shape, dtype=np.uint8)
+    mask[1:4, 2:5, 3] = 1
+    write_labels(tmp_path / "mask.nii.gz", mask, volume.grid)
+    done = run("measure", a_series, tmp_path / "mask.nii.gz")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].endswith("HU")
+
+
+def test_a_mask_on_other_voxels_is_refused(run, a_ct, a_series, tmp_path):
+    volume = read_volume(a_series)
+    write_labels(tmp_path / "mask.nii.gz", np.ones(volume.grid.shape, dtype=np.uint8), volume.grid)
+    done = run("measure", a_ct, tmp_path / "mask.nii.gz")
+    assert done.returncode == 2
+    assert "does not lie on the voxels" in done.stderr
+
+
+def test_an_empty_mask_is_refused(run, a_series, tmp_path):
+    volume = read_volume(a_series)
+    write_labels(tmp_path / "mask.nii.gz", np.zeros(volume.grid.shape, dtype=np.uint8), volume.grid)
+    done = run("measure", a_series, tmp_path / "mask.nii.gz")
+    assert done.returncode == 2
+    assert "is empty" in done.stderr
+
+
+def test_segment_adds_the_measurements_of_its_mask(run, a_ct, a_target_click, a_small_model, tmp_path):
+    mask, report = tmp_path / "mask.nii.gz", tmp_path / "report.json"
+    done = run(
+        "segment", a_ct, "--output", mask, "--click", *a_target_click, *a_small_model, "--measure", "--json", report
+    )
+    assert done.returncode == 0, done.stderr
+    expected = measure(Mask.of(read_labels(mask).array > 0), read_volume(a_ct)).as_json()
+    assert json.loads(report.read_text())["measurements"] == json.loads(json.dumps(expected))
+    assert f"{expected['longest_axial_diameter']['value']:.1f} mm axial" in done.stdout

@@ -1,0 +1,131 @@
+"""`measure`: volume, diameters and statistics of the segments in a mask file."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference_core.cli.parsing import add_json_option, count
+from inference_core.cli.reporting import check_outputs, table, write_json
+
+if TYPE_CHECKING:
+    from inference_core.geometry.volume import Volume
+    from inference_core.measures.measurements import Measurements
+
+NAME = "measure"
+SUMMARY = "measure the segments in a mask: volume, diameters, statistics"
+DESCRIPTION = """Measure every label of a mask on its image: volume, the longest axial diameter and the longest
+one across it in the same slice (RECIST 1.1; the short axis), the longest in 3D, and mean, SD,
+median, min and max of the image's voxels. Diameters run between voxel centers."""
+EXAMPLES = """examples:
+  sam3dsegment measure ct_series/ tumor.seg.nrrd
+  sam3dsegment measure mr.nii.gz lesions.nii.gz --label 2 --csv lesions.csv --json lesions.json
+"""
+_TITLES = ("label", "ml", "axial mm", "across mm", "3D mm", "mean", "SD", "median", "min", "max", "unit")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="a DICOM folder or an image file")
+    parser.add_argument("mask", type=Path, metavar="MASK", help="a mask or label map on the image's own voxels")
+    parser.add_argument("--label", type=count, metavar="N", help="measure this value only (default every one but 0)")
+    parser.add_argument("--unit", metavar="UNIT", help="the unit of the image's voxels (default HU for a CT in DICOM)")
+    parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
+    parser.add_argument("--part", type=count, metavar="N", help="which phase, echo or time point (default the first)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a CSV file as well")
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, write the files, and print a table.
+
+    Raises:
+        SAM3DError: something given cannot be used; nothing has been written then.
+    """
+    from inference_core.io.files import read_volume
+
+    check_outputs(options.csv, options.json)
+    volume = read_volume(options.image, series_uid=options.series, part=options.part)
+    unit = unit_of(options.image, series=options.series) if options.unit is None else options.unit
+    found = measured_labels(volume, options.mask, label=options.label, unit=unit)
+    if options.csv is not None:
+        _write_csv(options.csv, found)
+    if options.json is not None:
+        segments = [{"label": label} | numbers.as_json() for label, numbers in found.items()]
+        files = {"image": str(options.image), "mask": str(options.mask)}
+        write_json(options.json, files | {"series": volume.name, "segments": segments})
+    print(table([_TITLES, *(_cells(label, numbers) for label, numbers in found.items())]))
+
+
+def unit_of(source: Path, *, series: str | None = None) -> str:
+    """The unit of an image's voxels as far as its file says: HU for a CT in DICOM, else none."""
+    from inference_core.io.dicom import find_source
+    from inference_core.io.files import is_dicom_source
+
+    return "HU" if is_dicom_source(source) and find_source(source, series_uid=series).modality == "CT" else ""
+
+
+def measured_labels(volume: Volume, path: Path, *, label: int | None, unit: str) -> dict[int, Measurements]:
+    """The measurements of each label in a mask file, or of the one asked for.
+
+    Raises:
+        VolumeError: the mask cannot be read, lies on another grid, or does not hold the label.
+    """
+    from inference_core.errors import VolumeError
+    from inference_core.geometry.mask import Mask
+    from inference_core.io.files import read_labels
+    from inference_core.measures.measurements import measure
+
+    labels = read_labels(path)
+    if not labels.grid.matches(volume.grid, tolerance_mm=0.01):
+        raise VolumeError(f"'{path.name}' does not lie on the voxels of '{volume.name}'; resample it onto them first.")
+    present = [int(value) for value in _values(labels.array) if value != 0]
+    if label is not None and label not in present:
+        there = ", ".join(map(str, present)) or "none"
+        raise VolumeError(f"'{path.name}' has no label {label}; it has {there}.")
+    if not present:
+        raise VolumeError(f"'{path.name}' is empty: it holds no voxel to measure; choose another mask.")
+    wanted = present if label is None else [label]
+    return {value: measure(Mask.of(labels.array == value), volume, unit=unit) for value in wanted}
+
+
+def measurement_lines(report: dict[str, Any]) -> list[str]:
+    """The numbers of one mask, as `Measurements.as_json` has them, to be printed below others."""
+    names = ("longest_axial_diameter", "perpendicular_diameter", "longest_3d_diameter")
+    axial, across, whole = (_mm(report[name]) for name in names)
+    values = report["statistics"]
+    unit = next((value["unit"] for value in values.values()), "")
+    shown = ", ".join(f"{name} {value['value']:.5g}" for name, value in values.items())
+    return [f"axes     {axial} axial, {across} across, {whole} in 3D", f"voxels   {shown} {unit}".rstrip()]
+
+
+def _values(array: Any) -> list[int]:
+    import numpy as np
+
+    return [int(value) for value in np.unique(array)]
+
+
+def _mm(length: dict[str, Any] | None) -> str:
+    return "no length" if length is None else f"{length['value']:.1f} mm"
+
+
+def _cells(label: int, numbers: Measurements) -> tuple[str, ...]:
+    row = numbers.as_row()
+    lengths = [f"{float(row[name]):.1f}" for name in ("longest_axial_mm", "perpendicular_mm", "longest_3d_mm")]
+    values = [f"{float(row[name]):.5g}" if row[name] else "" for name in ("mean", "sd", "median", "min", "max")]
+    return (str(label), f"{numbers.volume_ml:.3f}", *lengths, *values, row["unit"])
+
+
+def _write_csv(path: Path, found: dict[int, Measurements]) -> None:
+    from inference_core.io.atomic import replacing
+    from inference_core.measures.measurements import COLUMNS
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["label", *COLUMNS], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"label": label} | numbers.as_row() for label, numbers in found.items())
+    with replacing(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
