@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from inference_core.prompts.prompt_set import BoxPrompt as BoxPrompt
     from inference_core.prompts.prompt_set import Click as Click
     from inference_core.prompts.prompt_set import PromptSet as PromptSet
+    from inference_core.prompts.strokes import Lasso as Lasso
+    from inference_core.prompts.strokes import Line as Line
+    from inference_core.prompts.strokes import Scribble as Scribble
 
 __version__ = "0.1.0"
 
@@ -37,11 +40,14 @@ _HOMES = {
     "BoxPrompt": "prompts.prompt_set",
     "Click": "prompts.prompt_set",
     "Grid": "geometry.grid",
+    "Lasso": "prompts.strokes",
+    "Line": "prompts.strokes",
     "Mask": "geometry.mask",
     "MaskOptions": "engine.mask_composition",
     "Prediction": "engine.session",
     "PromptSet": "prompts.prompt_set",
     "SAM3DError": "errors",
+    "Scribble": "prompts.strokes",
     "Session": "engine.session",
     "Volume": "geometry.volume",
     "open_model": "engine.open_model",

@@ -2,7 +2,10 @@
 
     {"format": "sam3dsegment-prompts", "version": 1, "frame": "ras", "model": "sam3d_lite", "threshold": 0.0,
      "prompts": [{"type": "click", "position": [r, a, s], "positive": true},
-                 {"type": "box", "center": [r, a, s], "axes": [[r, a, s], [r, a, s], [r, a, s]], "size": [x, y, z]}]}
+                 {"type": "box", "center": [r, a, s], "axes": [[r, a, s], [r, a, s], [r, a, s]], "size": [x, y, z]},
+                 {"type": "line", "start": [r, a, s], "end": [r, a, s]},
+                 {"type": "scribble", "points": [[r, a, s], ...], "positive": true},
+                 {"type": "lasso", "points": [[r, a, s], ...], "positive": true}]}
 
 Prompts stand in the order given. A click may say how far from it voxels may change ("reach_mm"). A box's axes are the
 unit directions of its edges; its size, their lengths in mm. `model` and `threshold` may be null or left out. Further
@@ -14,10 +17,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,7 +28,9 @@ from inference_core.errors import PromptError
 from inference_core.geometry.box import Box3D
 from inference_core.io.atomic import replacing
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
+from inference_core.prompts.strokes import Lasso, Line, Point, Scribble
 
+Made = TypeVar("Made", bound=Prompt)
 FORMAT = "sam3dsegment-prompts"
 VERSION = 1
 
@@ -88,7 +93,9 @@ def write_prompts(
         OutputError: the file cannot be written.
     """
     if prompts.initial_mask is not None:
-        raise PromptError("A prompt file holds clicks and boxes, not the mask they start from; save the mask as well.")
+        raise PromptError(
+            "A prompt file holds what was placed and drawn, not the mask they start from; save the mask as well."
+        )
     with replacing(path) as temporary:
         temporary.write_text(prompts_as_json(prompts, model=model, threshold=threshold) + "\n", encoding="utf-8")
 
@@ -117,6 +124,11 @@ def _entry(prompt: Prompt) -> dict[str, Any]:
     if isinstance(prompt, Click):
         reach = {} if prompt.reach_mm is None else {"reach_mm": prompt.reach_mm}
         return {"type": "click", "position": list(prompt.ras), "positive": prompt.positive, **reach}
+    if isinstance(prompt, Line):
+        return {"type": "line", "start": list(prompt.start_ras), "end": list(prompt.end_ras)}
+    if isinstance(prompt, Scribble | Lasso):
+        kind = "scribble" if isinstance(prompt, Scribble) else "lasso"
+        return {"type": kind, "points": [list(point) for point in prompt.points_ras], "positive": prompt.positive}
     box = prompt.box
     return {"type": "box", "center": box.center.tolist(), "axes": box.axes.T.tolist(), "size": box.size.tolist()}
 
@@ -147,21 +159,61 @@ def _check_kind(content: dict[str, Any], name: str) -> None:
 
 def _prompt(entry: Any, *, where: str) -> Prompt:
     kind = entry.get("type") if isinstance(entry, dict) else None
-    if kind == "click":
-        return _click(entry, where=where)
-    if kind == "box":
-        return _box(entry, where=where)
-    raise PromptError(f'{where} is of the unknown type {kind!r}; it must be "click" or "box".')
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
+    if reader is None:
+        known = ", ".join(f'"{name}"' for name in _READERS)
+        raise PromptError(f"{where} is of the unknown type {kind!r}; it must be one of {known}.")
+    return reader(entry, where=where)
 
 
 def _click(entry: dict[str, Any], *, where: str) -> Click:
     r, a, s = _triple(entry.get("position"), where=f"{where}: its position")
-    if not isinstance(entry.get("positive"), bool):
-        raise PromptError(f'{where} does not say whether it is positive; add "positive": true or false.')
     reach = entry.get("reach_mm")
     if reach is not None and not (_is_number(reach) and reach > 0):
         raise PromptError(f'{where} reaches {reach!r} mm; correct its "reach_mm" to a length, or leave it out.')
-    return Click((r, a, s), entry["positive"], None if reach is None else float(reach))
+    return Click((r, a, s), _sign(entry, where=where), None if reach is None else float(reach))
+
+
+def _sign(entry: dict[str, Any], *, where: str) -> bool:
+    positive = entry.get("positive")
+    if not isinstance(positive, bool):
+        raise PromptError(f'{where} does not say whether it is positive; add "positive": true or false.')
+    return positive
+
+
+def _line(entry: dict[str, Any], *, where: str) -> Line:
+    start, end = (_point(entry.get(key), where=f"{where}: its {key}") for key in ("start", "end"))
+    return _made(lambda: Line(start, end), where=where)
+
+
+def _scribble(entry: dict[str, Any], *, where: str) -> Scribble:
+    points, positive = _points(entry, where=where), _sign(entry, where=where)
+    return _made(lambda: Scribble(points, positive), where=where)
+
+
+def _lasso(entry: dict[str, Any], *, where: str) -> Lasso:
+    points, positive = _points(entry, where=where), _sign(entry, where=where)
+    return _made(lambda: Lasso(points, positive), where=where)
+
+
+def _points(entry: dict[str, Any], *, where: str) -> tuple[Point, ...]:
+    points = entry.get("points")
+    if not isinstance(points, list) or not points:
+        raise PromptError(f"{where} has no list of points; draw it again.")
+    return tuple(_point(point, where=f"{where}: point {n}") for n, point in enumerate(points, start=1))
+
+
+def _point(value: Any, *, where: str) -> Point:
+    r, a, s = _triple(value, where=where)
+    return r, a, s
+
+
+def _made(make: Callable[[], Made], *, where: str) -> Made:
+    """The prompt, or what is wrong with it and where it stands."""
+    try:
+        return make()
+    except PromptError as error:
+        raise PromptError(f"{where}: {error}") from error
 
 
 def _box(entry: dict[str, Any], *, where: str) -> BoxPrompt:
@@ -171,10 +223,7 @@ def _box(entry: dict[str, Any], *, where: str) -> BoxPrompt:
     if not isinstance(edges, list) or len(edges) != 3:
         raise PromptError(f"{where}: its axes are not three directions; draw the box again.")
     axes = [_triple(edge, where=f"{where}: an axis") for edge in edges]
-    try:
-        return BoxPrompt(Box3D(np.array(center), np.array(axes).T, np.array(size)))
-    except PromptError as error:
-        raise PromptError(f"{where}: {error}") from error
+    return _made(lambda: BoxPrompt(Box3D(np.array(center), np.array(axes).T, np.array(size))), where=where)
 
 
 def _triple(value: Any, *, where: str) -> list[float]:
@@ -190,3 +239,12 @@ def _is_number(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:  # an integer of more than 308 digits
         return False
+
+
+_READERS: dict[str, Callable[..., Prompt]] = {
+    "click": _click,
+    "box": _box,
+    "line": _line,
+    "scribble": _scribble,
+    "lasso": _lasso,
+}

@@ -9,8 +9,18 @@ from numpy.typing import NDArray
 
 from inference_core.geometry.grid import Float, Grid
 from inference_core.prompts.prompt_set import PromptSet
+from inference_core.prompts.strokes import Line, Stroke
 
 _FLAT = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class WindowStroke:
+    """A line, scribble or lasso (`kind`): its points (n, 3) in window indices, and its sign (a line's is positive)."""
+
+    kind: type[Stroke]
+    points: Float
+    positive: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,21 +28,29 @@ class WindowPrompts:
     """Prompts in continuous window indices (i, j, k).
 
     points (N, 3) float64 in the order the user gave them; labels (N,) int64, 1 positive and 0 negative;
-    boxes (M, 8, 3) float64, the corners of each oriented box, bit n of the corner's number set at edge n's far end.
+    boxes (M, 8, 3) float64, the corners of each oriented box, bit n of the corner's number set at edge n's far end;
+    strokes in the order given.
     """
 
     points: Float
     labels: NDArray[np.int64]
     boxes: Float
+    strokes: tuple[WindowStroke, ...] = ()
 
 
 def encode_prompts(prompts: PromptSet, window: Grid, *, margin: float = 0.5) -> WindowPrompts:
-    """Express the prompts in a window; clicks more than `margin` voxels outside it are left out, boxes are kept."""
+    """Express the prompts in a window; clicks more than `margin` voxels outside it are left out, the rest is kept."""
     points = window.to_ijk(np.array([click.ras for click in prompts.clicks]).reshape(-1, 3))
     labels = np.array([int(click.positive) for click in prompts.clicks], dtype=np.int64)
     inside = np.all((points >= -margin) & (points <= np.asarray(window.shape) - 1 + margin), axis=1)
     boxes = np.array([window.to_ijk(box.corners_ras) for box in prompts.boxes]).reshape(-1, 8, 3)
-    return WindowPrompts(points[inside], labels[inside], boxes)
+    strokes = tuple(_encoded(stroke, window) for stroke in prompts.strokes)
+    return WindowPrompts(points[inside], labels[inside], boxes, strokes)
+
+
+def _encoded(stroke: Stroke, window: Grid) -> WindowStroke:
+    positive = isinstance(stroke, Line) or stroke.positive
+    return WindowStroke(type(stroke), window.to_ijk(np.array(stroke.points_ras)), positive)
 
 
 def cross_section(corners: Float, index: float) -> Float:

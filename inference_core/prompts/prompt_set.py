@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from inference_core.errors import PromptError
 from inference_core.geometry.box import Box3D
-from inference_core.geometry.grid import Grid
+from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.volume import Volume
+from inference_core.prompts.strokes import Lasso, Line, Scribble, Stroke
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,19 @@ class BoxPrompt:
     box: Box3D
 
 
-Prompt: TypeAlias = Click | BoxPrompt
+Prompt: TypeAlias = Click | BoxPrompt | Stroke
+
+
+def is_background(prompt: Prompt) -> bool:
+    """Whether a prompt says where the target is not."""
+    return not isinstance(prompt, BoxPrompt | Line) and not prompt.positive
+
+
+def center_of(prompt: Prompt) -> Float:
+    """Where a prompt lies (3,), RAS mm: a click's place, a box's center, the mean of a stroke's points."""
+    if isinstance(prompt, BoxPrompt):
+        return prompt.box.center
+    return np.asarray(np.mean([prompt.ras] if isinstance(prompt, Click) else prompt.points_ras, axis=0))
 
 
 @dataclass(frozen=True)
@@ -74,22 +87,30 @@ class PromptSet:
         return replace(self, prompts=(*self.prompts[:index], prompt, *self.prompts[index + 1 :]))
 
     def moved(self, index: int, ras: ArrayLike) -> PromptSet:
-        """The set with the click, or the box's center, at `index` moved to a point in RAS mm."""
+        """The set with the click, or the center of the box or stroke, at `index` moved to a point in RAS mm."""
         prompt = self._require(index)
+        point = np.asarray(ras, dtype=np.float64)
+        if isinstance(prompt, BoxPrompt):
+            return self.replaced(index, BoxPrompt(replace(prompt.box, center=point)))
         if isinstance(prompt, Click):
-            point = np.asarray(ras, dtype=np.float64)
-            return self.replaced(index, replace(prompt, ras=(point[0], point[1], point[2])))
-        return self.replaced(index, BoxPrompt(replace(prompt.box, center=np.asarray(ras, dtype=np.float64))))
+            return self.replaced(index, replace(prompt, ras=tuple(point)))
+        places = [tuple(place) for place in np.array(prompt.points_ras) + (point - center_of(prompt))]
+        if isinstance(prompt, Line):
+            return self.replaced(index, Line(places[0], places[1]))
+        return self.replaced(index, replace(prompt, points_ras=tuple(places)))
 
     def flipped(self, index: int) -> PromptSet:
-        """The set with the sign of the click at `index` turned round.
+        """The set with the sign of the click, scribble or lasso at `index` turned round.
 
         Raises:
-            PromptError: the prompt is a box, which has no sign.
+            PromptError: the prompt is a box or a line, which has no sign.
         """
         prompt = self._require(index)
-        if not isinstance(prompt, Click):
-            raise PromptError("Prompt {number} is a box and has no sign to flip; delete it instead.", number=index + 1)
+        if isinstance(prompt, BoxPrompt | Line):
+            kind = "box" if isinstance(prompt, BoxPrompt) else "line"
+            raise PromptError(
+                "Prompt {number} is a {kind} and has no sign to flip; delete it instead.", number=index + 1, kind=kind
+            )
         return self.replaced(index, replace(prompt, positive=not prompt.positive))
 
     def starting_from(self, mask: Volume | None) -> PromptSet:
@@ -106,6 +127,11 @@ class PromptSet:
         """The boxes in the order given."""
         return tuple(prompt.box for prompt in self.prompts if isinstance(prompt, BoxPrompt))
 
+    @property
+    def strokes(self) -> tuple[Stroke, ...]:
+        """The lines, scribbles and lassos in the order given."""
+        return tuple(prompt for prompt in self.prompts if isinstance(prompt, Line | Scribble | Lasso))
+
     def checked_on(self, grid: Grid, name: str = "volume") -> PromptSet:
         """The same set, after making sure that it can be used on this grid.
 
@@ -114,16 +140,19 @@ class PromptSet:
         """
         if self.initial_mask is not None and not self.initial_mask.array.any():
             raise PromptError("The initial mask is empty; start from a mask with voxels in it, or without one.")
-        if not self.boxes and self.initial_mask is None and not any(click.positive for click in self.clicks):
+        if self.initial_mask is None and all(is_background(prompt) for prompt in self.prompts):
+            given = "prompts" if self.strokes else "clicks"
             raise PromptError(
-                "There are only background clicks; place at least one foreground click or a box on the target."
-                if self.clicks
+                f"There are only background {given}; place at least one foreground click or a box on the target."
+                if self.prompts
                 else "There is no prompt; place a foreground click or draw a box on the target."
             )
         for click in self.clicks:
             _check_inside(click, grid, name)
         for box in self.boxes:
             _check_overlap(box, grid, name)
+        for stroke in self.strokes:
+            _check_meets(stroke, grid, name)
         return self
 
     def _require(self, index: int) -> Prompt:
@@ -144,6 +173,12 @@ def _check_inside(click: Click, grid: Grid, name: str) -> None:
             distance=distance,
             name=name,
         )
+
+
+def _check_meets(stroke: Stroke, grid: Grid, name: str) -> None:
+    if not any(grid.distance_outside(point) <= 1e-3 for point in stroke.points_ras):
+        kind = type(stroke).__name__.lower()
+        raise PromptError(f"The {kind} lies outside the volume '{name}'. Draw it on the image.")
 
 
 def _check_overlap(box: Box3D, grid: Grid, name: str) -> None:

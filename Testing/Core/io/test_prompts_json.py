@@ -15,9 +15,14 @@ from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.io.prompts_json import PromptFile, read_prompts, write_prompts
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
+from inference_core.prompts.strokes import Lasso, Line, Scribble
 
 CLICK = {"type": "click", "position": [1.5, -2.0, 3], "positive": True}
 BOX = {"type": "box", "center": [1, 2, 3], "axes": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "size": [10, 20, 30]}
+
+LINE = {"type": "line", "start": [1, 2, 3], "end": [4, 5, 6.5]}
+SCRIBBLE = {"type": "scribble", "points": [[1, 2, 3], [4, 5, 6]], "positive": False}
+LASSO = {"type": "lasso", "points": [[0, 0, 1], [4, 0, 1], [4, 4, 2]], "positive": True}
 
 
 @pytest.fixture
@@ -63,6 +68,32 @@ def test_a_reach_that_is_no_length_is_refused(a_file: Any, reach: Any) -> None:
         read_prompts(a_file(prompts=[{**CLICK, "reach_mm": reach}]))
 
 
+def test_strokes_come_back_as_they_were_written(tmp_path: Path) -> None:
+    points = tuple((float(n), n / 3, -1e-9 * n * n) for n in range(500))
+    prompts = PromptSet(
+        (
+            Line((0.1, 1 / 3, -7), (1e5, 0, 0)),
+            Scribble(points, positive=False),
+            Click((1, 2, 3)),
+            Lasso(((0, 0, 1), (4, 0.1, 1), (4, 4, 1 / 3))),
+        )
+    )
+
+    write_prompts(tmp_path / "p.json", prompts)
+
+    assert read_prompts(tmp_path / "p.json").prompts == prompts
+
+
+def test_strokes_are_read_from_a_file_written_by_hand(a_file: Any) -> None:
+    found = read_prompts(a_file(prompts=[LINE, SCRIBBLE, LASSO])).prompts
+
+    assert found.strokes == (
+        Line((1, 2, 3), (4, 5, 6.5)),
+        Scribble(((1, 2, 3), (4, 5, 6)), positive=False),
+        Lasso(((0, 0, 1), (4, 0, 1), (4, 4, 2))),
+    )
+
+
 def test_the_axes_in_the_file_are_the_directions_of_the_edges(tmp_path: Path, an_oblique_box: Box3D) -> None:
     write_prompts(tmp_path / "p.json", PromptSet((BoxPrompt(an_oblique_box),)))
 
@@ -98,7 +129,7 @@ def test_keys_of_later_writers_and_a_byte_order_mark_are_passed_over(a_file: Any
         ({"frame": None}, "frame None"),
         ({"prompts": None}, "no list of prompts"),
         ({"prompts": {"0": CLICK}}, "no list of prompts"),
-        ({"prompts": [CLICK, {"type": "scribble"}]}, "prompt 2 is of the unknown type 'scribble'"),
+        ({"prompts": [CLICK, {"type": "wand"}]}, "prompt 2 is of the unknown type 'wand'"),
         ({"prompts": ["click"]}, "unknown type None"),
         ({"prompts": [{**CLICK, "position": [1, float("nan"), 3]}]}, "three finite numbers"),
         ({"prompts": [{**CLICK, "position": [1, float("inf"), 3]}]}, "three finite numbers"),
@@ -112,6 +143,15 @@ def test_keys_of_later_writers_and_a_byte_order_mark_are_passed_over(a_file: Any
         ({"prompts": [{**BOX, "axes": [[1, 0, 0], [1, 1, 0], [0, 0, 1]]}]}, "right angles"),
         ({"prompts": [{**BOX, "axes": [[1, 0, 0], [0, 1, 0]]}]}, "three directions"),
         ({"prompts": [{**BOX, "center": None}]}, "center is not three finite numbers"),
+        ({"prompts": [{**LINE, "end": LINE["start"]}]}, "prompt 1: The line has no length"),
+        ({"prompts": [{**LINE, "end": [1, 2]}]}, "end is not three finite numbers"),
+        ({"prompts": [{**LINE, "start": None}]}, "start is not three finite numbers"),
+        ({"prompts": [{**SCRIBBLE, "points": []}]}, "no list of points"),
+        ({"prompts": [{**SCRIBBLE, "points": "many"}]}, "no list of points"),
+        ({"prompts": [{**SCRIBBLE, "points": [[1, 2, 3], [4, 5]]}]}, "point 2 is not three finite numbers"),
+        ({"prompts": [{**SCRIBBLE, "positive": None}]}, "whether it is positive"),
+        ({"prompts": [{**LASSO, "points": LASSO["points"][:2]}]}, "prompt 1: The lasso holds no area"),
+        ({"prompts": [{"type": ["click"]}]}, "unknown type"),
         ({"model": 3}, "no text"),
         ({"threshold": float("nan")}, "threshold"),
         ({"threshold": "high"}, "threshold"),

@@ -12,6 +12,7 @@ from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid, isotropic_grid
 from inference_core.prompts.encoding import cross_section, encode_prompts
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
+from inference_core.prompts.strokes import Lasso, Line, Scribble
 
 angles = st.floats(-180, 180)
 
@@ -111,3 +112,20 @@ def test_the_cut_through_an_upright_box_is_its_face():
     corners = np.array([[(2.0, 11.5)[n & 1], (3.0, 8.0)[n >> 1 & 1], (-0.5, 4.5)[n >> 2]] for n in range(8)])
     for index in (-7.0, -0.5, 0.0, 4.5, 9.0):
         assert np.allclose(cross_section(corners, index), [2.0, 3.0, 11.5, 8.0])
+
+
+def test_strokes_arrive_in_window_indices_with_their_kinds_and_signs(a_window):
+    ends = [(1.0, 2.0, 3.0), (9.5, 8.0, 7.0)]
+    in_ras = [tuple(a_window.to_ras(end)) for end in ends]
+    outline = [*in_ras, tuple(a_window.to_ras((1.0, 8.0, 30.0)))]
+    prompts = PromptSet((Line(*in_ras), Scribble(tuple(in_ras), positive=False), Lasso(tuple(outline))))
+    line, scribble, lasso = encode_prompts(prompts, a_window).strokes
+    assert [stroke.kind for stroke in (line, scribble, lasso)] == [Line, Scribble, Lasso]
+    assert [stroke.positive for stroke in (line, scribble, lasso)] == [True, False, True]
+    np.testing.assert_allclose(line.points, ends, atol=1e-9)
+    np.testing.assert_allclose(scribble.points, ends, atol=1e-9)
+    np.testing.assert_allclose(lasso.points[2], (1, 8, 30), atol=1e-9)
+
+
+def test_without_strokes_there_are_none(a_window):
+    assert encode_prompts(PromptSet((click_at(a_window, (1, 2, 3)),)), a_window).strokes == ()

@@ -12,7 +12,8 @@ from inference_core.errors import PromptError
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
-from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
+from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet, center_of, is_background
+from inference_core.prompts.strokes import Lasso, Line, Scribble
 
 ON = Click((1.0, 2.0, 3.0))
 OFF = Click((4.0, 5.0, 6.0), positive=False)
@@ -191,3 +192,46 @@ def test_a_box_must_overlap_the_volume(an_oblique_grid, center, accepted):
         return
     with pytest.raises(PromptError, match="The box lies outside the volume 'CTChest'"):
         PromptSet((box,)).checked_on(an_oblique_grid, "CTChest")
+
+
+LINE = Line((0.0, 0.0, 0.0), (4.0, 0.0, 8.0))
+SCRIBBLE = Scribble(((0.0, 0.0, 0.0), (2.0, 0.0, 0.0), (4.0, 3.0, 0.0)), positive=False)
+LASSO = Lasso(((0.0, 0.0, 1.0), (4.0, 0.0, 1.0), (4.0, 4.0, 1.0)))
+
+
+@pytest.mark.parametrize("stroke", [LINE, SCRIBBLE, LASSO])
+def test_a_stroke_is_moved_as_a_whole(stroke):
+    moved = PromptSet((stroke,)).moved(0, (10, 20, 30)).strokes[0]
+    assert type(moved) is type(stroke)
+    np.testing.assert_allclose(center_of(moved), (10, 20, 30))
+    shifts = np.subtract(moved.points_ras, stroke.points_ras)
+    np.testing.assert_allclose(shifts, np.broadcast_to(shifts[0], shifts.shape))
+    assert is_background(moved) == is_background(stroke)
+
+
+def test_scribbles_and_lassos_have_a_sign_to_flip_and_lines_have_none():
+    prompts = PromptSet((SCRIBBLE, LASSO, LINE))
+    assert prompts.flipped(0).strokes[0] == Scribble(SCRIBBLE.points_ras, positive=True)
+    assert prompts.flipped(1).strokes[1] == Lasso(LASSO.points_ras, positive=False)
+    with pytest.raises(PromptError, match="Prompt 3 is a line and has no sign"):
+        prompts.flipped(2)
+
+
+def test_strokes_are_told_in_their_order_beside_the_clicks():
+    prompts = PromptSet((LASSO, Click((1, 2, 3)), LINE))
+    assert prompts.strokes == (LASSO, LINE)
+    assert prompts.clicks == (Click((1, 2, 3)),)
+
+
+def test_background_strokes_alone_are_refused_and_a_line_is_enough(an_oblique_grid):
+    points = tuple(tuple(an_oblique_grid.to_ras((n, 5, 5))) for n in (3, 6))
+    with pytest.raises(PromptError, match="only background prompts"):
+        PromptSet((Scribble(points, positive=False),)).checked_on(an_oblique_grid)
+    PromptSet((Line(*points),)).checked_on(an_oblique_grid)
+
+
+def test_a_stroke_beside_the_volume_is_refused_and_one_that_leaves_it_is_not(an_oblique_grid):
+    inside, outside, far = (tuple(an_oblique_grid.to_ras((n, 5, 5))) for n in (3, -30, -40))
+    PromptSet((Line(inside, outside),)).checked_on(an_oblique_grid)
+    with pytest.raises(PromptError, match=r"The line lies outside the volume 'CT'\. Draw it on the image"):
+        PromptSet((Line(outside, far),)).checked_on(an_oblique_grid, "CT")
