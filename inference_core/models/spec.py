@@ -13,10 +13,14 @@ class PromptKind(str, Enum):
     NEGATIVE_CLICK = "negative click"
     BOX = "3D box"
     MASK = "initial mask"
+    LINE = "line across the target"
+    SCRIBBLE = "scribble"
+    LASSO = "outline in one slice"
     NONE = "automatic"
 
 
 CLICKS = frozenset({PromptKind.POSITIVE_CLICK, PromptKind.NEGATIVE_CLICK})
+STROKES = frozenset({PromptKind.LINE, PromptKind.SCRIBBLE, PromptKind.LASSO})
 
 
 class IntensityRule(str, Enum):

@@ -10,7 +10,7 @@ Legend: B batch, N clicks, C channels, D H W window voxels, d h w half of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,8 @@ from inference_core.models.sam3d_lite.prompt_maps import (
     prompt_maps,
     similarity_to_clicks,
 )
+from inference_core.models.sam3d_lite.stroke_maps import STROKE_CHANNELS
+from inference_core.models.sam3d_lite.widening import widened
 from inference_core.models.spec import ModelSpec
 from inference_core.prompts.encoding import WindowPrompts
 
@@ -99,7 +101,7 @@ class MaskDecoder(nn.Module):
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
         fine, middle = config.fine, config.middle
-        self.prompt = ScaledConv3d(PROMPT_CHANNELS + 2, fine, 3)
+        self.prompt = ScaledConv3d(PROMPT_CHANNELS + 2 + STROKE_CHANNELS, fine, 3)
         self.prompt_down = ScaledConv3d(fine, middle, 2, stride=2)
         self.match = PlainConv3d(2, middle, 1)
         self.middle = nn.Sequential(ResidualBlock(middle), ResidualBlock(middle))
@@ -113,7 +115,11 @@ class MaskDecoder(nn.Module):
     def forward(self, features: dict[str, Tensor], image: Tensor, prompts: DensePrompts) -> tuple[Tensor, Tensor]:
         fine_match = similarity_to_clicks(features["fine_key"], prompts, stride=2)
         middle_match = similarity_to_clicks(features["middle_key"], prompts, stride=4)
-        drawn = F.silu(self.prompt(torch.cat([prompt_maps(image, prompts), fine_match], dim=1)))
+        maps = prompt_maps(image, prompts)
+        strokes = prompts.strokes
+        if strokes is None:
+            strokes = maps.new_zeros(len(maps), STROKE_CHANNELS, *maps.shape[2:])
+        drawn = F.silu(self.prompt(torch.cat([maps, fine_match, strokes], dim=1)))
         middle = features["middle"] + F.silu(self.prompt_down(drawn)) + self.match(middle_match)
         middle = self.middle(middle)
         middle = middle + self.summary(middle.mean(dim=(2, 3, 4)))[:, :, None, None, None]
@@ -184,7 +190,7 @@ class LiteModel:
     @torch.inference_mode()
     def decode(self, embedding: Embedding, prompts: WindowPrompts, prior: Float32 | None) -> Decoded:
         image = embedding.tensors["image"]
-        snug = WindowPrompts(prompts.points, prompts.labels, _shrink_boxes(prompts.boxes))
+        snug = replace(prompts, boxes=_shrink_boxes(prompts.boxes))
         dense = DensePrompts.from_window(snug, prior, shape=embedding.grid.shape, device=self.device)
         logits, quality = self.network.decoder(embedding.tensors, image, dense)
         return Decoded(logits[0, 0].float().cpu().numpy(), float(torch.sigmoid(quality)[0]))
@@ -209,6 +215,6 @@ def build(
     from inference_core.models.weights import load_state_dict, load_strict
 
     network = LiteNetwork(config or LiteConfig())
-    load_strict(network, load_state_dict(weights))
+    load_strict(network, widened(load_state_dict(weights), STROKE_CHANNELS))
     chosen = "float32" if precision == "auto" else resolve_precision(precision, device)
     return LiteModel(spec, network, device, precision=chosen)

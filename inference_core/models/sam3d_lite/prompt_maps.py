@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
+from inference_core.geometry.grid import Float
 from inference_core.models.interface import Float32
 from inference_core.models.sam3d_lite.geodesic import GEODESIC_CHANNELS, geodesic_maps
+from inference_core.models.sam3d_lite.stroke_maps import draw_strokes, stroke_seeds
 from inference_core.prompts.encoding import WindowPrompts
+from inference_core.prompts.strokes import stroke_points
 
 PROMPT_CHANNELS = 10 + GEODESIC_CHANNELS
 _STAMP_VOXELS = 2.0
@@ -24,7 +29,9 @@ _REACH_VOXELS = 12.0
 class DensePrompts:
     """points (B, N, 3) in window voxels; labels (B, N) 1, 0 or -1 (none); box (B, 1, d, h, w) 1 in, -1 out, 0 no box;
 
-    box_center (B, 1, 3) where intensity is read when there is no positive click; prior (B, 1, d, h, w) bounded logits.
+    box_center (B, 1, 3) where intensity is read when there is no positive click; prior (B, 1, d, h, w) bounded logits;
+    strokes (B, STROKE_CHANNELS, d, h, w) of `stroke_maps`, None where there is none. The points that stand for a stroke
+    are among `points`.
     """
 
     points: Tensor
@@ -32,6 +39,7 @@ class DensePrompts:
     box: Tensor
     box_center: Tensor
     prior: Tensor
+    strokes: Tensor | None = None
 
     @classmethod
     def from_window(
@@ -39,14 +47,23 @@ class DensePrompts:
     ) -> DensePrompts:
         """Draw one window's prompts; `shape` is the window's."""
         half = tuple(n // 2 for n in shape)
-        points = torch.from_numpy(prompts.points).float()[None].to(device)
-        labels = torch.from_numpy(prompts.labels).long()[None].to(device)
+        told, signs = _with_stroke_points(prompts)
+        points = torch.from_numpy(told).float()[None].to(device)
+        labels = torch.from_numpy(signs).long()[None].to(device)
         corners = torch.from_numpy(prompts.boxes).float().to(device)
         box, center = draw_boxes(corners, half)
         earlier = torch.zeros(1, 1, *half, device=device)
         if prior is not None:
             earlier = bounded_prior(torch.from_numpy(prior).to(device)[None, None])
-        return cls(points, labels, box[None, None], center[None, None], earlier)
+        strokes = draw_strokes(prompts.strokes, half)[None].to(device) if prompts.strokes else None
+        return cls(points, labels, box[None, None], center[None, None], earlier, strokes)
+
+
+def _with_stroke_points(prompts: WindowPrompts) -> tuple[Float, NDArray[np.int64]]:
+    """The clicks and the points that stand for the strokes (N, 3), and their labels (N,)."""
+    told = [stroke_points(stroke.kind, stroke.points) for stroke in prompts.strokes]
+    signs = [np.full(len(points), int(stroke.positive)) for points, stroke in zip(told, prompts.strokes, strict=True)]
+    return np.concatenate([prompts.points, *told]), np.concatenate([prompts.labels, *signs])
 
 
 def bounded_prior(logits: Tensor) -> Tensor:
@@ -90,7 +107,10 @@ def prompt_maps(image: Tensor, prompts: DensePrompts) -> Tensor:
     ]
     stamps = [stamp for _, stamp in near]
     deviation = torch.cat([maps[:, :1] for maps in alike], dim=1)
-    reach = geodesic_maps(local, deviation, _clicked_cells(prompts, half))
+    seeds = _clicked_cells(prompts, half)
+    if prompts.strokes is not None:
+        seeds = seeds | stroke_seeds(prompts.strokes)
+    reach = geodesic_maps(local, deviation, seeds)
     return torch.cat([*stamps, *alike, prompts.box, prompts.prior, reach], dim=1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inference_core.models.spec import (
     CLICKS,
+    STROKES,
     Checkpoint,
     IntensityRule,
     ModelSpec,
@@ -19,7 +20,7 @@ SPECS = (
         builder="inference_core.models.sam3d_lite.model:build",
         window=WindowSpec((64, 64, 64), (0.75, 1.2, 1.9, 3.0, 4.8), Padding.REFLECT, any_spacing=True),
         intensity=IntensityRule.LOCAL_AND_GLOBAL,
-        prompt_kinds=CLICKS | {PromptKind.BOX, PromptKind.MASK},
+        prompt_kinds=CLICKS | STROKES | {PromptKind.BOX, PromptKind.MASK},
         checkpoint=Checkpoint(
             url=None,
             filename="sam3d_lite.safetensors",
