@@ -4,8 +4,8 @@ A click that corrects an answer makes the model answer anew, and everywhere a li
 count in full up to some distance from the correction, not at all from twice that distance on, and linearly less in
 between; beyond, the logits before it hold. The distance is three times the click's own from the surface it corrects,
 and 15 mm at least: who clicks far outside, or deep inside, means a large change. A click right beside the one before
-it, and of its sign, doubles it: that one was not enough. A box is an answer's size, so that nothing is held back. A
-click may bring a distance of its own (`Click.reach_mm`): beyond it no voxel changes, by this click or any later one
+it, and of its sign, doubles it: that one was not enough. A scribble counts like a click in its middle, further by its own
+extent. A box, a line or a lasso is an answer's size, so that nothing is held back. A click may bring a distance of its own (`Click.reach_mm`): beyond it no voxel changes, by this click or any later one
 that keeps to its own.
 
 The rule is the same for every family, and can be turned off (`MaskOptions.local_corrections`). Its numbers were chosen
@@ -24,7 +24,8 @@ from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import rescaled
 from inference_core.models.interface import Float32
-from inference_core.prompts.prompt_set import Click, Prompt, PromptSet
+from inference_core.prompts.prompt_set import Click, Prompt, PromptSet, center_of
+from inference_core.prompts.strokes import Scribble
 
 LEAST_REACH_MM = 15.0
 REACH_PER_DISTANCE = 3.0
@@ -72,19 +73,20 @@ def reach_of(prompt: Prompt, before: PromptSet, logits: Float32, window: Grid) -
 
     Where the logits know no surface, there is nothing yet that could be right.
     """
-    if not isinstance(prompt, Click):
+    if not isinstance(prompt, Click | Scribble):
         return None
-    if prompt.reach_mm is not None:
+    if isinstance(prompt, Click) and prompt.reach_mm is not None:
         return Reach(prompt.ras, prompt.reach_mm, prompt.reach_mm)
-    distance = _distance_to_surface(prompt, logits > 0, rescaled(window, logits.shape))
+    r, a, s = (float(value) for value in center_of(prompt))
+    distance = _distance_to_surface((r, a, s), logits > 0, rescaled(window, logits.shape))
     if distance is None:
         return None
-    full = max(LEAST_REACH_MM, REACH_PER_DISTANCE * distance)
-    for click in reversed(before.prompts):
-        if not _insists_on(click, prompt):
+    full = max(LEAST_REACH_MM, REACH_PER_DISTANCE * distance) + _extent_mm(prompt)
+    for earlier in reversed(before.prompts):
+        if not (isinstance(prompt, Click) and _insists_on(earlier, prompt)):
             break
         full *= 2
-    return Reach(prompt.ras, full, 2 * full)
+    return Reach((r, a, s), full, 2 * full)
 
 
 def fading(window: Grid, cells: Grid) -> Float32:
@@ -112,6 +114,13 @@ def mixed(new: Float32, old: Float32, weights: Float32) -> Float32:
     return np.where(weights >= 1, new, np.where(weights <= 0, old, between)).astype(np.float32)
 
 
+def _extent_mm(prompt: Click | Scribble) -> float:
+    """How far a stroke reaches from its middle; a click does not."""
+    if isinstance(prompt, Click):
+        return 0.0
+    return float(np.linalg.norm(np.array(prompt.points_ras) - center_of(prompt), axis=1).max())
+
+
 def _insists_on(earlier: Prompt, click: Click) -> bool:
     """Whether a click says again what an earlier prompt said right beside it."""
     if not isinstance(earlier, Click) or earlier.positive is not click.positive or earlier.reach_mm is not None:
@@ -119,13 +128,13 @@ def _insists_on(earlier: Prompt, click: Click) -> bool:
     return float(np.linalg.norm(np.subtract(earlier.ras, click.ras))) <= _BESIDE_MM
 
 
-def _distance_to_surface(click: Click, inside: NDArray[np.bool_], cells: Grid) -> float | None:
-    """How far a click is from the nearest cell on the other side of the surface, in mm; None without a surface."""
+def _distance_to_surface(ras: tuple[float, float, float], inside: NDArray[np.bool_], cells: Grid) -> float | None:
+    """How far a place is from the nearest cell on the other side of the surface, in mm; None without a surface."""
     if inside.all() or not inside.any():
         return None
-    at = tuple(np.clip(np.floor(cells.to_ijk(click.ras) + 0.5).astype(int), 0, np.asarray(inside.shape) - 1))
-    held = bool(inside[at]) if cells.contains(click.ras) else False
-    return float(np.sqrt(_squared_distances(click.ras, cells)[inside != held].min()))
+    at = tuple(np.clip(np.floor(cells.to_ijk(ras) + 0.5).astype(int), 0, np.asarray(inside.shape) - 1))
+    held = bool(inside[at]) if cells.contains(ras) else False
+    return float(np.sqrt(_squared_distances(ras, cells)[inside != held].min()))
 
 
 def _squared_distances(center_ras: tuple[float, float, float], grid: Grid) -> NDArray[np.float64]:

@@ -17,7 +17,8 @@ from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
 from inference_core.geometry.sampling import extent_on, rescaled
 from inference_core.geometry.volume import Volume
-from inference_core.prompts.prompt_set import PromptSet
+from inference_core.prompts.prompt_set import PromptSet, is_background
+from inference_core.prompts.strokes import telling_points
 
 Index = NDArray[np.int64]
 # Smaller boxes leave fewer voxels to compute, larger ones cost fewer calls; smoothed ones bring a margin along.
@@ -31,8 +32,8 @@ class MaskOptions:
 
     threshold: logit above which a voxel is inside. smoothing_mm: standard deviation of a Gaussian over the logits,
     which smooths the surface; 0 for none. consistent_clicks: click consistency. keep_clicked_pieces: drop pieces of
-    the mask that hold neither a foreground click nor the center of a box (never when it would leave nothing).
-    local_corrections: a correction counts near itself (`engine.local_correction`).
+    the mask that hold neither a foreground click nor the center of a box nor a point of a line (never when it would
+    leave nothing). local_corrections: a correction counts near itself (`engine.local_correction`).
     """
 
     threshold: float = 0.0
@@ -105,6 +106,7 @@ def _clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -
     if prompts.initial_mask is not None:
         return mask
     points = [click.ras for click in prompts.clicks if click.positive] + [box.center for box in prompts.boxes]
+    points += [point for stroke in prompts.strokes if not is_background(stroke) for point in telling_points(stroke)]
     image = sitk.GetImageFromArray(mask.T.view(np.uint8))
     numbered = sitk.ConnectedComponent(image, True)
     # A view does not keep its image alive: `numbered` must outlive it.

@@ -23,10 +23,18 @@ from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32, Model, SliceModel, promptable
 from inference_core.models.spec import Layout, PromptKind
-from inference_core.prompts.prompt_set import Click, Prompt, PromptSet
+from inference_core.prompts.prompt_set import Click, Prompt, PromptSet, is_background
+from inference_core.prompts.strokes import Lasso, Line, Scribble
+from inference_core.prompts.translation import in_known_kinds
 
 DEFAULT_CACHE_BYTES = 512 * 1024**2
 DEFAULT_LOGITS_BYTES = 256 * 1024**2
+_TYPES: dict[PromptKind, type[Prompt]] = {
+    PromptKind.POSITIVE_CLICK: Click,
+    PromptKind.LINE: Line,
+    PromptKind.SCRIBBLE: Scribble,
+    PromptKind.LASSO: Lasso,
+}
 
 
 @dataclass(frozen=True)
@@ -113,11 +121,12 @@ class Session:
             DeviceError: the memory ran out.
         """
         started, options = perf_counter(), options or MaskOptions()
-        self._check_kinds(prompts.checked_on(self.volume.grid, self.volume.name))
+        told = in_known_kinds(prompts.checked_on(self.volume.grid, self.volume.name), self._known_kinds())
+        self._check_kinds(told)
         calls = ModelCalls(self.model, self.cache, notify)
         with memory_errors_as_device_error(self.model.device):
-            found = self._replay(prompts, calls, local=options.local_corrections)
-            mask = compose_mask(found, prompts, self.volume, options)
+            found = self._replay(told, calls, local=options.local_corrections)
+            mask = compose_mask(found, in_known_kinds(told, (Click, Line)), self.volume, options)
         window = found[0].base.window
         qualities = [group.base.quality for group in found if group.base.quality is not None]
         return Prediction(
@@ -151,6 +160,11 @@ class Session:
             return SlicePredictor(self.volume, model, calls, known=known, quick=self._quick, local=local)
         return WindowPredictor(self.volume, calls, refine=self._refine, edge_mm=self._window_mm, local=local)
 
+    def _known_kinds(self) -> frozenset[type[Prompt]]:
+        """The kinds of stroke that the model reads itself, and clicks where it is told of those."""
+        kinds = self.model.spec.accepted_kinds
+        return frozenset(type_ for kind, type_ in _TYPES.items() if kind in kinds)
+
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds
         if PromptKind.NEGATIVE_CLICK not in kinds and any(not click.positive for click in prompts.clicks):
@@ -161,7 +175,7 @@ class Session:
 
 def _in_turn(prompts: PromptSet) -> tuple[Prompt, ...]:
     """The prompts as they are answered: something that says where the target is comes first."""
-    telling = [n for n, prompt in enumerate(prompts.prompts) if not isinstance(prompt, Click) or prompt.positive]
+    telling = [n for n, prompt in enumerate(prompts.prompts) if not is_background(prompt)]
     if prompts.initial_mask is not None or not telling or telling[0] == 0:
         return prompts.prompts
     first = telling[0]

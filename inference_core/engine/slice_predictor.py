@@ -33,7 +33,7 @@ from inference_core.geometry.slices import slices_last
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32, SliceModel
 from inference_core.prompts.encoding import cross_section, encode_prompts
-from inference_core.prompts.prompt_set import Click, Prompt, PromptSet
+from inference_core.prompts.prompt_set import BoxPrompt, Prompt, PromptSet, center_of, is_background
 
 _TOUCH = 1e-6
 _LEAST_PROBABILITY = np.float32(1e-6)
@@ -107,8 +107,8 @@ class SlicePredictor:
     def _concerned(self, prompt: Prompt) -> list[int]:
         """The slice of a click, or those in whose middle a box cuts the image; the nearest one if a box cuts none."""
         grid = self.volume.grid
-        if isinstance(prompt, Click):
-            return [grid.voxel_of(prompt.ras)[2]]
+        if not isinstance(prompt, BoxPrompt):
+            return [grid.voxel_of(center_of(prompt))[2]]
         corners = grid.to_ijk(prompt.box.corners_ras)
         first, last = np.ceil(corners[:, 2].min() - _TOUCH), np.floor(corners[:, 2].max() + _TOUCH)
         crossed = range(max(0, int(first)), min(grid.shape[2] - 1, int(last)) + 1)
@@ -123,7 +123,7 @@ class SlicePredictor:
         if known is not None:
             return known
         window = self._window(range(number, number + 1))
-        if prompts.initial_mask is None and all(_is_background(prompt) for prompt in prompts.prompts):
+        if prompts.initial_mask is None and all(is_background(prompt) for prompt in prompts.prompts):
             nowhere = np.broadcast_to(np.float32(FAR_OUTSIDE), window.shape)
             return SliceGroup(prompts, LogitLayer(window, nowhere), number=number)
         if self.model.spec.window.shape[2] > 1:
@@ -187,10 +187,6 @@ def _held_back(layer: LogitLayer, earlier: SliceGroup, prompts: PromptSet) -> Lo
     if reach is None:
         return layer
     return replace(layer, logits=mixed(layer.logits, before, reach.weights(layer.window)))
-
-
-def _is_background(prompt: Prompt) -> bool:
-    return isinstance(prompt, Click) and not prompt.positive
 
 
 def _firm(inside: NDArray[np.bool_]) -> Float32:

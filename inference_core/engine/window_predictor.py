@@ -41,7 +41,8 @@ from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32
 from inference_core.models.spec import Padding, PromptKind
 from inference_core.prompts.encoding import encode_prompts
-from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
+from inference_core.prompts.prompt_set import BoxPrompt, Prompt, PromptSet, center_of, is_background
+from inference_core.prompts.strokes import Line
 
 _LEAST_AGREEMENT = 0.8
 _REFINE_BEYOND = 3.0
@@ -86,17 +87,19 @@ class WindowPredictor:
 
     def _group_for(self, prediction: WindowedPrediction, prompt: Prompt) -> PromptGroup | None:
         """The group a prompt belongs to: the nearest whose window can hold it too; None starts a new one."""
-        if isinstance(prompt, Click) and not prompt.positive:
-            return min(prediction, key=lambda group: group.base.window.distance_outside(prompt.ras), default=None)
+        if is_background(prompt):
+            return min(
+                prediction, key=lambda group: group.base.window.distance_outside(center_of(prompt)), default=None
+            )
         reachable = [group for group in prediction if self._window_for(group, group.prompts.with_(prompt)) is not None]
-        point = _place_of(prompt)
+        point = center_of(prompt)
         return min(reachable, key=lambda group: group.base.window.distance_outside(point), default=None)
 
     @staticmethod
     def _concerns(group: PromptGroup, prompt: Prompt, joined: bool) -> bool:
-        if joined or not isinstance(prompt, Click) or prompt.positive:
+        if joined or not is_background(prompt):
             return joined
-        return group.base.window.contains(prompt.ras)
+        return group.base.window.contains(center_of(prompt))
 
     def _corrected(self, group: PromptGroup, prompt: Prompt) -> PromptGroup:
         """Answer anew, and have the answer before hold where the prompt's correction does not count."""
@@ -114,7 +117,7 @@ class WindowPredictor:
     @staticmethod
     def _reach(group: PromptGroup, prompt: Prompt) -> Reach | None:
         """How far a correction counts; its distance from the surface is measured in the finest window around it."""
-        holding = [layer for layer in group.layers if layer.window.contains(_place_of(prompt))]
+        holding = [layer for layer in group.layers if layer.window.contains(center_of(prompt))]
         layer = min(holding or [group.base], key=lambda layer: layer.window.spacing)
         before = group.logits_on(layer.window, layer.logits.shape, outside=FAR_OUTSIDE)
         return reach_of(prompt, group.prompts, before, layer.window)
@@ -141,7 +144,7 @@ class WindowPredictor:
         """Answer anew in a window that holds all prompts."""
         prompts = group.prompts.with_(prompt)
         window = self._window_for(group, prompts)
-        if isinstance(prompt, BoxPrompt) or window is None:
+        if isinstance(prompt, BoxPrompt | Line) or window is None:
             (window,) = self._windows(prompts)[-1:]
         return self._predicted(group, prompts, window)
 
@@ -247,7 +250,7 @@ class WindowPredictor:
         *,
         step: tuple[int, int],
     ) -> RefinementPatch:
-        point = _place_of(group.prompts.prompts[-1])
+        point = center_of(group.prompts.prompts[-1])
         if earlier is not None and (earlier.under != under).mean() < _SAME_BELOW and not window.contains(point):
             return earlier
         return RefinementPatch(self._decode(group.prompts, window, self._prior(group, window), step=step), under)
@@ -271,12 +274,7 @@ class WindowPredictor:
 
     def _is_read(self, prompt: Prompt) -> bool:
         """Whether the model itself reads a prompt; what it does not read changes none of its answers."""
-        background = isinstance(prompt, Click) and not prompt.positive
-        return not background or PromptKind.NEGATIVE_CLICK in self.calls.spec.prompt_kinds
-
-
-def _place_of(prompt: Prompt) -> Float:
-    return np.asarray(prompt.ras) if isinstance(prompt, Click) else prompt.box.center
+        return not is_background(prompt) or PromptKind.NEGATIVE_CLICK in self.calls.spec.prompt_kinds
 
 
 def _width_weight(window: Grid) -> float:

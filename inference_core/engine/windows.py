@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from inference_core.geometry.grid import Float, Grid, corners_ijk
 from inference_core.geometry.sampling import rescaled
 from inference_core.models.spec import WindowSpec
-from inference_core.prompts.prompt_set import PromptSet
+from inference_core.prompts.prompt_set import PromptSet, is_background
+from inference_core.prompts.strokes import Scribble
 
 GROWTH = 1.5
 MOST_GROWTH = 4.0
@@ -59,11 +60,13 @@ def candidate_windows(
 
 
 def holds(window: Grid, prompts: PromptSet) -> bool:
-    """Whether every positive click and every box lies inside the window, clicks with a margin."""
+    """Whether every foreground prompt lies inside the window, clicks with a margin."""
     shape = np.asarray(window.shape)
     clicks = window.to_ijk(np.array([click.ras for click in prompts.clicks if click.positive]).reshape(-1, 3))
     margin = _CLICK_MARGIN * shape
-    corners = window.to_ijk(np.array([box.corners_ras for box in prompts.boxes]).reshape(-1, 3))
+    strokes = [point for stroke in prompts.strokes if not is_background(stroke) for point in stroke.points_ras]
+    held = [*(corner for box in prompts.boxes for corner in box.corners_ras), *strokes]
+    corners = window.to_ijk(np.array(held).reshape(-1, 3))
     clicks_in = np.all((clicks >= margin - 0.5) & (clicks <= shape - 0.5 - margin))
     return bool(clicks_in and np.all((corners >= -0.5) & (corners <= shape - 0.5)))
 
@@ -137,12 +140,25 @@ def _bounds(prompts: PromptSet, axes: Float) -> tuple[Float, Float, bool]:
     """Extent of the prompts along the axes (mm), and whether a box or a mask says how large the target is."""
     points = [np.array([click.ras]) for click in prompts.clicks if click.positive]
     sized = [box.corners_ras for box in prompts.boxes]
+    for stroke in prompts.strokes:
+        if isinstance(stroke, Scribble):
+            points += [np.array(stroke.points_ras)] if stroke.positive else []
+        elif not is_background(stroke):
+            sized.append(_ball_around(np.array(stroke.points_ras), axes))
     if prompts.initial_mask is not None:
         voxels = np.argwhere(prompts.initial_mask.array)
         if len(voxels):
             sized.append(prompts.initial_mask.grid.to_ras(voxels))
     along = np.concatenate(points + sized) @ axes
     return along.min(axis=0), along.max(axis=0), bool(sized)
+
+
+def _ball_around(points: Float, axes: Float) -> Float:
+    """Two corners (2, 3) of the cube that a line, or an outline in one slice, spans: its depth is as its extent."""
+    along = points @ axes
+    center = (along.min(axis=0) + along.max(axis=0)) / 2
+    radius = np.linalg.norm(along - center, axis=1).max()
+    return np.stack([axes @ (center - radius), axes @ (center + radius)])
 
 
 def _fitting_spacing(needed: float, spec: WindowSpec) -> float:
