@@ -1,4 +1,4 @@
-"""`segment`: clicks and boxes in, a mask on the image's own voxels out."""
+"""`segment`: clicks, boxes and strokes in, a mask on the image's own voxels out."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ A model that needs no prompt (ma_sam) finds all of its classes: labels 1, 2, ...
 EXAMPLES = """examples:
   sam3dsegment segment ct_series/ --output tumor.seg.nrrd --click -81.5 12 -243
   sam3dsegment segment mr.nii.gz --output tumor.nii.gz --frame ijk --box 60 71 20 30 28 9 --negative-click 80 71 20
+  sam3dsegment segment ct_series/ --output node.seg.nrrd --line -81 12 -243 -66 30 -243
   sam3dsegment segment ct_series/ --output again.nii.gz --prompts prompts.json
   sam3dsegment segment ct_series/ --output organs.seg.nrrd --model ma_sam --weights MA_SAM.pth --base sam_vit_h.pth
 """
@@ -139,7 +140,9 @@ def _checked(options: argparse.Namespace) -> _Plan:
     check_prompt_arguments(options.given)
     name = options.model or saved.model or DEFAULT_MODEL
     if not options.given and not saved.prompts.prompts and not get_spec(name).automatic:
-        raise UsageError("There is nothing to go by; give --click R A S, --box R A S SR SA SS or --prompts FILE.")
+        raise UsageError(
+            "There is nothing to go by; give --click R A S, --box R A S SR SA SS, --line or --prompts FILE."
+        )
     check_stack_options(options, get_spec(name))
     spec, weights = find_model(name, options.weights)
     if options.window == "official" and not spec.window.original:

@@ -219,3 +219,23 @@ def test_a_window_or_precision_that_is_none_is_refused(a_ct, tmp_path, capsys, g
     assert main([str(part) for part in ("segment", a_ct, "--output", output, "--click", 0, 0, 0, *given)]) == 2
     assert said in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_strokes_mean_the_same_in_every_frame_and_are_saved(a_run, a_ct, a_target_click, tmp_path) -> None:
+    center, grid = np.array([float(value) for value in a_target_click]), read_volume(a_ct).grid
+    places = {"--line": center + [(-9, 0, 0), (9, 2, 1)], "--scribble": center + [(-4, 0, 0), (0, 3, 0), (4, 0, 2)]}
+    places["--negative-lasso"] = center + [(30, -5, 0), (40, -5, 0), (40, 6, 0), (30, 6, 0)]
+    frames = {"ras": np.asarray, "lps": lambda points: points * (-1, -1, 1), "ijk": grid.to_ijk}
+    masks, saved = [], []
+    for frame, convert in frames.items():
+        numbers = [part for option, points in places.items() for part in (option, *convert(points).ravel())]
+        save = tmp_path / f"{frame}_prompts.json"
+        mask, _ = a_run(frame, "--frame", frame, "--save-prompts", save, *numbers)
+        masks.append(mask.array)
+        saved.append(read_prompts(save).prompts)
+    assert masks[0].any()
+    assert all((mask != masks[0]).mean() < 1e-3 for mask in masks)
+    for prompts in saved:
+        for stroke, points in zip(prompts.strokes, places.values(), strict=True):
+            np.testing.assert_allclose(stroke.points_ras, points, atol=1e-4)
+    assert not saved[0].strokes[2].positive
