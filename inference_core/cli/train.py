@@ -6,30 +6,39 @@ import argparse
 import os
 from pathlib import Path
 
-from inference_core.cli.parsing import UsageError, positive
+from inference_core.cli.parsing import UsageError, count, positive
 from inference_core.cli.reporting import check_outputs
 
 NAME = "train"
 SUMMARY = "train SAM3D lite"
-DESCRIPTION = "Train SAM3D lite within a time budget. Ctrl-C keeps what was learnt so far in the output files."
+DESCRIPTION = (
+    "Train SAM3D lite within a budget of time or steps. Ctrl-C or SIGTERM keeps what was learnt; --resume goes on."
+)
 EXAMPLES = """examples:
   sam3dsegment train --minutes 600 --sarcoma data/sarcoma --output sam3d_lite.safetensors
-  sam3dsegment train --minutes 60 --sarcoma data/sarcoma --output again.safetensors --start-from sam3d_lite.state.pt
+  sam3dsegment train --minutes 60 --sarcoma data/sarcoma --output again.safetensors --start-from sam3d_lite.safetensors
+  sam3dsegment train --minutes 600 --sarcoma data/sarcoma --output sam3d_lite.safetensors --resume
 
 --sarcoma names a folder of STS_* patients with *_image.nii.gz and *_label.nii.gz; ten patients are always held out.
---organs names a folder of cases, each a folder with an image.* (or a DICOM series in dicom) and a label.* in which
-every value is a target.
-Beside OUT.safetensors, to be used with --weights, OUT.state.pt is written, to go on from.
+--lesions, --organs and --coarse-organs name folders of cases, each a folder with an image.* (or a DICOM series in
+dicom) and a label.* in which every value is a target.
+Beside OUT.safetensors, to be used with --weights, OUT.state.pt is written, to go on from with --resume. OUT.safetensors
+is written only when it is better than what the run began with, measured on cases that are not trained on.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("--minutes", type=positive, required=True, help="how long to train")
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=positive, help="how long to train, in all")
+    budget.add_argument("--steps", type=count, help="how many steps to train, in all")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the weights: .safetensors")
     parser.add_argument("--sarcoma", type=Path, metavar="DIR", help="the labeled patients (default: procedural only)")
+    parser.add_argument("--lesions", type=Path, metavar="DIR", help="other labeled lesions (default: none)")
     parser.add_argument("--organs", type=Path, metavar="DIR", help="labeled organs beside them (default: none)")
-    parser.add_argument("--start-from", type=Path, metavar="FILE", help="a .state.pt or .safetensors of an earlier run")
+    parser.add_argument("--coarse-organs", type=Path, metavar="DIR", help="organs on coarse grids, seen less often")
+    parser.add_argument("--start-from", type=Path, metavar="FILE", help="the .safetensors of an earlier run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run that wrote --output")
     parser.add_argument(
         "--quality-only",
         action="store_true",
@@ -53,7 +62,9 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError(f"'{options.output}' is no weights file; let its name end in .safetensors.")
     for path, kind in (
         (options.sarcoma, "folder of patients"),
+        (options.lesions, "folder of cases"),
         (options.organs, "folder of cases"),
+        (options.coarse_organs, "folder of cases"),
         (options.start_from, "state of an earlier run"),
     ):
         if path is not None and not path.exists():
@@ -66,14 +77,18 @@ def run(options: argparse.Namespace) -> None:
 
     config = TrainingConfig(
         minutes=options.minutes,
+        steps=options.steps,
         output=options.output,
         sarcoma=options.sarcoma,
+        lesions=options.lesions,
         organs=options.organs,
+        coarse_organs=options.coarse_organs,
+        resume=options.resume,
         start_from=options.start_from,
         quality_only=options.quality_only,
         bfloat16=options.bfloat16,
         learning_rate=options.learning_rate,
         seed=options.seed,
     )
-    Trainer(config).run()
-    print(f"written  {options.output}")
+    better = Trainer(config).run()
+    print(f"written  {options.output}" if better else "not better than what it began with: no weights were written")

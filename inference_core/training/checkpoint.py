@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from inference_core.errors import CheckpointError
 from inference_core.io.atomic import replacing
-from inference_core.models.weights import load_state_dict
+from inference_core.models.weights import load_content, load_state_dict
+
+_STATE_KEYS = {"network", "ema", "optimizer", "steps", "samples", "minutes", "best", "numpy_rng", "torch_rng"}
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
@@ -34,7 +38,19 @@ def save_mean(path: Path, runs: Sequence[Path]) -> None:
     save_weights(path, {name: torch.stack([state[name].float() for state in states]).mean(dim=0) for name in states[0]})
 
 
-def save_training_state(path: Path, network: nn.Module, ema: dict[str, Tensor]) -> None:
-    """Write the network and its average in full precision, atomically."""
+def save_training_state(path: Path, state: dict[str, Any]) -> None:
+    """Write all that a run needs to go on as if it had never stopped, atomically: tensors, numbers and text alone."""
     with replacing(path) as temporary:
-        torch.save({"network": network.state_dict(), "ema": ema}, temporary)
+        torch.save(state, temporary)
+
+
+def load_training_state(path: Path) -> dict[str, Any]:
+    """What `save_training_state` wrote; nothing in the file is run.
+
+    Raises:
+        CheckpointError: the file is absent or damaged, or is not the state of a run that can go on.
+    """
+    state = load_content(path)
+    if not isinstance(state, dict) or not state.keys() >= _STATE_KEYS:
+        raise CheckpointError(f"'{path.name}' is not the state of a run that stopped; start from its weights instead.")
+    return state

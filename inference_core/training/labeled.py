@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from inference_core.errors import VolumeError
-from inference_core.geometry.grid import Float, Grid, isotropic_grid
+from inference_core.geometry.grid import Float, Grid, corners_ijk, isotropic_grid
 from inference_core.geometry.sampling import sample_window
 from inference_core.geometry.volume import Volume
 from inference_core.io.files import read_labels, read_volume
@@ -25,6 +25,8 @@ SPACING_RANGE_MM = (0.75, 5.0)
 # Window edge over target diameter: what a user's click mostly meets, and all that choosing a scale must judge.
 _USUAL_WINDOWS = (0.9, 4.0)
 _ALL_WINDOWS = (0.4, 9.0)
+# A quarter of the windows lie as a box asks for them: its own edge and that of the window about it, as boxes are loose.
+_BOXED, _BOX_WINDOWS = 0.25, (1.4, 2.6)
 _SMALLEST = 12
 # An organ of fewer voxels is a sliver at the image's edge.
 _ORGAN = 60
@@ -32,15 +34,22 @@ _IMAGES = ("image", "dicom")
 _SHARES = {"CT": 3, "MR": 2}
 _HELD_OUT = ("003", "007", "016", "018", "022", "029", "035", "038", "043", "046")
 HELD_OUT_SARCOMA_PATIENTS = frozenset(f"STS_{number}" for number in _HELD_OUT)
+# Never trained on: what is reported on, and what weights are chosen by.
+HELD_OUT = HELD_OUT_SARCOMA_PATIENTS | {"10_pre", "10_post"}
+VALIDATION = frozenset({"STS_002", "STS_014", "STS_032", "STS_047", "08_pre", "08_post", "pt_100", "pt_200"})
 
 
 @dataclass(frozen=True, eq=False)
 class LabeledVolume:
-    """An image and its target on the same grid; `interior_ras` (n, 3) are target points to center windows on."""
+    """An image and its target on the same grid.
+
+    `interior_ras` (n, 3) are target points to center windows on, `corners_ras` (8, 3) those of its bounding box.
+    """
 
     image: Volume
     target: Volume
     interior_ras: Float
+    corners_ras: Float
     volume_mm3: float
 
     @property
@@ -70,20 +79,29 @@ class LabeledVolume:
     @classmethod
     def of(cls, volume: Volume, mask: NDArray[np.bool_]) -> LabeledVolume:
         """An image, and its target as a mask of the image's shape that is not empty."""
-        depth = ndi.distance_transform_edt(mask, sampling=volume.grid.spacing)
-        interior = np.argwhere(depth >= 0.4 * depth.max())[::7]
+        around = _bounds(mask)
+        depth = ndi.distance_transform_edt(mask[around], sampling=volume.grid.spacing)
+        interior = (np.argwhere(depth >= 0.4 * depth.max()) + [edge.start for edge in around])[::7]
         target = Volume(mask.astype(np.uint8), volume.grid, volume.name)
-        return cls(volume, target, volume.grid.to_ras(interior), float(mask.sum() * volume.grid.voxel_volume_mm3))
+        size_mm3 = float(mask.sum() * volume.grid.voxel_volume_mm3)
+        held = volume.grid.cropped([edge.start for edge in around], [edge.stop for edge in around])
+        corners = held.to_ras(corners_ijk(held.shape))
+        return cls(volume, target, volume.grid.to_ras(interior), corners, size_mm3)
 
 
-def sarcoma_training_set(folder: Path) -> list[LabeledVolume]:
-    """All images of the sarcoma patients that are not held out for testing.
+def is_of(case: str, *, validation: bool) -> bool:
+    """Whether a case's folder is one to choose weights by, or one to train on; those held out are neither."""
+    return case not in HELD_OUT and (case in VALIDATION) == validation
+
+
+def sarcoma_set(folder: Path, *, validation: bool = False) -> list[LabeledVolume]:
+    """All images of the sarcoma patients to train on, or of those to choose weights by.
 
     CT and MR come up more often than PET (3, 2 and 1 times): their tumors are the harder and the commoner task.
     """
     found = []
     for patient in sorted(folder.glob("STS_*")):
-        if patient.name in HELD_OUT_SARCOMA_PATIENTS:
+        if not is_of(patient.name, validation=validation):
             continue
         for image in sorted(patient.glob("*_image.nii.gz")):
             case = LabeledVolume.read(image, image.with_name(image.name.replace("_image", "_label")))
@@ -91,14 +109,17 @@ def sarcoma_training_set(folder: Path) -> list[LabeledVolume]:
     return found
 
 
-def organ_training_set(folder: Path) -> list[LabeledVolume]:
+def organ_set(folder: Path, *, validation: bool = False) -> list[LabeledVolume]:
     """Every value of every label map as a target of its own: each sub-folder holds an image.* or dicom, and a label.*.
 
     Raises:
-        VolumeError: there is no such sub-folder, a file cannot be read, or image and label map differ in shape.
+        VolumeError: there is no such sub-folder to train on, a file cannot be read, or image and label map differ in
+            shape; the message names the case.
     """
     found = []
     for labels in sorted(folder.glob("*/label.*")):
+        if not is_of(labels.parent.name, validation=validation):
+            continue
         image = next((path for path in sorted(labels.parent.iterdir()) if path.name.split(".")[0] in _IMAGES), None)
         if image is None:
             raise VolumeError(f"'{labels.parent.name}' has a label map but no image; name it image.* or dicom.")
@@ -107,25 +128,43 @@ def organ_training_set(folder: Path) -> list[LabeledVolume]:
             raise VolumeError(f"Image and label map of '{labels.parent.name}' differ in shape; leave the case out.")
         kept = [value for value, voxels in zip(*np.unique(values, return_counts=True), strict=True) if voxels >= _ORGAN]
         found += [LabeledVolume.of(volume, np.ascontiguousarray(values == value)) for value in kept if value]
-    if not found:
+    if not found and not validation:
         raise VolumeError(f"'{folder}' has no sub-folder with an image and a label map; check the path.")
     return found
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The part of an image that holds a mask, and a voxel around it where the image goes on."""
+    occupied = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return tuple(slice(max(0, int(index[0]) - 1), int(index[-1]) + 2) for index in occupied)
 
 
 def labeled_sample(rng: np.random.Generator, volumes: Sequence[LabeledVolume], size: int) -> Sample:
     """A window around a random place of a random target, from much smaller than the target to much larger."""
     while True:
         case = volumes[int(rng.integers(len(volumes)))]
-        low, high = _USUAL_WINDOWS if rng.random() < 0.55 else _ALL_WINDOWS
-        ratio = np.exp(rng.uniform(np.log(low), np.log(high)))
-        spacing = float(np.clip(ratio * case.diameter_mm / size, *SPACING_RANGE_MM))
-        center = case.interior_ras[int(rng.integers(len(case.interior_ras)))]
-        center = center + rng.uniform(-0.3, 0.3, 3) * size * spacing
-        window = random_window(rng, center, size=size, spacing=spacing)
+        window = _boxed_window(rng, case, size) if rng.random() < _BOXED else _any_window(rng, case, size)
+        spacing = window.spacing[0]
         target = case.target_in(window)
         if target.sum() >= _SMALLEST and target.mean() < 0.95:
             whole = max(float(target.sum()), case.volume_mm3 / spacing**3)
             return Sample(sample_window(case.image, window, reflect=True), target, whole)
+
+
+def _any_window(rng: np.random.Generator, case: LabeledVolume, size: int) -> Grid:
+    low, high = _USUAL_WINDOWS if rng.random() < 0.55 else _ALL_WINDOWS
+    ratio = np.exp(rng.uniform(np.log(low), np.log(high)))
+    spacing = float(np.clip(ratio * case.diameter_mm / size, *SPACING_RANGE_MM))
+    center = case.interior_ras[int(rng.integers(len(case.interior_ras)))]
+    return random_window(rng, center + rng.uniform(-0.3, 0.3, 3) * size * spacing, size=size, spacing=spacing)
+
+
+def _boxed_window(rng: np.random.Generator, case: LabeledVolume, size: int) -> Grid:
+    """A window as a box or a line asks for it: about the target's center, and so much wider than the target."""
+    extent = float(np.ptp(case.corners_ras, axis=0).max())
+    center = case.corners_ras.mean(axis=0) + rng.uniform(-0.1, 0.1, 3) * extent
+    spacing = float(np.clip(rng.uniform(*_BOX_WINDOWS) * extent / size, *SPACING_RANGE_MM))
+    return random_window(rng, center, size=size, spacing=spacing)
 
 
 def background_window(rng: np.random.Generator, volumes: Sequence[LabeledVolume], size: int) -> Array:

@@ -170,6 +170,12 @@ def test_voxels_that_are_not_numbers_are_refused(segment, bad_images, a_small_mo
         (["train", "--minutes", "1", "--output", "weights.pth"], "end in .safetensors"),
         (["train", "--minutes", "1", "--output", "w.safetensors", "--sarcoma", "absent"], "no folder of patients"),
         (["train", "--minutes", "1", "--output", "w.safetensors", "--organs", "absent"], "no folder of cases"),
+        (["train", "--steps", "9", "--output", "w.safetensors", "--lesions", "absent"], "no folder of cases"),
+        (["train", "--output", "w.safetensors"], "--minutes --steps"),
+        (["train", "--steps", "9", "--output", "absent_run.safetensors", "--resume"], "absent_run.state.pt"),
+        (["segment", "a.nii", "--output", "o.nii", "--scribble", "1", "2"], "three coordinates for each of its points"),
+        (["segment", "a.nii", "--output", "o.nii", "--lasso", *"123456"], "3 points at least"),
+        (["segment", "a.nii", "--output", "o.nii", "--line", *"12345"], "6 arguments"),
     ],
 )
 def test_commands_that_cannot_be_followed_are_refused(run, unread_weights, arguments, words) -> None:

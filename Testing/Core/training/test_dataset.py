@@ -1,112 +1,99 @@
-"""The stream of training windows: seeded, mixed as asked for, and flipped image and target alike."""
+"""The row of training windows: seeded by number, mixed as asked for, and flipped image and target alike."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage as ndi
 from torch.utils.data import DataLoader
 
-from inference_core.training import dataset
 from inference_core.training.config import TrainingConfig
 from inference_core.training.dataset import TrainingWindows
-from inference_core.training.synthetic import Sample
+from inference_core.training.labeled import sarcoma_set
+from inference_core.training.sources import Pool, TrainingSources
+
+NO_SHARES = TrainingConfig(output=Path("unused"), steps=1, regions=0, inserted=0, tiny=0, limb=0)
 
 
-def config_of(**given) -> TrainingConfig:
-    return TrainingConfig(minutes=1, output=Path("unused.safetensors"), **given)
+@pytest.fixture
+def real(tmp_path, a_patient) -> TrainingSources:
+    a_patient(tmp_path / "STS_001", images=("CT",))
+    return TrainingSources((Pool(1.0, tuple(sarcoma_set(tmp_path))),))
 
 
-def first(count: int, windows: TrainingWindows) -> list[tuple[torch.Tensor, torch.Tensor, float]]:
-    return list(islice(windows, count))
+def windows(sources=None, *, size: int = 16, **given) -> TrainingWindows:
+    return TrainingWindows(replace(NO_SHARES, **given), sources or TrainingSources(), size=size)
 
 
 def test_windows_are_tensors_of_image_and_target():
-    for image, target, whole in first(3, TrainingWindows(config_of(), [], size=16)):
+    for image, target, whole in islice(windows(limb=0.5), 6):
         assert image.shape == target.shape == (16, 16, 16)
         assert (image.dtype, target.dtype) == (torch.float32, torch.bool)
         assert torch.isfinite(image).all()
         assert whole >= target.sum() > 0
 
 
-def test_the_same_seed_gives_the_same_stream_and_another_another():
-    streams = [first(2, TrainingWindows(config_of(seed=seed), [], size=16)) for seed in (3, 3, 4)]
-    for (image, target, whole), (again, same, size) in zip(streams[0], streams[1], strict=True):
-        assert torch.equal(image, again)
-        assert torch.equal(target, same)
-        assert whole == size
-    assert not torch.equal(streams[0][0][0], streams[2][0][0])
-    assert not torch.equal(streams[0][0][0], streams[0][1][0])
+def test_a_window_depends_on_the_seed_and_its_number_alone():
+    row, again, other = windows(seed=3), windows(seed=3), windows(seed=4)
+    image, target, whole = row[7]
+    _ = again[0], again[1]
+    assert torch.equal(again[7][0], image)
+    assert torch.equal(again[7][1], target)
+    assert again[7][2] == whole
+    assert not torch.equal(row[8][0], image)
+    assert not torch.equal(other[7][0], image)
 
 
-def test_workers_draw_different_windows():
-    loader = DataLoader(TrainingWindows(config_of(), [], size=16), batch_size=2, num_workers=2)
-    batches = [image for image, _, _ in islice(loader, 2)]
-    assert not torch.equal(batches[0], batches[1])
+def test_workers_draw_what_one_process_draws():
+    row = windows()
+    alone = [row[n][0] for n in range(4)]
+    batches = islice(DataLoader(row, batch_size=2, sampler=range(100), num_workers=2), 2)
+    assert torch.equal(torch.cat([image for image, _, _ in batches]), torch.stack(alone))
 
 
-def test_drawing_in_this_process_leaves_its_threads_alone(monkeypatch):
-    monkeypatch.setattr(torch, "set_num_threads", lambda count: pytest.fail("the trainer's own threads were changed"))
-    first(1, TrainingWindows(config_of(), [], size=16))
+def test_drawing_in_this_process_leaves_its_threads_alone():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        _ = windows()[0]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
-@pytest.fixture
-def an_arrow(monkeypatch) -> np.ndarray:
-    """Every synthetic sample is this one: a target that no flip maps onto itself, and its image."""
-    target = np.zeros((8, 8, 8), dtype=bool)
-    target[1, 1, 1:6] = target[1, 1:4, 1] = target[1:3, 1, 1] = True
-    monkeypatch.setattr(dataset, "synthetic_sample", lambda rng, size: Sample(target.astype(np.float32), target, 123.0))
-    return target
+def test_image_and_target_are_flipped_together(real):
+    """On the labeled ball the target is brighter or, inverted, darker than all around it, whatever the flip."""
+    for number in range(12):
+        image, target, _ = windows(real)[number]
+        rim = torch.from_numpy(ndi.binary_dilation(target.numpy(), iterations=3)) & ~target
+        if rim.sum() > 20:
+            inside, outside = image[target].median(), image[rim].median()
+            assert abs(inside - outside) > 0.5 * max(image[target].std(), image[rim].std())
 
 
-def test_image_and_target_are_flipped_together_along_every_axis(an_arrow):
-    seen = set()
-    for image, target, whole in first(60, TrainingWindows(config_of(), [], size=8)):
-        assert torch.equal(image > 0.5, target)
-        assert whole == 123.0
-        seen.add(target.numpy().tobytes())
-    flips = [tuple(axis for axis in range(3) if n >> axis & 1) for n in range(8)]
-    assert seen == {np.flip(an_arrow, axes).tobytes() for axes in flips}
+def test_each_kind_is_drawn_as_often_as_asked(real):
+    """Kinds are told by their targets: balls in the labeled windows, 60 voxels at most in the tiny ones."""
+    pools = (replace(real.pools[0], share=0.0),)
+    few = [windows(TrainingSources(pools), tiny=0.5)[n][1].sum() <= 75 for n in range(60)]
+    assert 0.3 < np.mean(few) < 0.75
+    all_few = [windows(TrainingSources(pools), tiny=1.0)[n][1].sum() for n in range(10)]
+    assert max(all_few) <= 75
 
 
-@pytest.fixture
-def drawn(monkeypatch) -> list[str]:
-    """Which kind each window was; the windows themselves are empty."""
-    kinds: list[str] = []
-    empty = Sample(np.zeros((4, 4, 4), dtype=np.float32), np.zeros((4, 4, 4), dtype=bool), 0.0)
-
-    def kind(name: str):
-        return lambda *given: kinds.append(name) or empty
-
-    monkeypatch.setattr(dataset, "synthetic_sample", kind("synthetic"))
-    monkeypatch.setattr(dataset, "labeled_sample", kind("labeled"))
-    monkeypatch.setattr(dataset, "lesion_into", kind("inserted"))
-    monkeypatch.setattr(dataset, "background_window", lambda *given: empty.image)
-    monkeypatch.setattr(dataset, "augmented", lambda rng, image: image)
-    return kinds
+def test_without_labeled_volumes_nothing_is_asked_of_them():
+    row = windows(regions=0.4, inserted=0.3, tiny=0.3)
+    assert all(row[n][1].any() for n in range(10))
 
 
-def test_the_kinds_are_mixed_as_asked_for(drawn):
-    first(400, TrainingWindows(config_of(labeled=0.5, inserted=0.2), ["a volume"], size=4))
-    shares = {name: drawn.count(name) / len(drawn) for name in ("labeled", "inserted", "synthetic")}
-    assert shares == pytest.approx({"labeled": 0.5, "inserted": 0.2, "synthetic": 0.3}, abs=0.08)
-
-
-def test_organs_have_a_share_of_their_own(drawn, monkeypatch):
-    def labeled(rng, volumes, size):
-        drawn.append(volumes[0])
-        return Sample(np.zeros((4, 4, 4), dtype=np.float32), np.zeros((4, 4, 4), dtype=bool), 0.0)
-
-    monkeypatch.setattr(dataset, "labeled_sample", labeled)
-    config = config_of(labeled=0.3, organ_share=0.3, inserted=0.2)
-    first(400, TrainingWindows(config, ["a tumor"], ["an organ"], size=4))
-    shares = {name: drawn.count(name) / len(drawn) for name in ("a tumor", "an organ", "inserted", "synthetic")}
-    assert shares == pytest.approx({"a tumor": 0.3, "an organ": 0.3, "inserted": 0.2, "synthetic": 0.2}, abs=0.08)
-
-
-def test_without_labeled_volumes_all_windows_are_synthetic(drawn):
-    first(50, TrainingWindows(config_of(labeled=0.9), [], size=4))
-    assert set(drawn) == {"synthetic"}
+def test_regions_come_from_real_images(real):
+    pools = (replace(real.pools[0], share=0.0),)
+    for number in range(4):
+        image, target, whole = windows(TrainingSources(pools), regions=1.0, size=24)[number]
+        assert 12 <= target.sum() <= 0.6 * target.numel()
+        assert whole == target.sum()
+        assert torch.isfinite(image).all()

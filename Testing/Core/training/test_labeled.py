@@ -16,12 +16,13 @@ from inference_core.training import labeled
 from inference_core.training.labeled import (
     HELD_OUT_SARCOMA_PATIENTS,
     SPACING_RANGE_MM,
+    VALIDATION,
     LabeledVolume,
     augmented,
     background_window,
     labeled_sample,
     random_window,
-    sarcoma_training_set,
+    sarcoma_set,
 )
 
 SARCOMA = Path(__file__).resolve().parents[4] / "shared" / "data" / "sarcoma"
@@ -61,26 +62,26 @@ def test_ten_patients_are_held_out():
 
 def test_held_out_patients_do_not_come_into_training(tmp_path, a_patient):
     """Each patient's background is its number, so that voxels tell whose they are."""
-    numbers = [1, 2, 3, 7, 16]
+    numbers = [1, 4, 3, 7, 16]
     for number in numbers:
         a_patient(tmp_path / f"STS_{number:03}", background=number)
-    cases = sarcoma_training_set(tmp_path)
-    assert {int(case.image.array.min()) for case in cases} == {1, 2}
+    cases = sarcoma_set(tmp_path)
+    assert {int(case.image.array.min()) for case in cases} == {1, 4}
     everything_held_out = [name for name in HELD_OUT_SARCOMA_PATIENTS if (tmp_path / name).exists()]
     assert len(everything_held_out) == 3
 
 
 def test_ct_comes_three_times_mr_twice_and_pet_once(tmp_path, a_patient):
     a_patient(tmp_path / "STS_001", images=("CT", "MR_T1", "MR_T2FS", "PET"))
-    names = Counter(case.image.name for case in sarcoma_training_set(tmp_path))
+    names = Counter(case.image.name for case in sarcoma_set(tmp_path))
     assert sorted(names.values()) == [1, 2, 2, 3]
-    assert len({id(case) for case in sarcoma_training_set(tmp_path)}) == 4
+    assert len({id(case) for case in sarcoma_set(tmp_path)}) == 4
 
 
 def test_an_image_is_read_with_its_own_label(tmp_path, a_patient, monkeypatch):
     a_patient(tmp_path / "STS_001")
     pairs = recorded(monkeypatch)
-    sarcoma_training_set(tmp_path)
+    sarcoma_set(tmp_path)
     assert {(image.name, label.name) for image, label in pairs} == {
         (f"{name}_image.nii.gz", f"{name}_label.nii.gz") for name in ("CT", "MR_T1", "PET")
     }
@@ -97,12 +98,16 @@ def test_no_held_out_patient_of_the_real_data_would_be_read(monkeypatch):
     if not SARCOMA.is_dir():
         pytest.skip(f"the sarcoma patients are not at {SARCOMA}")
     pairs = recorded(monkeypatch)
-    sarcoma_training_set(SARCOMA)
-    patients = {path.parent.name for pair in pairs for path in pair}
+    sarcoma_set(SARCOMA)
+    trained = {path.parent.name for pair in pairs for path in pair}
+    assert all(image.is_file() and label.is_file() for image, label in pairs)
+    pairs.clear()
+    sarcoma_set(SARCOMA, validation=True)
+    chosen_by = {path.parent.name for pair in pairs for path in pair}
     present = {folder.name for folder in SARCOMA.glob("STS_*")}
     assert present > HELD_OUT_SARCOMA_PATIENTS
-    assert patients == present - HELD_OUT_SARCOMA_PATIENTS
-    assert all(image.is_file() and label.is_file() for image, label in pairs)
+    assert trained == present - HELD_OUT_SARCOMA_PATIENTS - VALIDATION
+    assert chosen_by == present & VALIDATION
 
 
 def test_the_target_lies_where_the_image_shows_it(a_case):
@@ -165,6 +170,7 @@ def test_the_whole_target_is_counted_where_the_window_shows_only_a_part(a_case, 
     """A ball of 8 mm radius in windows of at most 8 mm."""
     monkeypatch.setattr(labeled, "_ALL_WINDOWS", (0.4, 0.45))
     monkeypatch.setattr(labeled, "_USUAL_WINDOWS", (0.4, 0.45))
+    monkeypatch.setattr(labeled, "_BOXED", 0.0)
     for seed in range(5):
         sample = labeled_sample(rng_of(seed), [a_case], 10)
         spacing = 0.75  # 0.4 to 0.45 of 16 mm in 10 voxels would be finer than the finest

@@ -12,7 +12,7 @@ from inference_core.geometry.grid import Grid, isotropic_grid
 from inference_core.geometry.volume import Volume
 from inference_core.io.files import write_labels
 from inference_core.io.itk import sitk_from_array
-from inference_core.training.labeled import LabeledVolume, organ_training_set
+from inference_core.training.labeled import LabeledVolume, organ_set
 
 FIRST, SECOND = np.array([-5.0, 0.0, 0.0]), np.array([6.0, 2.0, 1.0])
 
@@ -31,7 +31,7 @@ def an_abdomen(tmp_path, a_grid):
 
 
 def test_every_value_is_a_target_but_for_slivers(an_abdomen, a_grid):
-    organs = organ_training_set(an_abdomen)
+    organs = organ_set(an_abdomen)
     assert [round(organ.diameter_mm) for organ in organs] == [10, 8]
     for organ, at in zip(organs, (FIRST, SECOND), strict=True):
         assert np.linalg.norm(organ.interior_ras.mean(axis=0) - a_grid.center_ras - at) < 1.0
@@ -40,20 +40,20 @@ def test_every_value_is_a_target_but_for_slivers(an_abdomen, a_grid):
 
 def test_a_folder_without_cases_is_refused(tmp_path):
     with pytest.raises(VolumeError, match="no sub-folder with an image and a label map"):
-        organ_training_set(tmp_path)
+        organ_set(tmp_path)
 
 
 def test_a_label_map_without_its_image_is_refused(an_abdomen):
     (an_abdomen / "case" / "image.nii.gz").unlink()
     with pytest.raises(VolumeError, match=r"'case' has a label map but no image"):
-        organ_training_set(an_abdomen)
+        organ_set(an_abdomen)
 
 
 def test_a_label_map_of_another_shape_is_refused(an_abdomen, a_grid):
     smaller = Grid((9, 9, 9), a_grid.affine)
     write_labels(an_abdomen / "case" / "label.nii.gz", np.ones(smaller.shape, dtype=np.uint8), smaller)
     with pytest.raises(VolumeError, match="differ in shape"):
-        organ_training_set(an_abdomen)
+        organ_set(an_abdomen)
 
 
 @pytest.mark.parametrize(("first_slice", "seen"), [(0, 2 * 8**3), (4, 8**3)])
