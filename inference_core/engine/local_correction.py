@@ -4,9 +4,9 @@ A click that corrects an answer makes the model answer anew, and everywhere a li
 count in full up to some distance from the correction, not at all from twice that distance on, and linearly less in
 between; beyond, the logits before it hold. The distance is three times the click's own from the surface it corrects,
 and 15 mm at least: who clicks far outside, or deep inside, means a large change. A click right beside the one before
-it, and of its sign, doubles it: that one was not enough. A scribble counts like a click in its middle, further by its own
-extent. A box, a line or a lasso is an answer's size, so that nothing is held back. A click may bring a distance of its own (`Click.reach_mm`): beyond it no voxel changes, by this click or any later one
-that keeps to its own.
+it, and of its sign, doubles it: that one was not enough. A scribble counts like a click in its middle, further by its
+own extent. A box, a line or a lasso is an answer's size, so that nothing is held back. A click may bring a distance of
+its own (`Click.reach_mm`): beyond it no voxel changes, by this click or any later one that keeps to its own.
 
 The rule is the same for every family, and can be turned off (`MaskOptions.local_corrections`). Its numbers were chosen
 on training patients and on brain and abdominal images, not on the held-out sarcomas (Resources/Docs/results.md).
