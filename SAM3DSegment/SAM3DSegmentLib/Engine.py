@@ -179,20 +179,19 @@ class Engine:
 
 def _layer(request: Request, prediction: "Prediction") -> Layer:
     """The mask of a prediction, as far as its newest prompt reaches."""
-    from inference_core.prompts.prompt_set import Click
+    from inference_core.prompts.prompt_set import center_of
 
     count = len(prediction.prompts.prompts)
-    newest = prediction.prompts.prompts[-1]
-    r, a, s = newest.ras if isinstance(newest, Click) else newest.box.center
+    r, a, s = center_of(prediction.prompts.prompts[-1])
     return Layer(prediction.mask, (float(r), float(a), float(s)), request.reaches[count - 1])
 
 
 def _withoutLast(request: Request, *, count: int) -> "PromptSet | None":
     """The request's prompts but for the last few; None where they would not tell where the target is."""
-    from inference_core.prompts.prompt_set import Click
+    from inference_core.prompts.prompt_set import is_background
 
     prompts = replace(request.prompts, prompts=request.prompts.prompts[:-count])
-    tells = any(not isinstance(prompt, Click) or prompt.positive for prompt in prompts.prompts)
+    tells = not all(is_background(prompt) for prompt in prompts.prompts)
     return prompts if tells or (prompts.prompts and prompts.initial_mask is not None) else None
 
 

@@ -1,6 +1,7 @@
 """From low-res logits in windows to a mask on the volume's own voxels.
 
-Click consistency is on by default (`engine.click_consistency`). The clicked voxel itself is always as the click says.
+Click consistency is on by default (`engine.click_consistency`). The clicked voxel itself is always as the click says,
+and an outlined slice as its outline (`engine.lasso_consistency`).
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.engine.click_consistency import ClickCorrection, click_corrections, clicks_inside, radius_of
+from inference_core.engine.lasso_consistency import extent_of, obey_lassos, standing_lassos
 from inference_core.engine.logit_field import LogitField
 from inference_core.engine.windowed_prediction import WindowedPrediction
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
 from inference_core.geometry.sampling import extent_on, rescaled
 from inference_core.geometry.volume import Volume
-from inference_core.prompts.prompt_set import PromptSet, is_background
-from inference_core.prompts.strokes import telling_points
+from inference_core.prompts.prompt_set import Click, PromptSet, is_background
+from inference_core.prompts.strokes import Lasso, Line, telling_points
+from inference_core.prompts.translation import in_known_kinds
 
 Index = NDArray[np.int64]
 # Smaller boxes leave fewer voxels to compute, larger ones cost fewer calls; smoothed ones bring a margin along.
@@ -45,12 +48,14 @@ class MaskOptions:
 
 def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Volume, options: MaskOptions) -> Mask:
     """Compose a windowed prediction's layers on the volume's voxels and cut them at the threshold."""
-    start, stop = _extent(prediction, prompts, volume.grid, options.threshold)
+    told = in_known_kinds(prompts, (Click, Line))
+    start, stop = _extent(prediction, told, volume.grid, options.threshold)
+    start, stop = _with_lassos(start, stop, prompts, volume.grid)
     if (stop <= start).any():
         return EMPTY
     region = volume.grid.cropped(start, stop)
     surface = LogitField(prediction, region, threshold=options.threshold, smoothing_mm=options.smoothing_mm)
-    clicks = clicks_inside(prompts, region) if options.consistent_clicks else []
+    clicks = clicks_inside(told, region) if options.consistent_clicks else []
     corrections = click_corrections(
         clicks, surface, prediction, region=region, voxels=volume.array[VoxelBox(start, stop).slices()]
     )
@@ -58,8 +63,10 @@ def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Vol
     _fill(mask, surface, corrections, box=surface.box)
     for click, voxel in clicks:
         mask[voxel] = click.positive
+    lassos = standing_lassos(prompts, volume.grid) if options.consistent_clicks else ()
+    obey_lassos(mask, lassos, region)
     if options.keep_clicked_pieces and not any(group.keeps_pieces for group in prediction):
-        mask = _clicked_pieces(mask, prompts, region)
+        mask = _clicked_pieces(mask, told, region)
     return Mask.of(mask, start)
 
 
@@ -98,6 +105,17 @@ def _extent(prediction: WindowedPrediction, prompts: PromptSet, grid: Grid, thre
     if not starts:
         return np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
     return np.min(starts, axis=0), np.max(stops, axis=0)
+
+
+def _with_lassos(start: Index, stop: Index, prompts: PromptSet, grid: Grid) -> tuple[Index, Index]:
+    """The extent with what outlines of the target hold."""
+    lassos = [stroke for stroke in prompts.strokes if isinstance(stroke, Lasso) and stroke.positive]
+    for box in (extent_of(lasso, grid) for lasso in lassos):
+        if box is not None:
+            empty = (stop <= start).any()
+            start = box.start if empty else np.minimum(start, box.start)
+            stop = box.stop if empty else np.maximum(stop, box.stop)
+    return start, stop
 
 
 def _clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -> NDArray[np.bool_]:

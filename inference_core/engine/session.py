@@ -126,7 +126,7 @@ class Session:
         calls = ModelCalls(self.model, self.cache, notify)
         with memory_errors_as_device_error(self.model.device):
             found = self._replay(told, calls, local=options.local_corrections)
-            mask = compose_mask(found, in_known_kinds(told, (Click, Line)), self.volume, options)
+            mask = compose_mask(found, prompts, self.volume, options)
         window = found[0].base.window
         qualities = [group.base.quality for group in found if group.base.quality is not None]
         return Prediction(

@@ -145,7 +145,8 @@ class SimulatedUser:
         drawn, deepest = lasso_around(self.rng, region, through)
         lasso = torch.from_numpy(drawn)
         if label:
-            self.strokes[index, LASSO] = torch.where(lasso != 0, lasso, self.strokes[index, LASSO])
+            earlier = self.strokes[index, LASSO]
+            self.strokes[index, LASSO] = torch.where((lasso != 0) & (earlier <= 0), lasso, earlier)
         else:
             self.strokes[index, LASSO_BACKGROUND] = self.strokes[index, LASSO_BACKGROUND].maximum(lasso)
         self._tell(index, np.asarray(2 * deepest[None] + 0.5, dtype=np.float64), label=label)

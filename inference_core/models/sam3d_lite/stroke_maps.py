@@ -29,8 +29,8 @@ def draw_strokes(strokes: Sequence[WindowStroke], half: tuple[int, ...]) -> Tens
     """Strokes in a window as (STROKE_CHANNELS, d, h, w), zero where there is none.
 
     A line: a stamp along it, and from 1 at its center over 0 on the ball that it spans to -1. A scribble: a stamp of
-    its sign. A positive lasso: 1 within and -1 without, in its slice alone, and the later one wins; a negative one: 1
-    within.
+    its sign. A positive lasso: 1 within and -1 without, in its slice alone, where several are parts of one answer; a
+    negative one: 1 within.
     """
     maps = np.zeros((STROKE_CHANNELS, *half), dtype=np.float32)
     for stroke in strokes:
@@ -101,6 +101,6 @@ def _draw_lasso(maps: np.ndarray, stroke: WindowStroke, half: tuple[int, ...]) -
     in_slice = np.abs(outline.off_plane(cells)) <= _SLAB_VOXELS
     held = outline.holds(cells[in_slice])
     if stroke.positive:
-        maps[LASSO][in_slice] = np.where(held, 1.0, -1.0)
+        maps[LASSO][in_slice] = np.where(held | (maps[LASSO][in_slice] > 0), 1.0, -1.0)
     else:
         maps[LASSO_BACKGROUND][in_slice] = np.maximum(maps[LASSO_BACKGROUND][in_slice], held)

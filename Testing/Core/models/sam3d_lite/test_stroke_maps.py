@@ -94,10 +94,13 @@ def test_an_oblique_lasso_lies_in_its_plane():
     assert np.linalg.norm(cells, axis=1).max() < 9.5
 
 
-def test_the_later_outline_of_a_slice_counts():
-    center = np.array([14.5, 16.5, 20.5])
-    strokes = [WindowStroke(Lasso, square(center, edge, across=0)) for edge in (9, 4)]
-    assert torch.equal(draw_strokes(strokes, HALF), draw_strokes(strokes[1:], HALF))
+def test_two_outlines_in_a_slice_are_two_parts_of_its_answer():
+    center = np.array([14.5, 10.5, 10.5])
+    strokes = [WindowStroke(Lasso, square(center + (0, n, n), 3, across=0)) for n in (0, 20)]
+    both = draw_strokes(strokes, HALF)[LASSO]
+    one, other = (draw_strokes([stroke], HALF)[LASSO] for stroke in strokes)
+    assert torch.equal(both, torch.maximum(one, other))
+    assert (both == 1).sum() == (one == 1).sum() + (other == 1).sum() > 0
 
 
 def test_seeds_are_what_strokes_say_for_certain():
