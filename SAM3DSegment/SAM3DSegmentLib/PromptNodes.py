@@ -91,15 +91,22 @@ class PromptNodes:
         _setBox(node, objectToNode, box.size)
 
     def place(self, prompts: "PromptSet", reaches: tuple[float | None, ...] = ()) -> None:
-        """Place all prompts of a set after those that are there, keeping their order; with reaches of their own."""
-        from inference_core.prompts.prompt_set import Click
+        """Place all prompts of a set after those that are there, keeping their order; with reaches of their own.
+
+        A line, a scribble or a lasso is placed as the clicks that stand for it.
+        """
+        from inference_core.prompts.prompt_set import BoxPrompt, Click, is_background
+        from inference_core.prompts.strokes import telling_points
 
         usual = self.reachMm
         for prompt, self.reachMm in zip_longest(prompts.prompts, reaches[: len(prompts.prompts)]):
             if isinstance(prompt, Click):
                 self.addClick(prompt.ras, positive=prompt.positive)
-            else:
+            elif isinstance(prompt, BoxPrompt):
                 self.addBox(prompt.box)
+            else:
+                for point in telling_points(prompt):
+                    self.addClick(point, positive=not is_background(prompt))
             self._numberNew(self.nodes())
         self.reachMm = usual
 

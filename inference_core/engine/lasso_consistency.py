@@ -79,8 +79,7 @@ def _in_slice(lasso: Lasso, places: Float, grid: Grid) -> NDArray[np.bool_]:
 
 
 def _meets(lasso: Lasso, other: Prompt, grid: Grid) -> bool:
-    stroke = isinstance(other, Line | Scribble | Lasso)
-    places = np.array(other.points_ras) if stroke else center_of(other)[None]
+    places = np.array(other.points_ras) if isinstance(other, Line | Scribble | Lasso) else center_of(other)[None]
     return bool(_in_slice(lasso, places, grid).any())
 
 
