@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader
 from inference_core.errors import OutputError
 from inference_core.io.atomic import check_writable
 from inference_core.models.blocks.conv3d import channels_last
-from inference_core.models.sam3d_lite.model import LiteConfig, LiteNetwork, normalize
+from inference_core.models.sam3d_lite.model import normalize
+from inference_core.models.sam3d_lite.network import LiteConfig, LiteNetwork
 from inference_core.models.sam3d_lite.stroke_maps import STROKE_CHANNELS
 from inference_core.models.sam3d_lite.widening import widened
 from inference_core.models.weights import load_state_dict, load_strict

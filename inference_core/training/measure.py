@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference_core.models.sam3d_lite.model import LiteNetwork, normalize
+from inference_core.models.sam3d_lite.model import normalize
+from inference_core.models.sam3d_lite.network import LiteNetwork
 from inference_core.training.config import TrainingConfig
 from inference_core.training.dataset import TrainingWindows
 from inference_core.training.interaction import Habits, SimulatedUser

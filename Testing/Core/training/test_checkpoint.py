@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from inference_core.errors import CheckpointError, OutputError
 from inference_core.models.blocks.conv3d import channels_last
-from inference_core.models.sam3d_lite.model import LiteConfig, LiteNetwork
+from inference_core.models.sam3d_lite.network import LiteConfig, LiteNetwork
 from inference_core.models.weights import load_state_dict, load_strict
 from inference_core.training.checkpoint import load_training_state, save_mean, save_training_state, save_weights
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from inference_core.errors import CheckpointError, OutputError, VolumeError
-from inference_core.models.sam3d_lite.model import LiteConfig, LiteNetwork
+from inference_core.models.sam3d_lite.network import LiteConfig, LiteNetwork
 from inference_core.models.weights import load_content, load_state_dict, load_strict
 from inference_core.training.checkpoint import save_weights
 from inference_core.training.config import TrainingConfig

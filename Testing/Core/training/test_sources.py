@@ -55,7 +55,7 @@ def test_a_bad_case_is_named(folders, a_grid):
 
 
 def test_networks_are_measured_on_the_same_windows_every_time(folders):
-    from inference_core.models.sam3d_lite.model import LiteConfig, LiteNetwork
+    from inference_core.models.sam3d_lite.network import LiteConfig, LiteNetwork
 
     network = LiteNetwork(LiteConfig(fine=8, middle=16, coarse=32, depth=1, heads=4, match=8, detail=8))
     measure = Measure(folders, TrainingSources.read(folders, validation=True), size=16)

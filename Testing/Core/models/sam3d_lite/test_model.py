@@ -17,7 +17,8 @@ from inference_core.errors import CheckpointError
 from inference_core.geometry.grid import isotropic_grid
 from inference_core.models.interface import WindowImage
 from inference_core.models.registry import get_spec
-from inference_core.models.sam3d_lite.model import LiteConfig, LiteModel, LiteNetwork, build, normalize
+from inference_core.models.sam3d_lite.model import LiteModel, build, normalize
+from inference_core.models.sam3d_lite.network import LiteConfig, LiteNetwork
 from inference_core.models.sam3d_lite.prompt_maps import DensePrompts
 from inference_core.prompts.encoding import WindowPrompts
 from inference_core.training.checkpoint import save_weights

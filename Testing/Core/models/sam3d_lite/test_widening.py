@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from inference_core.models.blocks.conv3d import ScaledConv3d
-from inference_core.models.sam3d_lite.model import LiteConfig, LiteNetwork, normalize
+from inference_core.models.sam3d_lite.model import normalize
+from inference_core.models.sam3d_lite.network import LiteConfig, LiteNetwork
 from inference_core.models.sam3d_lite.prompt_maps import PROMPT_CHANNELS, DensePrompts
 from inference_core.models.sam3d_lite.stroke_maps import STROKE_CHANNELS
 from inference_core.models.sam3d_lite.widening import widened
