@@ -1,6 +1,6 @@
 """SAM3D lite: the small model that ships with the project. Late, dense prompts over a cached image encoding.
 
-The network is in `network`, how prompts are drawn for it in `prompt_maps`; here are its intensity rule and its prompting.
+The network is in `network`, how prompts are drawn for it in `prompt_maps`; here are its intensities and its prompting.
 
 Legend: B batch, D H W window voxels.
 """

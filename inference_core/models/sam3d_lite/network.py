@@ -1,8 +1,9 @@
 """The network of SAM3D lite: an image encoder that runs once a window, and a decoder that runs for every prompt.
 
-The encoder (a convolutional pyramid with a transformer at the bottom) sees the image alone. The decoder sees maps of the
-prompts, drawn at half the window's resolution, beside the encoder's features. Evidence that a small network would spend
-depth on is given to it outright: how alike each voxel is to the clicked ones, in intensity and in learned features.
+The encoder (a convolutional pyramid with a transformer at the bottom) sees the image alone. The decoder sees maps of
+the prompts, drawn at half the window's resolution, beside the encoder's features. Evidence that a small network would
+spend depth on is given to it outright: how alike each voxel is to the clicked ones, in intensity and in learned
+features.
 
 Legend: B batch, N clicks, C channels, D H W window voxels, d h w half of them.
 """
