@@ -48,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the first click is: in the target's deepest voxel (default), anywhere in it, or near its border",
     )  # fmt: skip
     parser.add_argument("--seeds", type=count, default=1, metavar="N", help="how many such first clicks to try")
+    parser.add_argument(
+        "--orders", type=count, default=0, metavar="N",
+        help="answer each case's prompts in N other orders too, and report Dice between the answers",
+    )  # fmt: skip
     parser.add_argument("--tolerance", type=positive, default=2.0, metavar="MM", help="of the NSD (default 2 mm)")
     parser.add_argument("--peers", action="store_true", help="run region growing and GrowCut under the same rules")
     add_model_options(parser)
@@ -147,7 +151,7 @@ def _evaluate(
         progress.show(f"{where}: reading")
         volume, target = read_case(image, labels, label=options.label)
         results = []
-        rules = {"clicks": options.clicks, "tolerance_mm": options.tolerance}
+        rules = {"clicks": options.clicks, "tolerance_mm": options.tolerance, "orders": options.orders}
         for name, segment_of, takes_box in methods:
             progress.show(f"{where}: {name}")
             segment, box = segment_of(volume), options.box if takes_box else None
@@ -180,6 +184,8 @@ def _write(options: argparse.Namespace, content: dict[str, Any], done: dict[str,
 
 
 def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:
+    import numpy as np
+
     from inference_core.evaluation.report import curve_line, means, summary_of
 
     lines = []
@@ -194,4 +200,6 @@ def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:
             lines.append(f"  last Dice    {last.mean:.2f} ({last.low:.2f} to {last.high:.2f}, 95 % over patients)")
             lines.append(f"  clicks to 0.85: {summary.noc[0.85].mean:.1f}; never there: {summary.failed[0.85]:.0%}")
             lines.append(f"  harmful      {summary.harmful} of {summary.further_clicks} further clicks")
+        if orders := [value for case in cases for value in case.result.orders]:
+            lines.append(f"  Dice between orders of the same prompts {np.mean(orders):.3f}, worst {min(orders):.3f}")
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -45,7 +45,8 @@ class Score:
 class CaseResult:
     """The scores after 1, 2, ... clicks; that of the box alone, if one came first; and all prompts given.
 
-    answer and hausdorff95_mm are of the last answer.
+    answer and hausdorff95_mm are of the last answer. orders: Dice between it and the answers to the same prompts in
+    other orders, as many as were asked for.
     """
 
     scores: tuple[Score, ...]
@@ -53,6 +54,7 @@ class CaseResult:
     prompts: PromptSet
     answer: PackedMask
     hausdorff95_mm: float
+    orders: tuple[float, ...] = ()
 
 
 def run_case(
@@ -64,6 +66,7 @@ def run_case(
     box: float | None = None,
     tolerance_mm: float = 2.0,
     first: FirstClick = deepest_voxel,
+    orders: int = 0,
 ) -> CaseResult:
     """Let the simulated user segment a target (i, j, k) with a number of clicks, after a box around it if asked for.
 
@@ -90,7 +93,15 @@ def run_case(
         answer, score = judge.answer(prompts)
         scores.append(score)
     distance = hausdorff95(answer, target, spacing=grid.spacing)
-    return CaseResult(tuple(scores[-clicks:]), boxed, prompts, Mask3D.of(answer).pack(), distance)
+    others = tuple(dice(segment(shuffled), answer) for shuffled in _shuffled(prompts, orders))
+    return CaseResult(tuple(scores[-clicks:]), boxed, prompts, Mask3D.of(answer).pack(), distance, others)
+
+
+def _shuffled(prompts: PromptSet, count: int) -> Iterator[PromptSet]:
+    """The same prompts in other orders, chosen at random, the same ones every time."""
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        yield replace(prompts, prompts=tuple(prompts.prompts[n] for n in rng.permutation(len(prompts.prompts))))
 
 
 def box_around(target: Mask, grid: Grid, *, margin: float = BOX_MARGIN) -> Box3D:

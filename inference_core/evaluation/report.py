@@ -69,5 +69,8 @@ def _case(case: Case) -> dict[str, Any]:
     box = case.result.box
     boxed = {} if box is None else {"box": {"dice": box.dice, "nsd": box.nsd, "seconds": box.seconds}}
     distance = case.result.hausdorff95_mm
-    ending = {"hausdorff95_mm": distance if np.isfinite(distance) else None}
+    ending = {
+        "hausdorff95_mm": distance if np.isfinite(distance) else None,
+        "dice_between_orders": list(case.result.orders),
+    }
     return {"image": case.image, "label": case.label, **curves, **ending, **boxed}

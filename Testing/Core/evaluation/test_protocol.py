@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,18 @@ def test_a_label_map_on_another_grid_or_without_the_label_is_refused(
         read_case(image, labels, label=7)
     with pytest.raises(VolumeError, match="not on the grid"):
         read_case(image, moved)
+
+
+def test_the_same_prompts_in_other_orders_are_compared_with_the_answer(a_brush, a_target, a_left_handed_grid) -> None:
+    """A brush that goes by the last click gives other masks in other orders; one that only adds does not."""
+    found = run_case(a_brush, a_target, a_left_handed_grid, clicks=30, orders=3)
+    assert len(found.orders) == 3
+    assert min(found.orders) < 1.0
+    adding = run_case(
+        lambda prompts: a_brush(PromptSet(tuple(replace(click, positive=True) for click in prompts.clicks))),
+        a_target,
+        a_left_handed_grid,
+        clicks=4,
+        orders=3,
+    )
+    assert adding.orders == (1.0, 1.0, 1.0)
