@@ -86,6 +86,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; nothing has been written then.
     """
+    from inference_core.geometry.values import volume_cautions
+
     started = perf_counter()
     plan = _checked(options)
     with Progress(held=True) as progress:
@@ -95,6 +97,8 @@ def run(options: argparse.Namespace) -> None:
             report, summary = segment_unprompted(options, plan.spec, plan.weights, volume=volume, progress=progress)
         else:
             report, summary = _segment_prompted(options, plan, volume, progress)
+    for caution in volume_cautions(volume):
+        say(caution)
     seconds = report["seconds"] | {"total": perf_counter() - started}
     if options.json is not None:
         files = {"input": str(options.input), "output": str(options.output)}
@@ -123,7 +127,9 @@ def _segment_prompted(
     report = _report(volume, model, prediction, seconds=seconds)
     if options.measure:
         report["measurements"] = _measured(options, volume, prediction)
-    if not report["voxels"]:
+    for caution in prediction.cautions:
+        say(caution)
+    if not report["voxels"] and not prediction.cautions:
         say("The mask is empty: the model found nothing at these prompts; add a click on the target.")
     return report, _summary(plan, volume, report)
 
@@ -220,6 +226,7 @@ def _measured(options: argparse.Namespace, volume: Volume, prediction: Predictio
 
 
 def _report(volume: Volume, model: Model, prediction: Prediction, *, seconds: dict[str, float]) -> dict[str, Any]:
+    from inference_core.geometry.values import volume_cautions
     from inference_core.io.prompts_json import prompt_entries
 
     voxels = int(prediction.mask.array.sum())
@@ -227,7 +234,7 @@ def _report(volume: Volume, model: Model, prediction: Prediction, *, seconds: di
         "series": volume.name,
         "model": model.spec.name,
         "device": model.device,
-        "cautions": list(model.spec.cautions),
+        "cautions": [*model.spec.cautions, *prediction.cautions, *volume_cautions(volume)],
         "prompts": prompt_entries(prediction.prompts.prompts),
         "seconds": seconds,
         "voxels": voxels,

@@ -16,6 +16,7 @@ from inference_core.engine.logit_field import FIRM_LOGIT, LogitField
 from inference_core.engine.windowed_prediction import PromptGroup, WindowedPrediction
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import VoxelBox
+from inference_core.geometry.values import unit_exponent
 from inference_core.models.interface import Float32
 from inference_core.prompts.prompt_set import Click, PromptSet
 
@@ -98,7 +99,16 @@ def _share(voxel: Voxel, box: VoxelBox, radius: float, *, region: Grid, voxels: 
         (np.arange(a, b) - v) * step for a, b, v, step in zip(box.start, box.stop, voxel, region.spacing, strict=True)
     ]
     squared = sum(axis**2 for axis in np.ix_(*offsets))
-    near = np.asarray(voxels[box.slices()], dtype=np.float32)
-    unlike = (near - near[tuple(np.asarray(voxel) - box.start)]) / (near.std() + 1e-6)
+    unlike = _unlike(np.asarray(voxels[box.slices()]), tuple(np.asarray(voxel) - box.start))
     share = np.exp(-squared / (2 * radius**2) - 0.5 * (unlike / _ALIKE_STD) ** 2)
     return np.asarray(share, dtype=np.float32)
+
+
+def _unlike(near: NDArray[np.generic], clicked: Voxel) -> Float32:
+    """How many standard deviations each value is from the clicked one; a voxel without a value is unlike any."""
+    finite = np.isfinite(near)
+    exponent = unit_exponent(near)
+    values = np.ldexp(np.asarray(near, dtype=np.float32), exponent) if exponent else np.asarray(near, dtype=np.float32)
+    spread = values.std() if finite.all() else values[finite].std()
+    unlike = (values - values[clicked]) / spread if spread > 0 else np.where(values == values[clicked], 0.0, np.inf)
+    return np.asarray(np.where(finite, unlike, np.inf), dtype=np.float32)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import cast
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference_core.engine.cache import EmbeddingCache
 from inference_core.engine.device import memory_errors_as_device_error
@@ -19,7 +20,9 @@ from inference_core.engine.window_predictor import WindowPredictor
 from inference_core.engine.windowed_prediction import FAR_OUTSIDE, WindowedPrediction
 from inference_core.errors import PromptError
 from inference_core.geometry.grid import Grid
-from inference_core.geometry.mask import Mask
+from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
+from inference_core.geometry.sampling import extent_on
+from inference_core.geometry.values import is_constant
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32, Model, SliceModel, promptable
 from inference_core.models.spec import Layout, PromptKind
@@ -35,6 +38,7 @@ _TYPES: dict[PromptKind, type[Prompt]] = {
     PromptKind.SCRIBBLE: Scribble,
     PromptKind.LASSO: Lasso,
 }
+NO_CONTRAST = "The image has one single value around the prompts, so there is nothing to segment there."
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Prediction:
 
     mask on the volume's voxels; the prompts it answers; logits (d, h, w) and their window (of the first group, where
     prompts lie far apart or on several slices); the model's own estimate of the IoU, the mean over the groups, if it
-    has one.
+    has one; sentences on what the answer should be doubted for.
     """
 
     prompts: PromptSet
@@ -61,6 +65,7 @@ class Prediction:
     window: Grid
     quality: float | None
     seconds: Seconds
+    cautions: tuple[str, ...] = ()
 
 
 class Session:
@@ -123,10 +128,12 @@ class Session:
         started, options = perf_counter(), options or MaskOptions()
         told = in_known_kinds(prompts.checked_on(self.volume.grid, self.volume.name), self._known_kinds())
         self._check_kinds(told)
+        self._check_clicked_values(prompts)
         calls = ModelCalls(self.model, self.cache, notify)
         with memory_errors_as_device_error(self.model.device):
             found = self._replay(told, calls, local=options.local_corrections)
-            mask = compose_mask(found, prompts, self.volume, options)
+            seen = found if prompts.initial_mask is not None else self._with_contrast(found)
+            mask = compose_mask(seen, prompts, self.volume, options) if seen else EMPTY
         window = found[0].base.window
         qualities = [group.base.quality for group in found if group.base.quality is not None]
         return Prediction(
@@ -136,6 +143,7 @@ class Session:
             window=window,
             quality=float(np.mean(qualities)) if qualities else None,
             seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
+            cautions=() if len(seen) == len(found) else (NO_CONTRAST,),
         )
 
     def _replay(self, prompts: PromptSet, calls: ModelCalls, *, local: bool) -> WindowedPrediction:
@@ -164,6 +172,22 @@ class Session:
         """The kinds of stroke that the model reads itself, and clicks where it is told of those."""
         kinds = self.model.spec.accepted_kinds
         return frozenset(type_ for kind, type_ in _TYPES.items() if kind in kinds)
+
+    def _with_contrast(self, found: WindowedPrediction) -> WindowedPrediction:
+        """The groups of a prediction that saw more than one value: of a flat image, a model makes something up."""
+        return tuple(group for group in found if not is_constant(self._values_in(group.base.window)))
+
+    def _values_in(self, window: Grid) -> NDArray[Any]:
+        start, stop = extent_on(window, self.volume.grid)
+        return self.volume.array[VoxelBox(start, stop).slices()]
+
+    def _check_clicked_values(self, prompts: PromptSet) -> None:
+        for click in prompts.clicks:
+            if not np.isfinite(self.volume.array[self.volume.grid.voxel_of(click.ras)]):
+                raise PromptError(
+                    "'{name}' has no value (NaN or infinite) where the click is; place it on the image.",
+                    name=self.volume.name,
+                )
 
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds

@@ -15,11 +15,18 @@ Index = NDArray[np.int64]
 
 
 def block_mean(
-    array: NDArray[Any], low: ArrayLike, high: ArrayLike, *, bins: tuple[int, ...], reflect: bool
+    array: NDArray[Any],
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    bins: tuple[int, ...],
+    reflect: bool,
+    background: float | None = None,
 ) -> NDArray[np.float32]:
     """Means of the voxels low <= ijk < high, a whole number of bins along each axis, float32 in (i, j, k) order.
 
-    Beyond the array the voxels are mirrored (`reflect`) or zero.
+    Beyond the array the voxels are mirrored (`reflect`) or zero. With a `background`, voxels that are not finite have
+    that value.
     """
     order = sorted(range(3), key=lambda axis: -abs(array.strides[axis]))
     places = [
@@ -27,11 +34,12 @@ def block_mean(
         for axis in order
     ]
     sizes = [bins[axis] for axis in order]
-    sums = _sums(array.transpose(order), [place.reshape(-1, size) for place, size in zip(places, sizes, strict=True)])
+    members = [place.reshape(-1, size) for place, size in zip(places, sizes, strict=True)]
+    sums = _sums(array.transpose(order), members, background)
     return np.asarray((sums / np.float32(np.prod(bins))).transpose(np.argsort(order)), dtype=np.float32)
 
 
-def _sums(array: NDArray[Any], places: list[Index]) -> NDArray[np.float32]:
+def _sums(array: NDArray[Any], places: list[Index], background: float | None) -> NDArray[np.float32]:
     """Sums over bins of array indices (count, size) along each axis; an index past the end stands for zero."""
     slices, (rows, first_row, last_row), (columns, first, last) = places[0], *map(_compact, places[1:], array.shape[1:])
     sums = np.empty([len(place) for place in places], dtype=np.float32)
@@ -39,7 +47,8 @@ def _sums(array: NDArray[Any], places: list[Index]) -> NDArray[np.float32]:
     for total, members in zip(sums, slices, strict=True):
         plane[:-1, :-1] = 0
         for member in members[members < len(array)]:
-            plane[:-1, :-1] += array[member, first_row:last_row, first:last]
+            part = array[member, first_row:last_row, first:last]
+            plane[:-1, :-1] += part if background is None else np.where(np.isfinite(part), part, background)
         lines = sum(plane[row] for row in rows.T)
         total[:] = sum(lines[:, column] for column in columns.T)
     return sums

@@ -17,6 +17,7 @@ from inference_core.errors import VolumeError
 from inference_core.geometry.axes import interpolate_along, matching_axes
 from inference_core.geometry.block_mean import block_mean
 from inference_core.geometry.grid import Float, Grid, corners_ijk
+from inference_core.geometry.values import background_of
 from inference_core.geometry.volume import Volume
 
 Float32 = NDArray[np.float32]
@@ -25,10 +26,11 @@ Float32 = NDArray[np.float32]
 def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float = 0.0) -> Float32:
     """Sample a volume on a window grid, linearly, float32 in the window's (i, j, k) order.
 
-    Beyond the volume the image is mirrored (`reflect`) or has the value `beyond`.
+    Beyond the volume the image is mirrored (`reflect`) or has the value `beyond`. Voxels that are not finite are
+    background (`geometry.values`).
 
     Raises:
-        VolumeError: the window meets voxels that are not finite.
+        VolumeError: the window meets no voxel that is finite.
     """
     step = volume.grid.inverse @ window.affine
     bins = [max(1, int(np.linalg.norm(row) + 1e-6)) for row in step[:3, :3]]
@@ -36,7 +38,12 @@ def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float 
     high = low + -(-(high - low) // bins) * bins
     means = block_mean(volume.array, low, high, bins=tuple(bins), reflect=reflect)
     if np.issubdtype(volume.array.dtype, np.floating) and not np.isfinite(means).all():
-        raise VolumeError("'{name}' has NaN or infinite voxels here; repair or re-export the volume.", name=volume.name)
+        background = background_of(volume.array[_overlap(low, high, volume.grid.shape)])
+        if background is None:
+            raise VolumeError(
+                "'{name}' has no finite value around the prompts; place them on the image.", name=volume.name
+            )
+        means = block_mean(volume.array, low, high, bins=tuple(bins), reflect=reflect, background=background)
     if beyond and not reflect:
         means += np.float32(beyond) * (1 - _share_inside(low, high, bins, volume.grid.shape))
     to_bins = _scaling(low + (np.asarray(bins) - 1) / 2, bins)
@@ -85,6 +92,11 @@ def extent_within(window: Grid, margin: ArrayLike, target: Grid) -> tuple[NDArra
 def _block(step: Float, shape: tuple[int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     corners = corners_ijk(shape) @ step[:3, :3].T + step[:3, 3]
     return np.floor(corners.min(axis=0)).astype(np.int64) - 1, np.ceil(corners.max(axis=0)).astype(np.int64) + 2
+
+
+def _overlap(low: NDArray[np.int64], high: NDArray[np.int64], shape: tuple[int, int, int]) -> tuple[slice, ...]:
+    """The voxels of a volume of this shape among low <= ijk < high."""
+    return tuple(slice(max(0, int(a)), max(0, min(n, int(b)))) for a, b, n in zip(low, high, shape, strict=True))
 
 
 def _share_inside(

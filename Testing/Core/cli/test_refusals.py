@@ -141,10 +141,10 @@ def test_a_file_that_holds_no_weights_is_refused(segment, a_ct, a_target_click, 
     assert not list(tmp_path.iterdir())
 
 
-def test_voxels_that_are_not_numbers_are_refused(segment, bad_images, a_small_model, tmp_path) -> None:
+def test_a_click_on_a_voxel_that_is_no_number_is_refused(segment, bad_images, a_small_model, tmp_path) -> None:
     done = segment(bad_images / "holes.nii.gz", "--frame", "ijk", "--click", 9, 9, 9, *a_small_model)
 
-    assert_refused(done, "finite")
+    assert_refused(done, "has no value")
     assert not list(tmp_path.iterdir())
 
 

@@ -7,8 +7,8 @@ import pytest
 from support.scenes import spheres
 
 from inference_core.engine.mask_composition import MaskOptions
-from inference_core.engine.session import Session
-from inference_core.errors import Cancelled, ModelError, PromptError, VolumeError
+from inference_core.engine.session import NO_CONTRAST, Session
+from inference_core.errors import Cancelled, ModelError, PromptError
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.volume import Volume
 from inference_core.models.registry import get_spec
@@ -27,6 +27,10 @@ def a_session(a_volume, a_model) -> Session:
 
 def truth(volume) -> np.ndarray:
     return volume.array > 0.5
+
+
+def voxel_places(grid) -> np.ndarray:
+    return grid.to_ras(np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1))
 
 
 def whole(prediction, volume) -> np.ndarray:
@@ -159,12 +163,26 @@ def test_pieces_without_a_click_are_left_out_unless_asked_for(a_model, an_obliqu
     assert both.mask.at(an_oblique_grid.voxel_of(far))
 
 
-def test_voxels_that_are_not_numbers_are_refused(a_volume, a_model, a_ball, a_click):
-    spoilt = a_volume.array.copy()
-    spoilt[a_volume.grid.voxel_of(a_ball[0])] = np.nan
-    fresh = Session(Volume(spoilt, a_volume.grid, "ball"), a_model)
-    with pytest.raises(VolumeError, match="NaN"):
-        fresh.predict(PromptSet((a_click,)))
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_that_are_not_numbers_are_background_and_no_place_for_a_click(a_volume, a_model, a_ball, a_click, value):
+    outside = np.linalg.norm(voxel_places(a_volume.grid) - a_ball[0], axis=-1) > 1.5 * a_ball[1]
+    spoilt = np.where(outside, np.float32(value), a_volume.array)
+    session = Session(Volume(spoilt, a_volume.grid, "ball"), a_model)
+    expected = Session(Volume(np.where(outside, 0, spoilt), a_volume.grid), a_model).predict(PromptSet((a_click,)))
+    answer = session.predict(PromptSet((a_click,)))
+    assert np.array_equal(answer.mask.on(a_volume.grid.shape), expected.mask.on(a_volume.grid.shape))
+    assert answer.mask.array.any()
+    off = a_volume.grid.to_ras(np.argwhere(outside)[0])
+    with pytest.raises(PromptError, match=r"'ball' has no value .* where the click is"):
+        session.predict(PromptSet((a_click, Click(tuple(off), positive=False))))
+
+
+def test_of_an_image_of_one_value_the_answer_is_empty_with_a_sentence(a_volume, a_model, a_click):
+    flat = Volume(np.full(a_volume.grid.shape, 7, dtype=np.int16), a_volume.grid)
+    answer = Session(flat, a_model).predict(PromptSet((a_click,)))
+    assert not answer.mask.array.any()
+    assert answer.cautions == (NO_CONTRAST,)
+    assert not Session(a_volume, a_model).predict(PromptSet((a_click,))).cautions
 
 
 def test_a_cancelled_answer_leaves_the_session_as_it_was(a_volume, a_model, a_click, a_ball):

@@ -173,9 +173,23 @@ def a_long_volume() -> Volume:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_window_over_voxels_that_are_not_finite_is_refused(a_long_volume, value):
-    a_long_volume.array[10, 10, 10] = value
-    with pytest.raises(VolumeError, match="'CTChest' has NaN or infinite voxels here"):
+@pytest.mark.parametrize(("lowest", "background"), [(-1000.0, -1000.0), (7.0, 0.0)])
+@pytest.mark.parametrize("size", [1, 2])
+def test_voxels_that_are_not_finite_are_background(a_noisy_volume, value, lowest, background, size):
+    array = np.abs(a_noisy_volume.array.astype(np.float32)) + 8
+    array[3, 3, 3] = lowest
+    holes = np.zeros(array.shape, dtype=bool)
+    holes[2:5, 4, 2:9] = True
+    grid = a_noisy_volume.grid
+    window = Grid(tuple(n // size for n in grid.shape), grid.affine @ np.diag([size, size, size, 1.0]))
+    seen = sample_window(Volume(np.where(holes, np.float32(value), array), grid), window, reflect=True)
+    expected = sample_window(Volume(np.where(holes, np.float32(background), array), grid), window, reflect=True)
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_a_window_without_a_finite_voxel_is_refused(a_long_volume):
+    a_long_volume.array[:, :, :30] = np.nan
+    with pytest.raises(VolumeError, match="'CTChest' has no finite value around the prompts"):
         sample_window(a_long_volume, a_long_volume.grid.cropped((8, 8, 8), (13, 13, 13)), reflect=True)
 
 

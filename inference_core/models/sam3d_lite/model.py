@@ -39,15 +39,25 @@ def normalize(window: Tensor) -> Tensor:
     The first channel is a z-score between robust percentiles. The second is a z-score by the statistics of the inner
     third, clipped: on a CT it turns a 40 HU lesion beside air and bone into one standard deviation.
     """
+    window = _without_unit(window)
     flat = window.flatten(1)[:, ::7]
     low, high = torch.quantile(flat, torch.tensor([0.005, 0.995]).to(flat), dim=1)
     clipped = window.clamp(min=low[:, None, None, None], max=high[:, None, None, None])
-    mean, std = clipped.mean(dim=(1, 2, 3)), clipped.std(dim=(1, 2, 3)) + 1e-6
+    mean, std = clipped.mean(dim=(1, 2, 3)), clipped.std(dim=(1, 2, 3))
+    # Of one value, only rounding is left of its deviation: nothing is to be seen there.
+    std = torch.where(clipped.amax(dim=(1, 2, 3)) > clipped.amin(dim=(1, 2, 3)), std, torch.inf)
     inner = clipped[(slice(None), *[slice(n // 3, n - n // 3) for n in window.shape[1:]])]
     inner_mean, inner_std = inner.mean(dim=(1, 2, 3)), inner.std(dim=(1, 2, 3)) + 0.02 * std
     broad = (clipped - mean[:, None, None, None]) / std[:, None, None, None]
     local = (clipped - inner_mean[:, None, None, None]) / inner_std[:, None, None, None]
     return torch.stack([broad.clamp(-5, 5), local.clamp(-3, 3)], dim=1)
+
+
+def _without_unit(window: Tensor) -> Tensor:
+    """Each window of a batch, times the power of two by which its values are at most one: that changes no digit."""
+    largest = window.abs().amax(dim=(1, 2, 3), keepdim=True)
+    _, exponent = torch.frexp(largest.cpu())  # not every device knows it
+    return torch.ldexp(window, -exponent.to(window.device))
 
 
 class LiteModel:

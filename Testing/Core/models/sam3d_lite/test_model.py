@@ -311,3 +311,13 @@ def test_the_bundled_model_obeys_the_sign_of_a_click(the_bundled_model):
     ]
     assert answers[0] > 0
     assert answers[1] < answers[0] - 1
+
+
+@pytest.mark.parametrize("factor", [2.0**-100, 2.0**-30, 2.0**30, 2.0**60])
+def test_the_image_that_the_network_sees_does_not_depend_on_the_unit(factor):
+    window = torch.randn(1, 24, 24, 24, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(normalize(window * factor), normalize(window))
+
+
+def test_a_window_of_one_value_becomes_zeros():
+    assert not normalize(torch.full((1, 24, 24, 24), 0.1)).any()
