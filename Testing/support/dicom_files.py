@@ -53,6 +53,8 @@ def image(stored, *, sop_class=CT, modality="CT", series="2.25.7"):
         PixelData=stored.tobytes(),
     )
     dataset["PixelData"].VR = "OW"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     if stored.ndim == 3:
         dataset.NumberOfFrames = stored.shape[0]
     return dataset

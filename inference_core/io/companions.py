@@ -26,9 +26,9 @@ def is_part_of_an_image(path: Path) -> bool:
     """Whether a file is a DICOM slice or holds the voxels of a header beside it: writing over it destroys an image."""
     if not is_regular_file(path):
         return False
+    if is_dicom(path):
+        return True
     try:
-        if is_dicom(path):
-            return True
         with os.scandir(path.parent) as entries:
             beside = [Path(entry) for _, entry in zip(range(_MOST_SIBLINGS), entries, strict=False)]
     except OSError:

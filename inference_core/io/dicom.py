@@ -20,7 +20,7 @@ from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.io.dicom_folder import Folder, Notify, SeriesInfo, read_files, read_folder
 from inference_core.io.dicom_frames import Frame, thickness_stands_for_distance
-from inference_core.io.dicom_header import LeftOut, is_directory_file, read_header
+from inference_core.io.dicom_header import LeftOut, file_start, is_directory_file, read_header
 from inference_core.io.dicom_parts import Part, described
 from inference_core.io.dicom_pixels import read_frames
 from inference_core.io.opening import check_readable
@@ -102,7 +102,7 @@ def _find(path: Path, *, series_uid: str | None, part: int | None, noting: bool)
 
 def _folder_of(path: Path) -> Folder:
     """The file's folder, reduced to its own series; other files there matter only where they may be of this series."""
-    own = read_header(path)
+    own = read_header(file_start(path))
     if isinstance(own, LeftOut):
         if own.damaged:
             raise VolumeError(f"'{path.name}' cannot be read: it {own.reason}; copy the series again.")

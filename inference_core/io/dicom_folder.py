@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from inference_core.errors import VolumeError
 from inference_core.io.dicom_frames import Frame, frames_of, projections
-from inference_core.io.dicom_header import DicomHeader, LeftOut, is_dicom, read_header
+from inference_core.io.dicom_header import DicomHeader, FileStart, LeftOut, file_start, read_header
 from inference_core.io.dicom_parts import Part, parts_of
 
 Notify = Callable[[int, int], None]
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-# Header reading waits for the disk or the network more than it computes.
 _READERS = 8
+_BATCH = 32
+_QUICK_SECONDS = 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,28 +108,41 @@ def read_folder(folder: Path, *, notify: Notify | None = None) -> Folder:
 
 def read_files(files: Iterable[Path], *, notify: Notify | None = None) -> Folder:
     """The series that some files make."""
-    found, left_out = [], []
+    found: list[DicomHeader] = []
+    left_out: list[LeftOut] = []
     paths = sorted(path for path in files if not path.name.startswith("."))  # macOS leaves "._name.dcm" files
-    with ThreadPoolExecutor(_READERS) as readers:
-        for count, header in enumerate(readers.map(_header, paths), start=1):
-            if isinstance(header, DicomHeader):
-                found.append(header)
-            elif header is not None:
-                left_out.append(header)
-            if notify is not None:
-                notify(count, len(paths))
+    for count, start in enumerate(_starts(paths), start=1):
+        if start.is_dicom or start.path.suffix.lower() in DICOM_SUFFIXES or start.error.startswith("cannot"):
+            header = read_header(start)
+            (found if isinstance(header, DicomHeader) else left_out).append(header)  # type: ignore[arg-type]
+        if notify is not None:
+            notify(count, len(paths))
     return _sorted_into_series(found, left_out)
 
 
-def _header(path: Path) -> DicomHeader | LeftOut | None:
-    """None for a file that neither begins as DICOM nor is called so."""
-    if path.suffix.lower() not in DICOM_SUFFIXES:
-        try:
-            if not path.is_file() or not is_dicom(path):
-                return None
-        except OSError:
-            pass  # it might be a slice: read_header says why it cannot be opened
-    return read_header(path)
+def _starts(paths: list[Path]) -> Iterator[FileStart]:
+    """The files' starts. A CD or a network is waited for by several threads; a disk that answers at once needs none."""
+    began = perf_counter()
+    first = _all_starts(paths[:_BATCH])
+    quick = (perf_counter() - began) / _BATCH < _QUICK_SECONDS
+    yield from first
+    rest = paths[_BATCH:]
+    if quick:  # threads would only compete with the parsing
+        yield from map(file_start, rest)
+        return
+    batches = [rest[n : n + _BATCH] for n in range(0, len(rest), _BATCH)]
+    with ThreadPoolExecutor(_READERS) as readers:
+        waiting: deque[Future[list[FileStart]]] = deque()
+        for batch in batches:
+            waiting.append(readers.submit(_all_starts, batch))
+            if len(waiting) > 2 * _READERS:
+                yield from waiting.popleft().result()
+        for promised in waiting:
+            yield from promised.result()
+
+
+def _all_starts(paths: list[Path]) -> list[FileStart]:
+    return [file_start(path) for path in paths]
 
 
 def _sorted_into_series(headers: list[DicomHeader], left_out: list[LeftOut]) -> Folder:

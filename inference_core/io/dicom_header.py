@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
+import stat
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from inference_core.errors import one_line
 from inference_core.geometry.grid import Float
-from inference_core.io.opening import is_regular_file, why
+from inference_core.io.opening import why
 
 _SOP_ROOT = "1.2.840.10008.5.1.4.1.1."
 _DIRECTORY = "1.2.840.10008.1.3.10"
@@ -19,8 +22,10 @@ _VOLUME_CLASSES = {
     _SOP_ROOT + end for end in ("2", "2.1", "2.2", "4", "4.1", "4.3", "4.4", "20", "128", "128.1", "130")
 }
 _NOT_VOLUMES = {"SEG", "RTDOSE", "RTSTRUCT", "RTPLAN", "SR", "PR", "KO", "REG", "DOC"}
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 _PIXEL_HEAD_BYTES = 8
+_SERIES_TAG = 0x0020000E
+_START_BYTES = 1 << 15
 
 # What places frames, scales them, tells them apart and decodes them; all else is skipped, the patient's name too.
 KEYWORDS = [
@@ -42,7 +47,6 @@ PRIVATE_TAGS = {
     "b-value": (0x0019100C, 0x00431039, 0x20011003, 0x00651009),
     "gradient direction": (0x0019100E,),
 }
-_TAGS: list[Any] = [*KEYWORDS, *(tag for tags in PRIVATE_TAGS.values() for tag in tags)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,17 +92,39 @@ class LeftOut:
     sop_class: str = ""
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file starts as DICOM does: DICM at byte 128 or, without a preamble, an early group number.
+@dataclass(frozen=True)
+class FileStart:
+    """The first bytes of a file, of `size` bytes in all; `error` says why there are none."""
 
-    Raises:
-        OSError: the file may not be opened.
-    """
-    with path.open("rb") as stream:
-        start = stream.read(132)
-    little = start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
-    big = start[:2] == b"\x00\x08" and start[2:3] == b"\x00"
-    return start[128:] == b"DICM" or little or big
+    path: Path
+    data: bytes = b""
+    size: int = 0
+    error: str = ""
+
+    @property
+    def is_dicom(self) -> bool:
+        """Whether it starts as DICOM does: DICM at byte 128 or, without a preamble, an early group number."""
+        start = self.data[:132]
+        little = start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+        big = start[:2] == b"\x00\x08" and start[2:3] == b"\x00"
+        return start[128:] == b"DICM" or little or big
+
+
+def file_start(path: Path) -> FileStart:
+    """Read the start of a file, which holds the header of most slices."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            return FileStart(path, error="is no plain file")
+        with path.open("rb", buffering=0) as stream:
+            return FileStart(path, stream.read(_START_BYTES) or b"", found.st_size)
+    except (OSError, ValueError) as error:
+        return FileStart(path, error=f"cannot be opened ({why(error)})")
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file starts as DICOM does; False too where it cannot be opened."""
+    return file_start(path).is_dicom
 
 
 def is_directory_file(path: Path) -> bool:
@@ -106,25 +132,22 @@ def is_directory_file(path: Path) -> bool:
     return path.name.upper() == "DICOMDIR" or _meta_class(path) == _DIRECTORY
 
 
-def read_header(path: Path) -> DicomHeader | LeftOut:
+def read_header(start: FileStart) -> DicomHeader | LeftOut:
     """The header of a file that begins as DICOM or is called so."""
-    if not is_regular_file(path):
-        return LeftOut(path, "is no plain file, or cannot be reached")
+    if start.error:
+        return LeftOut(start.path, start.error, damaged=start.error.startswith("cannot"))
+    if not start.is_dicom:
+        return LeftOut(start.path, "is no DICOM file" if start.size else "is empty")
     try:
-        if not is_dicom(path):
-            return LeftOut(path, "is no DICOM file" if path.stat().st_size else "is empty")
-        return _read(path)
+        return _read(start)
     except OSError as error:
-        return LeftOut(path, f"cannot be opened ({why(error)})", damaged=True)
+        return LeftOut(start.path, f"cannot be opened ({why(error)})", damaged=True)
 
 
-def _read(path: Path) -> DicomHeader | LeftOut:
-    from pydicom import dcmread
-
+def _read(start: FileStart) -> DicomHeader | LeftOut:
+    path = start.path
     try:
-        with path.open("rb") as stream:
-            dataset = dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=True)
-            at: int | None = stream.tell()
+        dataset, at = _parsed(start)
     except OSError:
         raise
     except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads it to
@@ -135,18 +158,49 @@ def _read(path: Path) -> DicomHeader | LeftOut:
     if text(dataset, "Modality") in _NOT_VOLUMES:
         return LeftOut(path, f"holds no image ({text(dataset, 'Modality')})")
     syntax = str(dataset.file_meta.get("TransferSyntaxUID", "")) or _syntax_of(dataset)
-    if syntax == "1.2.840.10008.1.2.1.99":
+    if syntax == _DEFLATED:
         at = None
-    return _image(path, dataset, at, syntax=syntax, sop_class=text(dataset, "SOPClassUID") or meta_class)
+    return _image(start, dataset, at, syntax=syntax, sop_class=text(dataset, "SOPClassUID") or meta_class)
 
 
-def _image(path: Path, dataset: Any, at: int | None, *, syntax: str, sop_class: str) -> DicomHeader | LeftOut:
+def _parsed(start: FileStart) -> tuple[Any, int | None]:
+    """The attributes before the pixels, and where these begin."""
+    if start.size > len(start.data):
+        try:
+            dataset, at = _parsed_stream(io.BytesIO(start.data))
+            # A deflated file is cut off unnoticed, and so are elements that end beyond the start.
+            if at < len(start.data) and dataset.file_meta.get("TransferSyntaxUID", "") != _DEFLATED:
+                return dataset, at
+        except Exception:  # noqa: BLE001 - cut off in the middle of an element: the whole file says more
+            pass
+    with start.path.open("rb") as stream:
+        return _parsed_stream(stream)
+
+
+def _parsed_stream(stream: BinaryIO) -> tuple[Any, int]:
+    from pydicom import dcmread
+
+    dataset = dcmread(stream, stop_before_pixels=True, specific_tags=_tags(), force=True)
+    return dataset, stream.tell()
+
+
+@cache
+def _tags() -> list[Any]:
+    from pydicom.tag import Tag
+
+    return [*map(Tag, KEYWORDS), *(Tag(tag) for tags in PRIVATE_TAGS.values() for tag in tags)]
+
+
+def _image(start: FileStart, dataset: Any, at: int | None, *, syntax: str, sop_class: str) -> DicomHeader | LeftOut:
+    path = start.path
     rows, columns = number(dataset, "Rows"), number(dataset, "Columns")
     frames = number(dataset, "NumberOfFrames")
-    whole = at is None or path.stat().st_size - at > _PIXEL_HEAD_BYTES
+    count = int(frames) if frames >= 1 else 1
+    whole = at is None or start.size - at > _PIXEL_HEAD_BYTES * count
     if not (rows >= 1 and columns >= 1 and whole):
         if sop_class in _VOLUME_CLASSES:
-            return _damaged(path, series_uid=text(dataset, "SeriesInstanceUID"), sop_class=sop_class)
+            said = text(dataset, "SeriesInstanceUID") or ("" if _goes_beyond_series(dataset) else None)
+            return _damaged(path, series_uid=said, sop_class=sop_class)
         return LeftOut(path, "holds no image")
     return DicomHeader(
         path=path,
@@ -158,7 +212,7 @@ def _image(path: Path, dataset: Any, at: int | None, *, syntax: str, sop_class: 
         description=text(dataset, "SeriesDescription"),
         modality=text(dataset, "Modality"),
         size=(int(columns), int(rows)),
-        frames=int(frames) if frames >= 1 else 1,
+        frames=count,
         scalar=not number(dataset, "SamplesPerPixel") > 1
         and "PALETTE" not in text(dataset, "PhotometricInterpretation"),
         syntax=syntax,
@@ -204,6 +258,11 @@ def first_item(dataset: Any, keyword: str) -> Any:
     """The first item of a sequence; None where there is none."""
     items = value(dataset, keyword)
     return items[0] if items is not None and hasattr(items, "__len__") and len(items) else None
+
+
+def _goes_beyond_series(dataset: Any) -> bool:
+    """Whether a header goes on behind where it would have named its series."""
+    return any(tag > _SERIES_TAG for tag in dataset.keys())  # noqa: SIM118 - a dataset iterates over elements
 
 
 def _damaged(path: Path, *, series_uid: str | None = None, sop_class: str = "") -> LeftOut:

@@ -92,6 +92,8 @@ def _check_fields(fields: dict[str, str], path: Path) -> int:
         raise VolumeError(
             f"'{path.name}' holds voxels of an unusual type ({kind[:20]}); save it again as short or float."
         )
+    if not fields.get("BinaryData", "True").upper().startswith("T"):
+        raise VolumeError(f"'{path.name}' has its voxels as text; save it again as binary.")
     return math.prod(sizes) * _BYTES[kind]
 
 
@@ -104,13 +106,11 @@ def _check_data(stream: BinaryIO, fields: dict[str, str], path: Path, *, expecte
                 f"'{path.name}' does not say how long its compressed data are; it is damaged, copy it again."
             )
         check_inflates(stream, size=int(size), expected=expected, header=path)
-    elif fields.get("BinaryData", "True").upper().startswith("T"):
+    else:
         start = stream.tell() if fields[_LAST].upper() == "LOCAL" else _skipped(fields, path)
         held = stream.seek(0, 2) - start
         if held < expected:
             raise unreadable(path)
-    elif len(stream.read(64 * expected).split()) < expected // _BYTES[fields["ElementType"].removeprefix("MET_")]:
-        raise unreadable(path)
 
 
 def _skipped(fields: dict[str, str], path: Path) -> int:
