@@ -1,12 +1,15 @@
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.weights_server import BODY, serving, spec_at
 from torch import Tensor
 
 from inference_core.models.registry import get_spec
 from inference_core.models.sam_med3d.model import SamMed3D, build
+from inference_core.models.store import FOLDER_VARIABLE
 from inference_core.models.weights import load_state_dict
 
 
@@ -74,3 +77,22 @@ def the_generation_d_state(the_adapter_references: Path) -> dict[str, Tensor]:
     used = torch.cat([8 * n + torch.arange(2, 6) for n in range(8)])
     positions[:, used[:, None], used] = own["image_encoder.pos_embed"]
     return {**common, **adapters, **own, "image_encoder.pos_embed": positions}
+
+
+@pytest.fixture
+def a_server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def a_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "models"
+    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture
+def a_spec(a_server):
+    return spec_at(f"http://127.0.0.1:{a_server.server_port}/weights.pth", sha256=hashlib.sha256(BODY).hexdigest())

@@ -4,83 +4,15 @@ import errno
 import hashlib
 import socket
 import threading
-from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
+from support.weights_server import BODY, Handler, spec_at
 
 from inference_core.errors import Cancelled, DownloadError
 from inference_core.models import download as download_module
 from inference_core.models.download import download
-from inference_core.models.registry import get_spec
 from inference_core.models.store import FOLDER_VARIABLE, installed_path
-
-BODY = bytes(range(256)) * 8000
-BODY_BYTES = len(BODY)
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        server.requests.append(self.headers.get("Range"))
-        if server.status != 200:
-            self.send_error(server.status)
-            return
-        if server.redirect:
-            self.send_response(302)
-            self.send_header("Location", server.redirect)
-            self.end_headers()
-            return
-        start = self._start()
-        if start >= len(server.body):
-            self.send_error(416)
-            return
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
-        if server.tells_length:
-            self.send_header("Content-Length", str(len(server.body) - start))
-        self.send_header("ETag", server.etag)
-        self.end_headers()
-        self.wfile.write(server.body[start : server.cut])
-
-    def _start(self):
-        wanted = self.headers.get("Range")
-        return int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
-
-    def log_message(self, *_args):
-        pass
-
-
-@pytest.fixture
-def a_server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.body, server.etag, server.cut, server.status, server.redirect = BODY, '"v1"', None, 200, None
-    server.ranges, server.tells_length, server.requests = True, True, []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def a_folder(tmp_path, monkeypatch):
-    folder = tmp_path / "models"
-    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
-    return folder
-
-
-@pytest.fixture
-def a_spec(a_server):
-    return spec_at(f"http://127.0.0.1:{a_server.server_port}/weights.pth", sha256=hashlib.sha256(BODY).hexdigest())
-
-
-def spec_at(url, *, sha256=None, size=BODY_BYTES):
-    spec = get_spec("sam_med3d")
-    return replace(spec, checkpoint=replace(spec.checkpoint, url=url, sha256=sha256, size_bytes=size))
 
 
 def cut_off(a_server, a_spec, at=700_000):
