@@ -6,6 +6,7 @@ SAM3DError
 ├── ModelError         a model that is unknown, not installed, or cannot take these prompts
 │   ├── CheckpointError    a weights file of the wrong family, truncated, or carrying code
 │   └── DownloadError      weights that could not be fetched or verified
+├── OptionError        a setting that makes no sense
 ├── DeviceError        a compute device that is absent or out of memory
 ├── OutputError        a result that cannot be written where it was asked for
 └── Cancelled          the user stopped the work
@@ -65,6 +66,10 @@ class CheckpointError(ModelError):
 
 class DownloadError(ModelError):
     """The weights could not be fetched or verified."""
+
+
+class OptionError(SAM3DError):
+    """The setting makes no sense."""
 
 
 class DeviceError(SAM3DError):

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import load
 from inference_core.cli.parsing import UsageError
-from inference_core.cli.reporting import Progress, say, table
+from inference_core.cli.reporting import Progress, table
 from inference_core.models.spec import Layout, ModelSpec
 
 if TYPE_CHECKING:
     from inference_core.engine.automatic import Labeled
     from inference_core.geometry.volume import Volume
     from inference_core.models.interface import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What `segment` found: what there is to report and to print, what writes it, and notes on it."""
+
+    report: dict[str, Any]
+    summary: str
+    write: Callable[[], None]
+    notes: tuple[str, ...] = ()
+
 
 _FOR_PROMPTS = ("given", "prompts", "save_prompts", "threshold")
 
@@ -51,8 +65,8 @@ def check_stack_options(options: argparse.Namespace, spec: ModelSpec) -> None:
 
 def segment_unprompted(
     options: argparse.Namespace, spec: ModelSpec, weights: Path, *, volume: Volume, progress: Progress
-) -> tuple[dict[str, Any], str]:
-    """Find a model's classes in a volume and write them; what there is to report of them, and to print.
+) -> Answer:
+    """Find a model's classes in a volume.
 
     Raises:
         SAM3DError: something given cannot be used; nothing has been written then.
@@ -66,12 +80,11 @@ def segment_unprompted(
     loaded = perf_counter() - started
     slices = None if options.slices is None else (options.slices[0], options.slices[1])
     found = segment_automatically(volume, model, quick=options.quick, slices=slices, notify=progress.notify)
-    progress.show(f"writing {options.output}")
-    write_labels(options.output, found.labels.array, volume.grid, names=found.classes)
     report = _report(found, volume, model, seconds={"load": loaded, "classify": found.seconds})
-    if not any(part["voxels"] for part in report["classes"]):
-        say("Nothing was found; the model may be meant for other images.")
-    return report, _summary(spec, report)
+    nothing = not any(part["voxels"] for part in report["classes"])
+    notes = ("Nothing was found; the model may be meant for other images.",) if nothing else ()
+    write = partial(write_labels, options.output, found.labels.array, volume.grid, names=found.classes)
+    return Answer(report, _summary(spec, report), write, notes)
 
 
 def _report(found: Labeled, volume: Volume, model: Model, *, seconds: dict[str, float]) -> dict[str, Any]:

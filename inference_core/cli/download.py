@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inference_core.cli.reporting import Progress, say
 from inference_core.errors import Cancelled, DownloadError
+from inference_core.io.opening import is_regular_file
 from inference_core.models.registry import get_spec
 from inference_core.models.spec import ModelSpec
 from inference_core.models.store import installed_path
@@ -59,7 +60,7 @@ def _check_source(spec: ModelSpec, source: Path | None) -> None:
         from inference_core.models.download import no_address
 
         raise DownloadError(no_address(spec))
-    if source is not None and not source.is_file():
+    if source is not None and not is_regular_file(source):
         raise DownloadError(f"There is no file '{source}'; give the path of the weights.")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, positive
-from inference_core.cli.reporting import Progress, check_outputs, say, write_json
+from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged
 from inference_core.errors import SAM3DError
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def run(options: argparse.Namespace) -> None:
     content = {"model": spec.name, "device": model.device, **as_json(done[spec.name])}
     peers = {name: as_json(cases) for name, cases in done.items() if name != spec.name}
     content |= ({"peers": peers} if peers else {}) | ({"failed": failed} if failed else {})
-    _write(options, content, done, title=spec.title)
+    with staged(options.json, json_text(content)):
+        _write(options, done, title=spec.title)
     print(_summary(done, tolerance=options.tolerance))
     if failed:
         raise SAM3DError(f"{len(failed)} of {len(pairs)} cases could not be evaluated; see the lines above.")
@@ -164,7 +165,7 @@ def _evaluate(
         say(f"{where}: {name} Dice {curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")
 
 
-def _write(options: argparse.Namespace, content: dict[str, Any], done: dict[str, list[Case]], *, title: str) -> None:
+def _write(options: argparse.Namespace, done: dict[str, list[Case]], *, title: str) -> None:
     from inference_core.evaluation.pictures import plot_dice_against_clicks
     from inference_core.evaluation.report import dice_curves, means
 
@@ -179,8 +180,6 @@ def _write(options: argparse.Namespace, content: dict[str, Any], done: dict[str,
 
         command = " ".join(["sam3dsegment", *sys.argv[1:]])
         write_report(options.report, done, title=title, command=command, label=options.label)
-    if options.json is not None:
-        write_json(options.json, content)
 
 
 def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from inference_core.cli.reporting import say
 from inference_core.errors import CheckpointError
+from inference_core.io.opening import is_regular_file
 from inference_core.models.registry import get_spec
 from inference_core.models.spec import ModelSpec
 from inference_core.models.store import installed_path, require_installed
@@ -26,7 +27,7 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
     spec = get_spec(name)
     if weights is None:
         return spec, require_installed(spec)
-    if not weights.is_file():
+    if not is_regular_file(weights):
         raise CheckpointError(f"There is no weights file '{weights}'; give the path of one.")
     return spec, weights
 
@@ -40,7 +41,7 @@ def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> Model:
         DeviceError: the device is absent.
         CheckpointError: the file does not fit the model, or there is no base file of this name.
     """
-    if options.base is not None and not options.base.is_file():
+    if options.base is not None and not is_regular_file(options.base):
         raise CheckpointError(f"There is no weights file '{options.base}'; give the path of one.")
     from inference_core.engine.open_model import open_model
 

@@ -41,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(arguments)
     except SystemExit as done:  # argparse, after --help and --version
         return int(done.code or 0)
-    except KeyboardInterrupt:
-        say("Stopped; nothing was left half-written.")
-        return INTERRUPTED
     except Terminated:
         say("Ended from outside; nothing was left half-written.")
         return TERMINATED
+    except KeyboardInterrupt:
+        say("Stopped; nothing was left half-written.")
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -97,13 +97,17 @@ def _failed(error: Exception, *, debug: bool) -> int:
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
         say("The memory ran out; close other programs, use --device cpu or crop the image.")
         return 2
+    if isinstance(error, OSError):
+        where = "A file" if error.filename is None else f"'{error.filename}'"
+        say(f"{where} cannot be used ({error.strerror or error}); check the path, its permissions and the disk.")
+        return 2
     what = str(error) or "no message"
     say(f"Something went wrong that should not ({type(error).__name__}: {what}); run again with --debug and report it.")
     return 1
 
 
-class Terminated(BaseException):
-    """SIGTERM came."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came; whatever cleans up after Ctrl-C does so after this."""
 
 
 @contextmanager

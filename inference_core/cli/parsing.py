@@ -33,7 +33,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def shielded(arguments: Sequence[str]) -> list[str]:
-    """Arguments with a space before each negative number: argparse takes "-1e-3" and "-inf" for options otherwise."""
+    """Arguments with a space before each negative number: argparse takes "-1e-3" and "-inf" for options otherwise.
+
+    Raises:
+        UsageError: one is empty, as an unset variable of a script makes it, or no text of the operating system's.
+    """
+    if any(not argument.strip() or "\0" in argument for argument in arguments):
+        raise UsageError("An argument is empty; give each option a value, and leave out those without one.")
     return [f" {argument}" if _NEGATIVE_NUMBER.match(argument) else argument for argument in arguments]
 
 

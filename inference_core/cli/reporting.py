@@ -8,7 +8,8 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,15 +26,36 @@ def say(text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
-    """Write a JSON file, whole or not at all; a number that is NaN or infinite, which JSON has not, becomes null.
+    """Write a JSON file, whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
     """
+    with staged(path, json_text(content)):
+        pass
+
+
+def json_text(content: Any) -> str:
+    """What a JSON file holds; a number that is NaN or infinite, which JSON has not, becomes null."""
+    return json.dumps(_finite(content), indent=1, allow_nan=False)
+
+
+@contextmanager
+def staged(path: str | os.PathLike[str] | None, text: str) -> Iterator[None]:
+    """Write a text file beside its name at once, and give it the name after the block: with what is written in it, or
+    not at all. None stands for a file not asked for.
+
+    Raises:
+        OutputError: it cannot be written; the block has not been run then.
+    """
+    if path is None:
+        yield
+        return
     from inference_core.io.atomic import replacing
 
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
+        yield
 
 
 def _finite(content: Any) -> Any:

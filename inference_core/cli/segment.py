@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.automatic import add_stack_options, check_stack_options, segment_unprompted
+from inference_core.cli.automatic import Answer, add_stack_options, check_stack_options, segment_unprompted
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.measure import measurement_lines, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
-from inference_core.cli.reporting import Progress, check_outputs, say, write_json
+from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.spec import Layout, ModelSpec
 
@@ -81,10 +82,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Segment, write the mask, then the JSON file, and print a summary.
+    """Segment, write the mask and the other files, all or none of them, and print a summary.
 
     Raises:
-        SAM3DError: something given cannot be used; nothing has been written then.
+        SAM3DError: something given cannot be used, or a file cannot be written; nothing has been written then.
     """
     from inference_core.geometry.values import volume_cautions
 
@@ -94,23 +95,22 @@ def run(options: argparse.Namespace) -> None:
         progress.show(f"reading {options.input}")
         volume = _read(options)
         if plan.spec.automatic:
-            report, summary = segment_unprompted(options, plan.spec, plan.weights, volume=volume, progress=progress)
+            answer = segment_unprompted(options, plan.spec, plan.weights, volume=volume, progress=progress)
         else:
-            report, summary = _segment_prompted(options, plan, volume, progress)
-    for caution in volume_cautions(volume):
-        say(caution)
-    seconds = report["seconds"] | {"total": perf_counter() - started}
-    if options.json is not None:
+            answer = _segment_prompted(options, plan, volume, progress)
+        progress.show(f"writing {options.output}")
+        seconds = answer.report["seconds"] | {"total": perf_counter() - started}
         files = {"input": str(options.input), "output": str(options.output)}
-        write_json(options.json, files | report | {"seconds": seconds})
+        with staged(options.json, json_text(files | answer.report | {"seconds": seconds})):
+            answer.write()
+    for note in (*answer.notes, *volume_cautions(volume)):
+        say(note)
     spent = ", ".join(f"{name} {value:.2f}" for name, value in seconds.items())
-    print(f"{summary}\nseconds  {spent}\nwritten  {options.output}")
+    print(f"{answer.summary}\nseconds  {spent}\nwritten  {options.output}")
 
 
-def _segment_prompted(
-    options: argparse.Namespace, plan: _Plan, volume: Volume, progress: Progress
-) -> tuple[dict[str, Any], str]:
-    """Write the mask; what there is to report of it, and to print."""
+def _segment_prompted(options: argparse.Namespace, plan: _Plan, volume: Volume, progress: Progress) -> Answer:
+    """The mask of one target, yet to be written."""
     started = perf_counter()
     prompts = plan.saved.prompts.with_(*in_ras(options.given, options.frame, volume.grid))
     prompts.checked_on(volume.grid, volume.name)
@@ -121,17 +121,13 @@ def _segment_prompted(
         prediction = _predict_as_original(volume, model, prompts)
     else:
         prediction = _predict(options, plan, volume, model=model, prompts=prompts, progress=progress)
-    progress.show(f"writing {options.output}")
-    _write(options, plan, volume, prediction)
     seconds = {"load": loaded, "encode": prediction.seconds.encode, "decode": prediction.seconds.decode}
     report = _report(volume, model, prediction, seconds=seconds)
     if options.measure:
         report["measurements"] = _measured(options, volume, prediction)
-    for caution in prediction.cautions:
-        say(caution)
-    if not report["voxels"] and not prediction.cautions:
-        say("The mask is empty: the model found nothing at these prompts; add a click on the target.")
-    return report, _summary(plan, volume, report)
+    empty = "The mask is empty: the model found nothing at these prompts; add a click on the target."
+    notes = prediction.cautions or (() if report["voxels"] else (empty,))
+    return Answer(report, _summary(plan, volume, report), partial(_write, options, plan, volume, prediction), notes)
 
 
 def _checked(options: argparse.Namespace) -> _Plan:
@@ -144,7 +140,7 @@ def _checked(options: argparse.Namespace) -> _Plan:
     _check_inputs_are_kept(options)
     saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
     check_prompt_arguments(options.given)
-    name = options.model or saved.model or DEFAULT_MODEL
+    name = next((name for name in (options.model, saved.model) if name is not None), DEFAULT_MODEL)
     if not options.given and not saved.prompts.prompts and not get_spec(name).automatic:
         raise UsageError(
             "There is nothing to go by; give --click R A S, --box R A S SR SA SS, --line or --prompts FILE."
@@ -212,11 +208,11 @@ def _predict_as_original(volume: Volume, model: Model, prompts: PromptSet) -> Pr
 
 def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction: Prediction) -> None:
     from inference_core.io.files import write_labels
-    from inference_core.io.prompts_json import write_prompts
+    from inference_core.io.prompts_json import prompts_as_json
 
-    write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
-    if options.save_prompts is not None:
-        write_prompts(options.save_prompts, prediction.prompts, model=plan.spec.name, threshold=plan.threshold)
+    prompts = prompts_as_json(prediction.prompts, model=plan.spec.name, threshold=plan.threshold)
+    with staged(options.save_prompts, prompts):
+        write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
 
 
 def _measured(options: argparse.Namespace, volume: Volume, prediction: Prediction) -> dict[str, Any]:

@@ -72,6 +72,8 @@ def run(options: argparse.Namespace) -> None:
     # A thread that waits by spinning takes the processor from the one it waits for: measured 3 times slower training
     # on two busy cores. It must be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not 0 <= options.seed < 2**63:
+        raise UsageError(f"The seed {options.seed} is not between 0 and {2**63 - 1}; choose another.")
     from inference_core.training.config import TrainingConfig
     from inference_core.training.loop import Trainer
 

@@ -24,6 +24,7 @@ Voxel = tuple[int, ...]
 _BUMP_WINDOW_VOXELS = 2.5
 _ALIKE_STD = 0.75
 _LEAST_SHARE = 0.02
+_TILE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,10 @@ class ClickCorrection:
 
 def clicks_inside(prompts: PromptSet, region: Grid) -> list[tuple[Click, Voxel]]:
     """The clicks that lie in a region, and the voxels of it that they are on."""
-    placed = [(click, np.floor(region.to_ijk(click.ras) + 0.5).astype(int)) for click in prompts.clicks]
-    shape = np.asarray(region.shape)
-    return [(click, tuple(int(n) for n in at)) for click, at in placed if (at >= 0).all() and (at < shape).all()]
+    clicks = prompts.clicks
+    at = np.floor(region.to_ijk(np.array([click.ras for click in clicks]).reshape(-1, 3)) + 0.5).astype(np.int64)
+    inside = np.flatnonzero(((at >= 0) & (at < region.shape)).all(axis=1))
+    return [(clicks[n], tuple(at[n].tolist())) for n in inside]
 
 
 def click_corrections(
@@ -61,20 +63,38 @@ def click_corrections(
 ) -> list[ClickCorrection]:
     """What the clicks draw, in their order; `voxels` are the image's in the region. The later click wins."""
     corrections: list[ClickCorrection] = []
-    for click, voxel in clicks:
-        wanted = FIRM_LOGIT if click.positive else -FIRM_LOGIT
-        at = VoxelBox.around(voxel)
-        logit = surface.logits(at)
+    places = np.array([voxel for _, voxel in clicks], dtype=np.int64).reshape(-1, 3)
+    answers = _logits_at(places, surface)
+    wanted = np.array([FIRM_LOGIT if click.positive else -FIRM_LOGIT for click, _ in clicks])
+    # Only clicks that the logits contradict, or that an earlier click's correction reaches, cost anything.
+    concerned = answers * wanted <= 0
+    for n in range(len(clicks)):
+        if not concerned[n]:
+            continue
+        (click, voxel), logit = clicks[n], answers[n : n + 1].reshape(1, 1, 1)
         for correction in corrections:
-            correction.draw(logit, at)
-        if float(logit[0, 0, 0]) * wanted <= 0:
+            correction.draw(logit, VoxelBox.around(voxel))
+        if float(logit[0, 0, 0]) * wanted[n] <= 0:
             group = min(prediction, key=lambda group: group.base.window.distance_outside(click.ras))
             box = _around(voxel, group, region)
             share = _share(voxel, box, radius_of(group), region=region, voxels=voxels)
             if click.reach_mm is not None:
                 share *= Reach(click.ras, click.reach_mm, click.reach_mm).weights_in(region, box)
-            corrections.append(ClickCorrection(box, share, wanted))
+            corrections.append(ClickCorrection(box, share, float(wanted[n])))
+            concerned |= ((places >= box.start) & (places < box.stop)).all(axis=1)
     return corrections
+
+
+def _logits_at(voxels: NDArray[np.int64], surface: LogitField) -> Float32:
+    """The logits of some voxels (N, 3), as (N,): those that lie close together are asked for together."""
+    answers = np.empty(len(voxels), dtype=np.float32)
+    _, tiles = np.unique(voxels // _TILE, axis=0, return_inverse=True)
+    for tile in range(int(tiles.max(initial=-1)) + 1):
+        members = tiles.ravel() == tile
+        start = voxels[members].min(axis=0)
+        logits = surface.logits(VoxelBox(start, voxels[members].max(axis=0) + 1))
+        answers[members] = logits[tuple((voxels[members] - start).T)]
+    return answers
 
 
 def radius_of(group: PromptGroup) -> float:

@@ -69,7 +69,8 @@ class ModelCalls:
         self.decode_seconds += perf_counter() - started
         if np.isnan(decoded.low_res_logits).any():
             raise ModelError(
-                f"{self.spec.title} gave an answer that is not a number; check its weights, or use --precision float32."
+                "{title} gave an answer that is not a number; check its weights, or compute its encoder in float32.",
+                title=self.spec.title,
             )
         known = decoded.quality is not None and isfinite(decoded.quality)
         return decoded if known else replace(decoded, quality=None)

@@ -6,7 +6,7 @@ prediction is a pure function of the prompts.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,31 +19,42 @@ from inference_core.prompts.prompt_set import PromptSet
 class PredictionCache:
     """Windowed predictions by the prompts, in their order, that led to them; the least recently used go first.
 
-    The newest is always kept, whatever its size.
+    The newest is always kept, whatever its size. `nbytes` is the memory of the logits; what predictions share counts
+    once.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self.nbytes = 0
         self._kept: OrderedDict[PromptSet, WindowedPrediction] = OrderedDict()
+        # How many of the kept predictions have an array, by its id; they keep it alive.
+        self._uses: Counter[int] = Counter()
 
     def get(self, prompts: PromptSet) -> WindowedPrediction | None:
         """What these prompts led to in this order, or None; asking makes it the most recent."""
-        if prompts in self._kept:
+        found = self._kept.get(prompts)
+        if found is not None:
             self._kept.move_to_end(prompts)
-        return self._kept.get(prompts)
+        return found
 
     def put(self, prompts: PromptSet, prediction: WindowedPrediction) -> None:
         """Keep a prediction, letting the oldest go until the bound holds."""
+        earlier = self._kept.pop(prompts, None)
         self._kept[prompts] = prediction
-        self._kept.move_to_end(prompts)
+        self._count(prediction, 1)
+        if earlier is not None:
+            self._count(earlier, -1)
         while len(self._kept) > 1 and self.nbytes > self.limit_bytes:
-            self._kept.popitem(last=False)
+            _, oldest = self._kept.popitem(last=False)
+            self._count(oldest, -1)
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of the logits; what predictions share counts once."""
-        arrays = (array for prediction in self._kept.values() for array in _arrays(prediction))
-        return sum({id(array): array.nbytes for array in arrays}.values())
+    def _count(self, prediction: WindowedPrediction, change: int) -> None:
+        for key, array in {id(array): array for array in _arrays(prediction)}.items():
+            before = self._uses[key]
+            self._uses[key] += change
+            if not self._uses[key]:
+                del self._uses[key]
+            self.nbytes += array.nbytes * ((before + change > 0) - (before > 0))
 
     def __len__(self) -> int:
         return len(self._kept)

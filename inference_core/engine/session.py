@@ -18,9 +18,10 @@ from inference_core.engine.prediction_cache import PredictionCache
 from inference_core.engine.slice_predictor import SliceMemory, SlicePredictor
 from inference_core.engine.window_predictor import WindowPredictor
 from inference_core.engine.windowed_prediction import FAR_OUTSIDE, WindowedPrediction
-from inference_core.errors import PromptError
+from inference_core.errors import OptionError, PromptError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
+from inference_core.geometry.numbers import is_number
 from inference_core.geometry.sampling import extent_on
 from inference_core.geometry.values import is_constant
 from inference_core.geometry.volume import Volume
@@ -85,6 +86,7 @@ class Session:
 
     Raises:
         ModelError: the model takes no prompts.
+        OptionError: the window is no number of mm above zero.
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class Session:
         cache: EmbeddingCache | None = None,
         logits_bytes: int = DEFAULT_LOGITS_BYTES,
     ) -> None:
+        if window_mm is not None and not (is_number(window_mm) and window_mm > 0):
+            raise OptionError("The window is {value!r} mm; give a number above zero, or none.", value=window_mm)
         self.volume, self.model = volume, promptable(model)
         self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)
         self._refine, self._quick, self._window_mm = refine, quick, window_mm
@@ -149,16 +153,17 @@ class Session:
     def _replay(self, prompts: PromptSet, calls: ModelCalls, *, local: bool) -> WindowedPrediction:
         """What all prompts in turn lead to, going on from the longest run of them whose prediction is still kept."""
         predictor, predictions = self._predictor(calls, local=local), self._predictions[local]
-        turn = _in_turn(prompts)
-        runs = [PromptSet(turn[:count], prompts.initial_mask) for count in range(len(turn) + 1)]
-        known = ((count, kept) for count, run in reversed([*enumerate(runs)]) if (kept := predictions.get(run)))
+        turn, mask = _in_turn(prompts), prompts.initial_mask
+        # From the longest on, so that one more click costs one or two looks, however many there are.
+        runs = (PromptSet(turn[:count], mask) for count in range(len(turn), -1, -1))
+        known = ((len(run.prompts), kept) for run in runs if (kept := predictions.get(run)))
         count, found = next(known, (0, ()))
-        if not found and prompts.initial_mask is not None:
-            found = predictor.start(prompts.initial_mask)
-            predictions.put(runs[0], found)
-        for prompt, run in zip(turn[count:], runs[count + 1 :], strict=True):
-            found = predictor.next(found, prompt)
-            predictions.put(run, found)
+        if not found and mask is not None:
+            found = predictor.start(mask)
+            predictions.put(PromptSet((), mask), found)
+        for end in range(count, len(turn)):
+            found = predictor.next(found, turn[end])
+            predictions.put(PromptSet(turn[: end + 1], mask), found)
         return found
 
     def _predictor(self, calls: ModelCalls, *, local: bool) -> WindowPredictor | SlicePredictor:

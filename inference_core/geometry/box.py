@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 
 from inference_core.errors import PromptError
 from inference_core.geometry.grid import Float, Grid, corners_ijk
+from inference_core.geometry.numbers import FARTHEST_MM, finite_numbers
+
+_SHORTEST_MM = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +19,8 @@ class Box3D:
     """A box: center (3,) RAS mm, axes (3, 3) with the unit edge directions as columns, size (3,) edge lengths in mm.
 
     Raises:
-        PromptError: a number is not finite, an edge is not longer than zero, or the axes are not orthonormal.
+        PromptError: a number is not finite or beyond any patient, an edge is shorter than a thousandth of a
+            millimeter, or the axes are not orthonormal.
     """
 
     center: Float
@@ -25,14 +29,18 @@ class Box3D:
 
     def __post_init__(self) -> None:
         for field, shape in (("center", (3,)), ("axes", (3, 3)), ("size", (3,))):
-            value = np.array(getattr(self, field), dtype=np.float64).reshape(shape)
-            value += 0.0  # -0.0 becomes 0.0: equal boxes hash alike
-            if not np.isfinite(value).all():
+            value = finite_numbers(getattr(self, field), shape)
+            if value is None:
                 raise PromptError("The box has coordinates that are not numbers; draw it again.")
+            if np.abs(value).max() > FARTHEST_MM:
+                raise PromptError("The box lies beyond any patient; draw it again.")
+            value += 0.0  # -0.0 becomes 0.0: equal boxes hash alike
             value.setflags(write=False)
             object.__setattr__(self, field, value)
         if self.size.min() <= 0:
             raise PromptError("The box is empty or inverted; give each edge a length greater than zero.")
+        if self.size.min() < _SHORTEST_MM:
+            raise PromptError("The box has an edge shorter than 0.001 mm; draw it around the target.")
         if np.abs(self.axes.T @ self.axes - np.eye(3)).max() > 1e-4:
             raise PromptError("The box's axes are not at right angles; draw it again.")
 

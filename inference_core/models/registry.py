@@ -67,5 +67,6 @@ def build_model(
     except CheckpointError as error:
         if any(path is not None and path.name in str(error) for path in (weights, base)):
             raise
-        raise CheckpointError(f"'{weights.name}' cannot be used: {error}") from error
+        values = {**error.values, "name": weights.name, "reason": str(error)}
+        raise CheckpointError("'{name}' cannot be used: {reason}", remedy=error.remedy, **values) from error
     return built

@@ -58,8 +58,11 @@ def sound(
     needed = sum(value.numel() * max(value.element_size(), 4) for value in state.values())
     if needed > limit:
         raise CheckpointError(
-            f"'{name}' would take {needed / 1e6:.0f} MB where its model takes {limit / 1e6:.0f} MB at most; "
-            "choose the file that belongs to this model."
+            "'{name}' would take {needed:.0f} MB where its model takes {limit:.0f} MB at most; choose the file that "
+            "belongs to this model.",
+            name=name,
+            needed=needed / 1e6,
+            limit=limit / 1e6,
         )
     widened = {key: _widened(value) for key, value in state.items()}
     for key, value in widened.items():
@@ -79,7 +82,10 @@ def _check_plain(key: str, value: Tensor, name: str) -> None:
     kind = next((kind for kind, is_so in kinds.items() if is_so), None)
     if kind is not None:
         raise CheckpointError(
-            f"'{name}' has a tensor that is {kind} ('{key}'), where plain ones are read; choose another file."
+            "'{name}' has a tensor that is {kind} ('{key}'), where plain ones are read; choose another file.",
+            name=name,
+            kind=kind,
+            key=key,
         )
 
 
@@ -88,7 +94,9 @@ def _check_finite(key: str, value: Tensor, name: str) -> None:
         return
     if not all(math.isfinite(float(end)) for end in torch.aminmax(value.detach())):
         raise CheckpointError(
-            f"'{name}' has weights that are NaN or infinite ('{key}'): its training failed; choose another file."
+            "'{name}' has weights that are NaN or infinite ('{key}'): its training failed; choose another file.",
+            name=name,
+            key=key,
         )
 
 

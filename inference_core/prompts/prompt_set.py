@@ -6,7 +6,8 @@ All coordinates are RAS millimeters: prompts outlive any resampling of the image
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,8 +15,12 @@ from numpy.typing import ArrayLike
 from inference_core.errors import PromptError
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import Float, Grid
+from inference_core.geometry.numbers import FARTHEST_MM, finite_numbers, is_number
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.strokes import Lasso, Line, Scribble, Stroke
+
+MOST_PROMPTS = 1000
+"""Of one segment: no hand places more, and the model hears all of them at every answer."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class Click:
     `reach_mm` says how far from it voxels may change; by default that depends on what it corrects.
 
     Raises:
-        PromptError: a coordinate is not a finite number, or the reach is not longer than zero.
+        PromptError: a coordinate is not a finite number or beyond any patient, the sign is not a truth value, or the
+            reach is not longer than zero.
     """
 
     ras: tuple[float, float, float]
@@ -33,11 +39,16 @@ class Click:
     reach_mm: float | None = None
 
     def __post_init__(self) -> None:
-        point = np.asarray(self.ras, dtype=np.float64)
-        if point.shape != (3,) or not np.isfinite(point).all():
+        point = finite_numbers(self.ras, (3,))
+        if point is None:
             raise PromptError("A click needs three finite coordinates, but got {ras!r}.", ras=self.ras)
+        if np.abs(point).max() > FARTHEST_MM:
+            raise PromptError("The click lies beyond any patient; place it on the image.")
+        if not isinstance(self.positive, (bool, np.bool_)):
+            raise PromptError("A click is positive or not, true or false, but not {value!r}.", value=self.positive)
         object.__setattr__(self, "ras", (float(point[0]), float(point[1]), float(point[2])))
-        if self.reach_mm is not None and not 0 < self.reach_mm < np.inf:
+        object.__setattr__(self, "positive", bool(self.positive))
+        if self.reach_mm is not None and not (is_number(self.reach_mm, most=FARTHEST_MM) and self.reach_mm > 0):
             raise PromptError(
                 "A click's reach must be longer than zero, but is {reach_mm!r} mm.", reach_mm=self.reach_mm
             )
@@ -89,9 +100,10 @@ class PromptSet:
     def moved(self, index: int, ras: ArrayLike) -> PromptSet:
         """The set with the click, or the center of the box or stroke, at `index` moved to a point in RAS mm."""
         prompt = self._require(index)
-        point = np.asarray(ras, dtype=np.float64)
         if isinstance(prompt, BoxPrompt):
-            return self.replaced(index, BoxPrompt(replace(prompt.box, center=point)))
+            center: Any = ras  # the box looks at it itself, as a click does
+            return self.replaced(index, BoxPrompt(replace(prompt.box, center=center)))
+        point = np.asarray(Click(ras).ras)  # type: ignore[arg-type]
         if isinstance(prompt, Click):
             return self.replaced(index, replace(prompt, ras=tuple(point)))
         places = [tuple(place) for place in np.array(prompt.points_ras) + (point - center_of(prompt))]
@@ -117,17 +129,17 @@ class PromptSet:
         """The set with an initial mask (non-zero voxels), or without one."""
         return replace(self, initial_mask=mask)
 
-    @property
+    @cached_property
     def clicks(self) -> tuple[Click, ...]:
         """The clicks in the order given."""
         return tuple(prompt for prompt in self.prompts if isinstance(prompt, Click))
 
-    @property
+    @cached_property
     def boxes(self) -> tuple[Box3D, ...]:
         """The boxes in the order given."""
         return tuple(prompt.box for prompt in self.prompts if isinstance(prompt, BoxPrompt))
 
-    @property
+    @cached_property
     def strokes(self) -> tuple[Stroke, ...]:
         """The lines, scribbles and lassos in the order given."""
         return tuple(prompt for prompt in self.prompts if isinstance(prompt, Line | Scribble | Lasso))
@@ -147,8 +159,13 @@ class PromptSet:
                 if self.prompts
                 else "There is no prompt; place a foreground click or draw a box on the target."
             )
-        for click in self.clicks:
-            _check_inside(click, grid, name)
+        if len(self.prompts) > MOST_PROMPTS:
+            raise PromptError(
+                "A segment takes {most} prompts at most, but has {count}; start a new one from its mask.",
+                most=MOST_PROMPTS,
+                count=len(self.prompts),
+            )
+        _check_inside(self.clicks, grid, name)
         for box in self.boxes:
             _check_overlap(box, grid, name)
         for stroke in self.strokes:
@@ -163,14 +180,16 @@ class PromptSet:
         return self.prompts[index]
 
 
-def _check_inside(click: Click, grid: Grid, name: str) -> None:
-    distance = grid.distance_outside(click.ras)
-    if distance > 1e-3:
-        at = ", ".join(f"{value:.1f}" for value in click.ras)
+def _check_inside(clicks: tuple[Click, ...], grid: Grid, name: str) -> None:
+    ijk = grid.to_ijk(np.array([click.ras for click in clicks]).reshape(-1, 3))
+    beyond = (ijk - np.clip(ijk, -0.5, np.asarray(grid.shape) - 0.5)) * np.asarray(grid.spacing)
+    distances = np.linalg.norm(beyond, axis=1)
+    for n in np.flatnonzero(distances > 1e-3)[:1]:
+        at = ", ".join(f"{value:.1f}" for value in clicks[n].ras)
         raise PromptError(
             "The click at ({at}) is {distance:.3g} mm outside the volume '{name}'. Place it on the image.",
             at=at,
-            distance=distance,
+            distance=distances[n],
             name=name,
         )
 

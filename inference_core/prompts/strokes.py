@@ -14,10 +14,12 @@ import numpy as np
 
 from inference_core.errors import PromptError
 from inference_core.geometry.grid import Float
+from inference_core.geometry.numbers import FARTHEST_MM, finite_numbers
 from inference_core.prompts.polygon import PlanarOutline
 
 Point: TypeAlias = tuple[float, float, float]
 MOST_TELLING_POINTS = 5
+MOST_POINTS = 10_000
 _ALONG_LINE = (0.25, 0.5, 0.75)
 _LEAST_MM = 1e-3
 
@@ -116,7 +118,17 @@ def spread_along(points: Float, most: int) -> Float:
 
 
 def _checked(points: Iterable[Point], name: str) -> tuple[Point, ...]:
-    places = np.asarray(tuple(points), dtype=np.float64)
-    if places.ndim != 2 or places.shape[1:] != (3,) or not len(places) or not np.isfinite(places).all():
-        raise PromptError(f"A {name} needs points of three finite coordinates each; draw it again.")
+    given = tuple(points) if isinstance(points, Iterable) else ()
+    places = finite_numbers(given, (len(given), 3))
+    if places is None or not len(places):
+        raise PromptError("A {name} needs points of three finite coordinates each; draw it again.", name=name)
+    if len(places) > MOST_POINTS:
+        raise PromptError(
+            "A {name} takes {most} points at most, but has {count}; draw a shorter one.",
+            name=name,
+            most=MOST_POINTS,
+            count=len(places),
+        )
+    if np.abs(places).max() > FARTHEST_MM:
+        raise PromptError("The {name} lies beyond any patient; draw it on the image.", name=name)
     return tuple((float(r), float(a), float(s)) for r, a, s in places)

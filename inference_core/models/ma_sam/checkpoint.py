@@ -106,16 +106,19 @@ def _check_form(adapted: Mapping[str, Tensor], base: Mapping[str, Tensor], path:
     if not corners:
         if not boxes and _classes(adapted) == 1:
             raise CheckpointError(
-                f"'{path.name}' does not tell whether it was trained with boxes, for the base lacks SAM's prompt "
-                f"encoder; give SAM's whole checkpoint{_of_backbone(adapted)} with --base."
+                "'{name}' does not tell whether it was trained with boxes, for the base lacks SAM's prompt encoder; "
+                "take SAM's whole checkpoint{wanted} as the base.",
+                name=path.name,
+                wanted=_of_backbone(adapted),
             )
         return
     trained = any(float((adapted[key] - base[key]).abs().max()) > _SAME for key in corners)
     if trained and not boxes:
-        raise CheckpointError(f"'{path.name}' was trained with boxes; choose --model ma_sam_box for it.")
+        raise CheckpointError("'{name}' was trained with boxes; choose the model 'ma_sam_box' for it.", name=path.name)
     if boxes and not trained:
         raise CheckpointError(
-            f"'{path.name}' was trained without boxes; choose --model ma_sam or --model ma_sam_prostate for it."
+            "'{name}' was trained without boxes; choose the model 'ma_sam' or 'ma_sam_prostate' for it.",
+            name=path.name,
         )
 
 

@@ -95,7 +95,8 @@ def test_attention_can_be_trained_through(an_attention, some_tokens):
 def test_relative_tables_are_looked_up_and_resampled_as_the_original_does(the_sam_io, queries_keys):
     queries, keys = queries_keys
     found = relative_table(torch.from_numpy(the_sam_io["unit/rel_table"]), queries, keys)
-    assert np.array_equal(found.numpy(), the_sam_io[f"unit/rel_q{queries}_k{keys}"])
+    # torch 2.6 resamples with other roundings than the version that the original ran on.
+    assert np.abs(found.numpy() - the_sam_io[f"unit/rel_q{queries}_k{keys}"]).max() < 1e-6
 
 
 def test_windows_are_cut_and_joined_as_the_original_does(the_sam_io):

@@ -412,7 +412,7 @@ def test_a_file_trained_with_boxes_is_not_taken_as_the_automatic_one(whole_bases
     for name in ("ma_sam", "ma_sam_prostate"):
         with pytest.raises(CheckpointError, match=r"'delta_bbox.safetensors' was trained with boxes; .*ma_sam_box"):
             build_model(name, weights=weights, base=moved, device="cpu")
-        with pytest.raises(CheckpointError, match=r"does not tell whether .* give SAM's whole checkpoint"):
+        with pytest.raises(CheckpointError, match=r"does not tell whether .* take SAM's whole checkpoint"):
             build_model(name, weights=weights, base=BASE, device="cpu")
         build_model(name, weights=weights, base=unmoved, device="cpu")
 

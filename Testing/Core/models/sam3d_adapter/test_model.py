@@ -222,7 +222,7 @@ def test_intensities_are_clipped_and_scaled():
     found = scaled(raw, SPEC.hounsfield)
     assert found[2] == 0
     assert found[0] == found[1]
-    assert found[3] == found[4] == (247 - np.float32(59.53867)) / np.float32(55.457336)
+    assert found[3] == found[4] == pytest.approx((247 - 59.53867) / 55.457336, rel=1e-6)
 
 
 @pytest.mark.parametrize(
