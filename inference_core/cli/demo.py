@@ -96,8 +96,8 @@ def _case(options: argparse.Namespace, progress: Progress) -> DemoCase:
     if options.input is not None:
         progress.show(f"reading {options.input}")
         return own_case(options.input, tuple(options.click))
-    progress.show("making the phantom and reading it back from DICOM")
     _make(options.output_dir)
+    progress.show("making the phantom and reading it back from DICOM")
     return phantom_case(options.output_dir)
 
 

@@ -27,6 +27,7 @@ import numpy as np
 from inference_core.errors import PromptError
 from inference_core.geometry.box import Box3D
 from inference_core.io.atomic import replacing
+from inference_core.io.opening import is_regular_file
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
 from inference_core.prompts.strokes import Lasso, Line, Point, Scribble
 
@@ -134,10 +135,12 @@ def _entry(prompt: Prompt) -> dict[str, Any]:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
+    if not is_regular_file(path):  # a pipe or a device may have no end
+        if os.path.lexists(path):
+            raise PromptError(f"'{path}' cannot be read, as it is no plain file; check the path.")
+        raise PromptError(f"There is no prompt file '{path}'; check the path.")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise PromptError(f"There is no prompt file '{path}'; check the path.") from error
     except OSError as error:
         raise PromptError(f"'{path}' cannot be read ({error.strerror or error}); check the file.") from error
     except (ValueError, RecursionError) as error:

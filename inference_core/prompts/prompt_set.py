@@ -100,10 +100,10 @@ class PromptSet:
     def moved(self, index: int, ras: ArrayLike) -> PromptSet:
         """The set with the click, or the center of the box or stroke, at `index` moved to a point in RAS mm."""
         prompt = self._require(index)
+        place: Any = ras  # a box and a click look at it themselves
         if isinstance(prompt, BoxPrompt):
-            center: Any = ras  # the box looks at it itself, as a click does
-            return self.replaced(index, BoxPrompt(replace(prompt.box, center=center)))
-        point = np.asarray(Click(ras).ras)  # type: ignore[arg-type]
+            return self.replaced(index, BoxPrompt(replace(prompt.box, center=place)))
+        point = np.asarray(Click(place).ras)
         if isinstance(prompt, Click):
             return self.replaced(index, replace(prompt, ras=tuple(point)))
         places = [tuple(place) for place in np.array(prompt.points_ras) + (point - center_of(prompt))]

@@ -66,6 +66,7 @@ class Scribble:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "points_ras", _checked(self.points_ras, "scribble"))
+        object.__setattr__(self, "positive", _sign(self.positive, "scribble"))
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Lasso:
         if len(points) < 3 or not PlanarOutline.around(np.array(points)).has_area:
             raise PromptError("The lasso holds no area; draw it around the target in one slice.")
         object.__setattr__(self, "points_ras", points)
+        object.__setattr__(self, "positive", _sign(self.positive, "lasso"))
 
 
 Stroke: TypeAlias = Line | Scribble | Lasso
@@ -115,6 +117,12 @@ def spread_along(points: Float, most: int) -> Float:
         return points[:most] if steps[-1] else points[:1]
     places = (np.arange(most) + 0.5) / most * steps[-1]
     return np.stack([np.interp(places, steps, points[:, axis]) for axis in range(3)], axis=1)
+
+
+def _sign(positive: object, name: str) -> bool:
+    if not isinstance(positive, (bool, np.bool_)):
+        raise PromptError("A {name} is positive or not, true or false, but not {value!r}.", name=name, value=positive)
+    return bool(positive)
 
 
 def _checked(points: Iterable[Point], name: str) -> tuple[Point, ...]:

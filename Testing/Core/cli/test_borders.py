@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def odd_paths(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def segment_ct(a_ct, unread_weights) -> list[object]:
+    """What segments the CT, where nothing is wrong."""
+    return ["segment", a_ct, "--output", "m.nii.gz", "--weights", unread_weights, *CLICK]
+
+
+@pytest.fixture
 def refused(capsys, monkeypatch, tmp_path):
     """Runs the command line here; gives the one sentence that it must refuse with."""
     monkeypatch.chdir(tmp_path)
@@ -44,12 +51,15 @@ def refused(capsys, monkeypatch, tmp_path):
     return run
 
 
+READ = ("input", "--weights", "--base", "--prompts", "--from", "--images", "--output-dir")
+WRITTEN = ("--output", "--json", "--save-prompts")
+NOWHERE = ("loop", "pipe", NAME_TOO_LONG, "n/" * 3000 + "n", "pipe/below", "/dev/zero")
+
+
 @POSIX
-@pytest.mark.parametrize("name", ["loop", "pipe", NAME_TOO_LONG, f"{'n/' * 3000}n", "pipe/below", "/dev/zero"])
-@pytest.mark.parametrize("option", ["input", "--weights", "--base", "--prompts", "--from", "--images", "--output-dir"])
-def test_paths_that_lead_nowhere_are_refused(refused, odd_paths, a_ct, unread_weights, option, name) -> None:
-    path = odd_paths / name
-    segment = ["segment", a_ct, "--output", "m.nii.gz", "--weights", unread_weights, *CLICK]
+@pytest.mark.parametrize(("option", "name"), list(product(READ, NOWHERE)))
+def test_paths_that_lead_nowhere_are_refused(refused, odd_paths, segment_ct, option, name) -> None:
+    path, segment, unread_weights = odd_paths / name, segment_ct, segment_ct[5]
     arguments = {
         "input": ["segment", path, "--output", "m.nii.gz", "--weights", unread_weights, *CLICK],
         "--from": ["download", "sam_med3d", "--from", path],
@@ -61,14 +71,12 @@ def test_paths_that_lead_nowhere_are_refused(refused, odd_paths, a_ct, unread_we
 
 
 @POSIX
-@pytest.mark.parametrize("name", ["loop", NAME_TOO_LONG, "pipe", "absent/file"])
-@pytest.mark.parametrize("option", ["--output", "--json", "--save-prompts"])
-def test_outputs_that_lead_nowhere_are_refused_before_the_work(refused, odd_paths, a_ct, unread_weights, option, name):
+@pytest.mark.parametrize(("option", "name"), list(product(WRITTEN, ["loop", NAME_TOO_LONG, "pipe", "absent/file"])))
+def test_outputs_that_lead_nowhere_are_refused_before_the_work(refused, odd_paths, segment_ct, option, name) -> None:
     end = ".json" if option != "--output" else ".nii.gz"
     (odd_paths / "loop.json").symlink_to(odd_paths / "loop.json")
     (odd_paths / "loop.nii.gz").symlink_to(odd_paths / "loop.nii.gz")
-    segment = ["segment", a_ct, "--output", "m.nii.gz", "--weights", unread_weights, *CLICK]
-    said = refused(*segment, option, odd_paths / (name + end))
+    said = refused(*segment_ct, option, odd_paths / (name + end))
     assert "report it" not in said
 
 
@@ -176,12 +184,10 @@ SLOW = {
 
 
 @POSIX
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 @pytest.mark.parametrize("command", SLOW)
-def test_every_command_ends_at_once_and_cleanly(
-    an_environment, a_ct, its_labels, unread_weights, tmp_path, command, number
-) -> None:
+def test_every_command_ends_cleanly_at_sigterm(segment_ct, an_environment, its_labels, tmp_path, command) -> None:
     """Each is held where it loads its model."""
+    a_ct, unread_weights = segment_ct[1], segment_ct[5]
     module, place, arguments = SLOW[command]
     held = (
         f"import sys, time; from inference_core.cli.main import main; import {module} as stage\n"
@@ -196,10 +202,10 @@ def test_every_command_ends_at_once_and_cleanly(
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n", process.stderr and process.stderr.read()
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=30)
 
-    assert process.returncode == (130 if number == signal.SIGINT else 143)
+    assert process.returncode == 143
     assert "Traceback" not in stderr
     assert "nothing was left half-written" in stderr.splitlines()[-1]
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]

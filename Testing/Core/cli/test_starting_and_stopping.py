@@ -33,25 +33,20 @@ def wait(*_, **__):
 stage.load = wait
 """
 WRITING = """
-import types
-import inference_core.cli.segment as stage
 import inference_core.io.files as files
-from inference_core.geometry.mask import EMPTY
 def write(path, array, grid):
     path.write_bytes(b"half")
     {wait}
 files.write_nifti = write
-stage.load = lambda *_, **__: None
-stage._predict = lambda *_, **__: types.SimpleNamespace(mask=EMPTY)
 """
 WAIT = "print('waiting', flush=True); import time; time.sleep(60)"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to another process")
 @pytest.mark.parametrize("stage", [LOADING, IMPORTING, SWALLOWED, WRITING], ids=["load", "import", "swallow", "write"])
-def test_ctrl_c_ends_with_130_and_leaves_nothing(a_ct, unread_weights, tmp_path, an_environment, stage) -> None:
+def test_ctrl_c_ends_with_130_and_leaves_nothing(a_ct, a_small_model, tmp_path, an_environment, stage) -> None:
     outputs = ("--output", tmp_path / "mask.nii.gz", "--json", tmp_path / "report.json")
-    arguments = ["segment", a_ct, *outputs, "--weights", unread_weights, *CLICK]
+    arguments = ["segment", a_ct, *outputs, *a_small_model, "--window", "60", *CLICK]
     program = stage.format(wait=WAIT) + "\nimport sys\nfrom inference_core.cli.main import main\nsys.exit(main())"
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
