@@ -39,10 +39,10 @@ class TrainingConfig:
     resume: bool = False
     stages: tuple[tuple[float, int, int], ...] = ((0.3, 32, 8), (0.45, 48, 6), (0.25, 64, 4))
     labeled: float = 0.3
-    lesion_share: float = 0.06
+    lesion_share: float = 0.05
     organ_share: float = 0.12
-    coarse_share: float = 0.1
-    regions: float = 0.27
+    coarse_share: float = 0.08
+    regions: float = 0.25
     inserted: float = 0.08
     tiny: float = 0.06
     limb: float = 0.04

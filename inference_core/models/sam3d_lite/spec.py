@@ -24,11 +24,11 @@ SPECS = (
         checkpoint=Checkpoint(
             url=None,
             filename="sam3d_lite.safetensors",
-            size_bytes=5237362,
-            sha256="e4e98a3e0eecc574e7097848af70d1905bfb3cc1e31373b95779fcba5d57845a",
+            size_bytes=5245138,
+            sha256="c25d0f34354d45dcba2380a168537531a87b98ecc84f7b24d309255bed2aa83f",
             bundled=True,
         ),
-        license="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma (CC BY 3.0)",
+        license="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma and Brain-Tumor-Progression (CC BY 3.0)",
         paper="none; see Resources/Models/sam3d_lite.md",
     ),
 )
