@@ -8,7 +8,7 @@ every slice. Both see only the slices that were asked for, and those that share 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from inference_core.engine.device import memory_errors_as_device_error
 from inference_core.errors import PromptError
 from inference_core.geometry.slices import slices_last
+from inference_core.geometry.values import with_background
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32, Model, StackClassifier, automatic
 
@@ -61,7 +62,7 @@ def segment_automatically(
         DeviceError: the memory ran out.
     """
     started = perf_counter()
-    sliced = slices_last(volume)
+    sliced = slices_last(replace(volume, array=with_background(volume.array)))
     first, last = _checked(slices, sliced)
     count = sliced.array.shape[2]
     stacks = stacks_over(count, (first, last), size=model.spec.window.shape[2], quick=quick)

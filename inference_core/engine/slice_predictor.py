@@ -30,6 +30,7 @@ from inference_core.engine.windowed_prediction import (
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.sampling import extent_on, resample_onto
 from inference_core.geometry.slices import slices_last
+from inference_core.geometry.values import with_background
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32, SliceModel
 from inference_core.prompts.encoding import cross_section, encode_prompts
@@ -172,7 +173,7 @@ class SlicePredictor:
 
     def _sampled(self, numbers: range) -> Float32:
         held = np.clip(numbers, 0, self.volume.grid.shape[2] - 1)
-        return np.asarray(self.volume.array[:, :, held], dtype=np.float32)
+        return with_background(np.asarray(self.volume.array[:, :, held], dtype=np.float32))
 
     def _window(self, numbers: range) -> Grid:
         """The grid of adjacent slices; it may reach beyond the volume, where the first or last slice is repeated."""

@@ -24,6 +24,14 @@ def background_of(values: NDArray[Any]) -> float | None:
     return min(0.0, float(finite.min())) if finite.size else None
 
 
+def with_background(values: NDArray[Any]) -> NDArray[Any]:
+    """The values with those that are not finite as background; the very array where there are none, or all are so."""
+    if not np.issubdtype(values.dtype, np.floating) or np.isfinite(values).all():
+        return values
+    background = background_of(values)
+    return values if background is None else np.where(np.isfinite(values), values, values.dtype.type(background))
+
+
 def is_constant(values: NDArray[Any]) -> bool:
     """Whether all finite voxels have one value. Most images show in a few voxels that they are not."""
     if not values.size:

@@ -11,7 +11,7 @@ import pytest
 from support.scenes import SPEC, oblique_grid, spheres
 
 from inference_core.engine.automatic import mean_probabilities, segment_automatically, stacks_over
-from inference_core.errors import Cancelled, DeviceError, PromptError, VolumeError
+from inference_core.errors import Cancelled, DeviceError, PromptError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.slices import slice_axis, slices_last
 from inference_core.geometry.volume import Volume
@@ -198,10 +198,12 @@ def test_a_lack_of_memory_is_told_in_one_sentence(a_model, an_oblique_volume, mo
         segment_automatically(an_oblique_volume, a_model)
 
 
-def test_a_volume_with_holes_is_refused_before_the_work(a_small_ma_sam, an_oblique_volume) -> None:
-    holes = Volume(np.where(an_oblique_volume.array > 0.9, np.nan, an_oblique_volume.array), an_oblique_volume.grid)
-    with pytest.raises(VolumeError, match="NaN or infinite"):
-        segment_automatically(holes, a_small_ma_sam)
+def test_voxels_that_are_no_numbers_are_background(a_small_ma_sam, an_oblique_volume) -> None:
+    dark = an_oblique_volume.array <= an_oblique_volume.array.min()
+    holes = Volume(np.where(dark, np.nan, an_oblique_volume.array), an_oblique_volume.grid)
+    filled = Volume(np.nan_to_num(holes.array, nan=min(0.0, np.nanmin(holes.array))), an_oblique_volume.grid)
+    found, wanted = (segment_automatically(volume, a_small_ma_sam, quick=True) for volume in (holes, filled))
+    assert np.array_equal(found.labels.array, wanted.labels.array)
 
 
 def hounsfield(run) -> Volume:

@@ -399,3 +399,11 @@ def test_other_errors_of_the_library_are_not_taken_for_a_lack_of_memory(a_sessio
     a_model.encode = lambda window: (_ for _ in ()).throw(RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         a_session.predict(PromptSet((a_click,)))
+
+
+def test_a_voxel_that_is_no_number_is_background_in_its_slice(a_model, a_volume, a_click):
+    spoiled = a_volume.array.copy()
+    far = np.unravel_index(spoiled.argmin(), spoiled.shape)
+    spoiled[far] = np.nan
+    found = whole(Session(Volume(spoiled, a_volume.grid), a_model).predict(PromptSet((a_click,))), a_volume)
+    assert np.array_equal(found, whole(Session(a_volume, a_model).predict(PromptSet((a_click,))), a_volume))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference_core.geometry.grid import Grid
-from inference_core.geometry.values import background_of, is_constant, unit_exponent, volume_cautions
+from inference_core.geometry.values import background_of, is_constant, unit_exponent, volume_cautions, with_background
 from inference_core.geometry.volume import Volume
 
 
@@ -58,3 +58,12 @@ def test_an_ordinary_volume_needs_no_caution():
 def test_what_looks_wrong_gets_one_line(array, spacing, words):
     (caution,) = volume_cautions(volume(array, spacing))
     assert words in caution
+
+
+def test_values_that_are_not_finite_become_background_and_others_are_not_copied():
+    values = np.array([[3.0, np.nan], [np.inf, -2.0]], np.float32)
+    assert with_background(values).tolist() == [[3.0, -2.0], [-2.0, -2.0]]
+    assert with_background(values).dtype == np.float32
+    whole = np.array([1, 2])
+    assert with_background(whole) is whole
+    assert np.isnan(with_background(np.array([np.nan]))).all()
