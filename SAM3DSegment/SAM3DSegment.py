@@ -36,7 +36,7 @@ class SAM3DSegment(ScriptedLoadableModule):
         parent.contributors = ["SAM3DSegment contributors"]
         parent.helpText = _(
             "Click on a lesion, or draw a 3D box around it, and its mask appears; add, drag or delete clicks until the "
-            "mask is right. Press F and click in a slice view to begin. Images stay on this computer."
+            "mask is right. Press A and click in a slice view to begin. Images stay on this computer."
         )
         parent.acknowledgementText = _(
             "Built on published models, each under its own license; see 'About this model' in the panel."

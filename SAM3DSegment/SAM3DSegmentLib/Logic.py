@@ -76,6 +76,11 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         """The current segment."""
         return self.workspace.segmentId
 
+    @property
+    def isLocked(self) -> bool:
+        """Whether the current segment is protected from changes."""
+        return self.segmentId is not None and self.segments.isLocked(self.segmentId)
+
     def addListener(self, listener: Listener) -> None:
         """Call listener(event, info) on "state", "progress", "answered", "cautioned" and "failed"."""
         self._listeners.add(listener)

@@ -80,15 +80,9 @@ class PromptNodes:
 
     def addBox(self, box: Any) -> None:
         """Place a box (`Box3D`, in world RAS mm)."""
-        node = self._newNode("box")
-        objectToNode = np.eye(4)
-        objectToNode[:3, :3], objectToNode[:3, 3] = box.axes, box.center
-        parent = node.GetParentTransformNode()
-        if parent is not None:
-            matrix = vtk.vtkMatrix4x4()
-            parent.GetMatrixTransformFromWorld(matrix)
-            objectToNode = arrayFromMatrix(matrix) @ objectToNode
-        _setBox(node, objectToNode, box.size)
+        boxToWorld = np.eye(4)
+        boxToWorld[:3, :3], boxToWorld[:3, 3] = box.axes, box.center
+        placeBox(self._newNode("box"), boxToWorld, box.size)
 
     def place(self, prompts: "PromptSet", reaches: tuple[float | None, ...] = ()) -> None:
         """Place all prompts of a set after those that are there, keeping their order; with reaches of their own.
@@ -239,6 +233,16 @@ class PromptNodes:
         return folder
 
 
+def placeBox(node: Any, boxToWorld: np.ndarray, size: Any) -> None:
+    """Place a box node by its axes and center in the world (4, 4) and its edges in mm."""
+    parent = node.GetParentTransformNode()
+    if parent is not None:
+        matrix = vtk.vtkMatrix4x4()
+        parent.GetMatrixTransformFromWorld(matrix)
+        boxToWorld = arrayFromMatrix(matrix) @ boxToWorld
+    _setBox(node, boxToWorld, size)
+
+
 def promptSetOf(items: tuple[PromptItem, ...]) -> "PromptSet":
     """The prompts of some items, in order, as the core's type."""
     from inference_core.prompts.prompt_set import PromptSet
@@ -328,12 +332,14 @@ def _setBox(node: Any, objectToNode: np.ndarray, size: Any) -> None:
 
 
 def _style(display: Any, kind: str) -> None:
-    display.SetSelectedColor(*_COLORS[kind])
-    display.SetColor(*_COLORS[kind])
+    # The same at rest, just placed and under the mouse: Slicer's own color for the latter is green.
+    for setColor in (display.SetSelectedColor, display.SetColor, display.SetActiveColor):
+        setColor(*_COLORS[kind])
     if kind == "box":
         display.SetFillOpacity(0.08)
         display.SetPropertiesLabelVisibility(False)
-        display.SetHandlesInteractive(True)
+        # Handles hide what is below them; the panel shows them where the box is being looked at.
+        display.SetHandlesInteractive(False)
         for switch in ("SetTranslationHandleVisibility", "SetScaleHandleVisibility", "SetRotationHandleVisibility"):
             getattr(display, switch)(True)
         return

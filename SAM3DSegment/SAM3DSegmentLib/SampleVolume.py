@@ -15,7 +15,7 @@ TUMOR_RAS = (84.3, 20.3, -179.5)
 _WINDOW, _LEVEL = 350.0, 60.0
 
 
-def loadSample(_source: Any = None) -> Any:
+def loadSample() -> Any:
     """Make the phantom, show it at its largest liver tumor, and return its volume node."""
     makeCoreImportable()
     from inference_core.evaluation.phantom import make_phantom
@@ -36,6 +36,11 @@ def loadSample(_source: Any = None) -> Any:
     return node
 
 
+def _download(_source: Any) -> list[Any]:
+    """As Sample Data calls it: the nodes there are then."""
+    return [loadSample()]
+
+
 def registerSample() -> None:
     """Offer the phantom in Slicer's Sample Data module, in a category of our own."""
     import SampleData
@@ -48,5 +53,5 @@ def registerSample() -> None:
         uris="",
         fileNames="",
         nodeNames=SAMPLE,
-        customDownloader=loadSample,
+        customDownloader=_download,
     )

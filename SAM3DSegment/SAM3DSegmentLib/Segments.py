@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from SAM3DSegmentLib.Conversion import labelView, segmentGrid
+from SAM3DSegmentLib.Conversion import labelView, readSegment, segmentGrid
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.PromptNodes import PromptNodes
 from SAM3DSegmentLib.Workspace import Workspace
@@ -63,6 +63,17 @@ class Segments:
         array, _, value = view
         voxel = segmentGrid(node).lattice.voxel_volume_mm3
         return float(np.count_nonzero(array == value) * voxel / 1000)
+
+    def center(self, segmentId: str) -> tuple[float, float, float] | None:
+        """A voxel of the segment near its middle, in world RAS mm; None where it is empty."""
+        node = self._workspace.segmentationNode
+        mask = readSegment(node, segmentId)
+        if not mask.array.size:
+            return None
+        voxels = np.argwhere(mask.array)
+        nearest = voxels[np.argmin(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1))]
+        r, a, s = segmentGrid(node).lattice.to_ras(nearest + mask.start)
+        return float(r), float(a), float(s)
 
     def color(self, segmentId: str) -> tuple[float, float, float]:
         """A segment's color, red, green, blue in 0..1."""

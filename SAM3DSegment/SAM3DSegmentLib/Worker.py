@@ -4,13 +4,23 @@ cuDNN keeps its plans per thread: a fresh thread for each click costs ten times 
 main thread; whatever a job has to say therefore waits in a queue until the main thread asks for it with `poll`.
 """
 
+import atexit
 import queue
+import sys
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from SAM3DSegmentLib import GarbageGuard
+
 Notify = Callable[[str, float], None]
+
+
+# How long an application that quits waits for the computation to stop.
+CLOSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -50,10 +60,13 @@ class Worker:
         with self._changed:
             self._waiting = job
             if self._thread is None and not self._closed:
-                # A daemon: an application that quits must not wait for an encoding.
+                # A daemon, so that a computation that cannot be stopped does not keep an application from quitting.
                 self._thread = threading.Thread(target=self._loop, name="SAM3DSegment", daemon=True)
                 self._thread.start()
+                # Python ends with its threads inside torch only at the price of a crash.
+                atexit.register(_closeIfThere, weakref.ref(self))
             self._changed.notify()
+        GarbageGuard.hold(self)
 
     def cancel(self) -> None:
         """Drop the waiting job; the running one ends, with `Cancelled`, the next time it reports progress."""
@@ -68,20 +81,31 @@ class Worker:
         """
         if self._told.empty() and waitSeconds > 0:
             self._news.wait(waitSeconds)
+        GarbageGuard.collect()
         self._news.clear()
         while True:
             try:
                 call = self._told.get_nowait()
             except queue.Empty:
-                return
+                break
             call()
+        if not self.busy:
+            GarbageGuard.release(self)
 
     def close(self) -> None:
-        """Stop the thread as soon as its job lets it, and forget what was left to say."""
+        """Stop the thread and wait for it, at most `CLOSE_SECONDS`; forget what was left to say.
+
+        A job that computes is stopped between two layers of its network, not only when it reports progress.
+        """
         with self._changed:
             self._closed, self._waiting, self._cancelled = True, None, True
             self._changed.notify()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            with _interrupted(thread):
+                thread.join(CLOSE_SECONDS)
         self._told = queue.SimpleQueue()
+        GarbageGuard.release(self)
 
     def _loop(self) -> None:
         while (job := self._next()) is not None:
@@ -117,3 +141,30 @@ class Worker:
         if not self._closed:
             self._told.put(call)
             self._news.set()
+
+
+def _closeIfThere(worker: "weakref.ref[Worker]") -> None:
+    alive = worker()
+    if alive is not None:
+        alive.close()
+
+
+@contextmanager
+def _interrupted(thread: threading.Thread) -> Iterator[None]:
+    """Stop what torch does in a thread before its next layer; other threads are let alone."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+
+    def stop(_layer: Any, _inputs: Any) -> None:
+        if threading.get_ident() == thread.ident:
+            from inference_core.errors import Cancelled
+
+            raise Cancelled("The work was stopped.")
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(stop)
+    try:
+        yield
+    finally:
+        hook.remove()

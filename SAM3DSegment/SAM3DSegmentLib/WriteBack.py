@@ -103,6 +103,20 @@ def withoutSegments(patch: "Mask", segmentationNode: Any, segmentIds: list[str])
     return Mask.of(array, patch.start)
 
 
+def overlapVoxels(mask: "Mask", segmentationNode: Any, segmentId: str) -> int:
+    """How many voxels of a mask another segment holds, too."""
+    from inference_core.geometry.mask import VoxelBox
+
+    view = labelView(segmentationNode, segmentId)
+    if view is None or not mask.array.size:
+        return 0
+    array, first, value = view
+    shared = mask.box.within(VoxelBox(np.asarray(first), np.add(first, array.shape)))
+    if shared is None:
+        return 0
+    return int(np.count_nonzero(mask.crop(shared.start, shared.stop) & (array[shared.slices(first)] == value)))
+
+
 def _difference(before: "Mask", after: "Mask") -> Written:
     return Written(after, after.minus(before), before.minus(after))
 

@@ -58,7 +58,7 @@ class Measuring:
             self._finish()
         self._say("choosing a volume to model loaded", f"{time.perf_counter() - began:.2f} s")
         self._sayPause(gap)
-        self._user.press("F")
+        self._user.press("A")
         self._firstClick("first click to mask on screen")
         self._center = self._load(synthetic_ct(300))
         self._firstClick("first click on another volume")
@@ -122,7 +122,7 @@ class Measuring:
         return seconds
 
     def _memory(self):
-        self._user.press("F")
+        self._user.press("A")
         sizes = [_megabytes()]
         for count in range(1, MANY_CLICKS + 1):
             self._logic.prompts.addClick(self._near(), bool(count % 3))

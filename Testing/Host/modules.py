@@ -52,12 +52,16 @@ class qSlicerScriptedLoadableModuleWidget(slicer.qMRMLWidget):
         self.setLayout(QtWidgets.QVBoxLayout())
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.setMRMLScene(slicer.mrmlScene)
-        python = sys.modules[module.name]
-        self._self = getattr(python, f"{module.name}Widget")(self)
-        setattr(slicer.modules, f"{module.name}Widget", self._self)
-        self._self.setup()
+        self._module = module
+        self.reload()
 
     isEntered = property(lambda self: self._isEntered)
+
+    def reload(self):
+        """Make the module's widget object anew and set it up; as in Slicer, it is not entered again."""
+        self._self = getattr(sys.modules[self._module.name], f"{self._module.name}Widget")(self)
+        setattr(slicer.modules, f"{self._module.name}Widget", self._self)
+        self._self.setup()
 
     def self(self):
         return self._self

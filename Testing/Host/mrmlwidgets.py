@@ -134,9 +134,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def nodeCount(self):
         return len(self._nodes())
 
-    def comboBox(self):
-        return self._box
-
     def _nodes(self):
         if self._scene is None or self._scene.IsClosing():
             return []

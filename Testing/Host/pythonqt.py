@@ -15,6 +15,8 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from Host.signals import connect, disconnect
 
 QT_MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
+# PythonQt finds the static method of this name first, so that the property cannot be assigned.
+METHODS_OF_THE_CLASS = ("singleShot",)
 _originalGet = QtCore.QObject.__getattribute__
 _patched: set[type] = set()
 
@@ -40,6 +42,8 @@ class _PropertyAttribute:
             self._beingRead.pop()
 
     def __set__(self, instance, value):
+        if self._name in METHODS_OF_THE_CLASS:
+            raise AttributeError(f"'{self._name}' is a method of {type(instance).__name__}; call its setter")
         if self._setter is not None:
             self._setter(instance, value)
         elif not QtCore.QObject.setProperty(instance, self._name, value):

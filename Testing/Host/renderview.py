@@ -71,6 +71,12 @@ class RenderView(QtWidgets.QWidget):
     def interactor(self):
         return self._interactor
 
+    def setViewCursor(self, cursor):
+        self.setCursor(cursor)
+
+    def unsetViewCursor(self):
+        self.unsetCursor()
+
     def displayableManagers(self):
         return self._managers
 
@@ -137,6 +143,11 @@ class RenderView(QtWidgets.QWidget):
         self._interactor.KeyPressEvent()
         self._interactor.CharEvent()
         super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event):
+        self._interactor.SetKeyEventInformation(0, 0, "\0", 0, KEYS.get(event.key(), event.text()))
+        self._interactor.KeyReleaseEvent()
+        super().keyReleaseEvent(event)
 
     def _onButton(self, event, what):
         name = BUTTONS.get(event.button())

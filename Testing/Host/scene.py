@@ -138,6 +138,7 @@ def _moduleLogics(applicationLogic):
         "Models": slicer.vtkSlicerModelsLogic(),
         "Transforms": slicer.vtkSlicerTransformLogic(),
         "CropVolume": slicer.vtkSlicerCropVolumeLogic(),
+        "Data": slicer.vtkSlicerDataModuleLogic(),  # takes the display nodes of removed nodes out of the scene
         "VolumeRendering": slicer.vtkSlicerVolumeRenderingLogic(),
     }
 

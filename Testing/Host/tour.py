@@ -78,7 +78,7 @@ class Tour:
         self._expect(self._logic.volumeNode is not None, "the image is not the panel's volume")
 
     def _firstClick(self):
-        self._user.press("F")
+        self._user.press("A")
         self._click(self._target, count=1)
         self._expect(self._mask().any(), "the mask is empty after the first click")
 
@@ -87,7 +87,7 @@ class Tour:
         self._expect(self._mask().any(), "the mask is empty after the second click")
 
     def _dragClick(self):
-        self._user.press("F")  # put the tool down
+        self._user.press("A")  # put the tool down
         self._user.drag(self._user.red, self._second, np.add(self._target, DRAGGED_MM))
         self._wait()
         moved = self._logic.prompts.items()[-1].ras

@@ -11,7 +11,7 @@ QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 CONTROL = QtCore.Qt.ControlModifier
 
 
-@pytest.mark.parametrize(("key", "tool"), [("F", "foreground"), ("B", "background"), ("X", "box")])
+@pytest.mark.parametrize(("key", "tool"), [("A", "foreground"), ("S", "background"), ("X", "box")])
 def test_a_letter_takes_up_a_tool_and_puts_it_down(a_panel, key, tool):
     a_panel.red.setFocus()
     a_panel.press(key)
@@ -24,7 +24,7 @@ def test_a_letter_takes_up_a_tool_and_puts_it_down(a_panel, key, tool):
 def test_from_the_first_letter_to_undo_no_button_is_needed(a_panel, a_grid):
     logic = a_panel.panel.logic
     a_panel.red.setFocus()
-    a_panel.press("F")
+    a_panel.press("A")
     a_panel.click(a_panel.red, center_of(a_grid, FIRST))
     rest(a_panel)
     a_panel.click(a_panel.red, center_of(a_grid, SECOND))
@@ -48,11 +48,11 @@ def test_letters_typed_into_a_name_stay_letters(a_panel, a_grid):
     editor = QtWidgets.QApplication.focusWidget()
     assert isinstance(editor, QtWidgets.QLineEdit)
     editor.selectAll()
-    for key in "FBXN":
+    for key in "ASXN":
         a_panel.press(key, widget=editor)
     a_panel.press(QtCore.Qt.Key_Return, widget=editor)
     rest(a_panel)
-    assert texts_of(table, 2) == ["fbxn"]
+    assert texts_of(table, 2) == ["asxn"]
     assert a_panel.panel.tools.active is None
 
 
@@ -69,24 +69,24 @@ def test_a_name_being_typed_outlasts_a_refresh(a_panel, a_grid):
 
 
 def test_in_another_module_the_letters_are_free(a_panel):
-    a_panel.press("F")
+    a_panel.press("A")
     manager = a_panel.app.moduleManager()
     manager.leaveModule()
     interaction = a_panel.app.applicationLogic().GetInteractionNode()
     assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
     a_panel.red.setFocus()
-    a_panel.press("F")
+    a_panel.press("A")
     assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
     assert "QShortcut" not in [child.className() for child in a_panel.window.children()]
     manager.selectModule("SAM3DSegment")
     a_panel.red.setFocus()
-    a_panel.press("F")
+    a_panel.press("A")
     assert a_panel.panel.tools.active == "foreground"
 
 
 def test_escape_puts_the_tool_down(a_panel):
     a_panel.red.setFocus()
-    a_panel.press("F")
+    a_panel.press("A")
     a_panel.press("Esc")
     assert a_panel.panel.tools.active is None
     assert not a_panel.panel.ui.foregroundButton.checked
@@ -132,5 +132,5 @@ def test_every_cell_can_be_worked_from_the_keyboard(a_panel, a_grid):
 
 def test_the_list_of_shortcuts_names_each_of_them(a_panel):
     text = a_panel.panel.ui.shortcutsLabel.text
-    for key in ("F", "B", "X", "N", "Ctrl+click", "Ctrl+Z", "Ctrl+Y", "Esc", "Delete"):
+    for key in ("A", "S", "X", "N", "H", "Ctrl+click", "Ctrl+Z", "Ctrl+Y", "Esc", "Delete"):
         assert key in text

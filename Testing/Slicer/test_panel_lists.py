@@ -27,7 +27,7 @@ def segment_of(app, row=0):
 def test_an_empty_list_says_how_to_get_its_first_row(a_panel):
     ui = a_panel.panel.ui
     assert texts_of(ui.promptsTable, TEXT) == texts_of(ui.segmentsTable, NAME) == []
-    assert "Press F " in ui.promptsTable.item(0, TEXT).text()
+    assert "Press A " in ui.promptsTable.item(0, TEXT).text()
     assert "first click" in ui.segmentsTable.item(0, NAME).text()
     press_cell(a_panel, ui.promptsTable, 0, TEXT)
 

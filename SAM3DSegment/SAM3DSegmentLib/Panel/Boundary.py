@@ -24,7 +24,7 @@ class Boundary:
         self._slider.setValue(round(-self._logic.options.threshold / _STEP))
         self._slider.blockSignals(blocked)
         self._reset.setEnabled(self._slider.value != 0)
-        usable = bool(self._logic.prompts.items())
+        usable = bool(self._logic.prompts.items()) and not self._logic.isLocked
         self._slider.setEnabled(usable)
         self._slider.setToolTip(
             self._toolTip if usable else _("Place a click or a box first; then the boundary can be moved.")

@@ -11,10 +11,14 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from SAM3DSegmentLib import GarbageGuard
 from SAM3DSegmentLib.Panel import Formatting
 
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec
+
+# A download looks at least this often whether it is to stop.
+_CLOSE_SECONDS = 2.0
 
 
 class ModelInstaller:
@@ -69,16 +73,25 @@ class ModelInstaller:
         self._stopped.clear()
         self._thread = threading.Thread(target=self._run, args=(spec, source), name="SAM3DSegment model", daemon=True)
         self._thread.start()
+        GarbageGuard.hold(self)
 
     def cancel(self) -> None:
         """Stop; what has arrived is kept, and the next try goes on from there."""
         self._stopped.set()
+
+    def close(self) -> None:
+        """The panel goes: stop, and wait for what cannot be left behind."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_SECONDS)
+            GarbageGuard.release(self)
 
     def poll(self, waitSeconds: float = 0.0) -> None:
         """Deliver what there is to tell; a wait lets the thread run, since Qt's loop does not."""
         if self._thread is None:
             return
         self._thread.join(waitSeconds)
+        GarbageGuard.collect()
         while not self._news.empty():
             self._news.get()()
 
@@ -106,6 +119,7 @@ class ModelInstaller:
     def _finish(self, tell: Callable[[], Any]) -> None:
         def finished() -> None:
             self._thread = None
+            GarbageGuard.release(self)
             tell()
 
         self._news.put(finished)

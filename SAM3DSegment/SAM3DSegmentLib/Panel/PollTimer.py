@@ -36,13 +36,19 @@ class PollTimer:
         self.start()
 
     @property
+    def isBeating(self) -> bool:
+        """Whether it runs; it sleeps where nothing is needed."""
+        return bool(self._timer.active)
+
+    @property
     def isDue(self) -> bool:
         """Whether a refresh waits for the next beat."""
         return self._wanted
 
     def close(self) -> None:
-        """Beat no more."""
+        """Beat no more. Connected, the timer would hold the panel where Python's collector does not see it."""
         self._timer.stop()
+        self._timer.disconnect("timeout()", self._beat)
 
     def _beat(self) -> None:
         """A dialog that opens below turns the event loop, and this comes again: not twice at once."""

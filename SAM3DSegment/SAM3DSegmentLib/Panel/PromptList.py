@@ -19,9 +19,17 @@ class PromptList:
     def __init__(self, table: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any]) -> None:
         self._logic, self._guarded = logic, guarded
         self._count = 0
-        empty = _("Press F and click on the target")
+        self.onChosen: Callable[[], None] = lambda: None
+        empty = _("Press A and click on the target")
         self._items = ItemTable(table, stretched=TEXT, onCell=self._onCell, rows=(3, 5), empty=empty)
-        self._items.addKey("Delete", self._deleteCurrent)
+        for key in ("Delete", "Backspace"):  # a Mac's delete key is the latter
+            self._items.addKey(key, self._deleteCurrent)
+        self._items.onCurrent = self._choose
+
+    @property
+    def chosen(self) -> str | None:
+        """The id of the prompt whose row is the current one."""
+        return self._items.currentKey
 
     def refresh(self) -> None:
         """Show what the logic holds now; a prompt that has just been placed is scrolled to."""
@@ -31,8 +39,11 @@ class PromptList:
             self._items.scrollToEnd()
         self._count = len(prompts)
 
+    def _choose(self, _promptId: str) -> None:
+        self.onChosen()
+
     def _onCell(self, promptId: str, column: int) -> None:
-        if column in (SIGN, TEXT):
+        if column in (SIGN, TEXT) or (self._logic.isLocked and column in (FLIP, DELETE)):
             return
         change = {VISIBLE: self._toggle, JUMP: self._jump, FLIP: self._flip, DELETE: self._logic.prompts.delete}[column]
         self._guarded(lambda: change(promptId))
@@ -54,7 +65,7 @@ class PromptList:
 
     def _deleteCurrent(self) -> None:
         key = self._items.currentKey
-        if key is not None:
+        if key is not None and not self._logic.isLocked:
             self._guarded(lambda: self._logic.prompts.delete(key))
 
 

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.Icons import icon, swatch
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
+from SAM3DSegmentLib.Panel.Views import centerOn
 
 CURRENT, COLOR, NAME, VOLUME, VISIBLE, LOCKED, REMOVE = range(7)
 
@@ -26,9 +27,17 @@ class SegmentList:
         empty = _("Your first click makes one")
         self._items = ItemTable(table, stretched=NAME, onCell=self._onCell, rows=(2, 5), empty=empty)
         self._items.fitColumn(VOLUME, Formatting.volume(1234.5) + "0")
-        self._items.onCurrent = lambda key: guarded(lambda: logic.setSegment(key))
+        self._items.onCurrent = self.goTo
         self._items.onEdited = lambda key, name: guarded(lambda: self._rename(key, name))
-        self._items.addKey("Delete", self._removeCurrent)
+        for key in ("Delete", "Backspace"):  # a Mac's delete key is the latter
+            self._items.addKey(key, self._removeCurrent)
+
+    def goTo(self, segmentId: str) -> None:
+        """Work on a segment, and show its middle in all slice views."""
+        self._guarded(lambda: self._logic.setSegment(segmentId))
+        middle = self._logic.segments.center(segmentId)
+        if middle is not None:
+            centerOn(middle)
 
     def refresh(self) -> None:
         """Show what the logic holds now."""

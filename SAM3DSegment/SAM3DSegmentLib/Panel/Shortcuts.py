@@ -39,7 +39,8 @@ class Shortcuts:
                 made.autoRepeat = False
                 made.setKey(qt.QKeySequence(key))
                 made.connect("activated()", shortcut.call)
-                # Slicer's menu knows some of the same keys; Qt then asks which is meant, and it is the module shown.
+                # Where Slicer's menu has the same key (its undo is off unless a scene asks for it), Qt calls each owner
+                # in turn, by this signal: every second press is ours.
                 made.connect("activatedAmbiguously()", shortcut.call)
                 self._made.append(made)
 

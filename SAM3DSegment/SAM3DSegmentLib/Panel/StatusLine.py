@@ -59,9 +59,9 @@ class StatusLine:
         hints = {
             "foreground": _("Click on the target"),
             "background": _("Click where the mask is too large"),
-            "box": _("Click two opposite corners of the box"),
+            "box": _("Click two opposite corners of the box, or drag from one to the other"),
         }
-        return hints.get(tool or "") or (_("Ready") if hasPrompts else _("Ready: press Foreground (F)"))
+        return hints.get(tool or "") or (_("Ready") if hasPrompts else _("Ready: press Foreground (A)"))
 
     def _showRunning(self, running: bool) -> None:
         self._ui.progressBar.setVisible(running)

@@ -4,6 +4,8 @@ from typing import Any
 
 import slicer
 
+_OFFSET = slicer.vtkMRMLSliceNode.OffsetJumpSlice
+
 
 def showVolume(node: Any) -> None:
     """Show an image in all slice views; where it lies elsewhere than the one before, fit the views to it."""
@@ -21,6 +23,18 @@ def shows(sliceNode: Any, volumeNode: Any) -> bool:
     logic = slicer.app.applicationLogic().GetSliceLogic(sliceNode)
     layers = (logic.GetBackgroundLayer(), logic.GetForegroundLayer()) if logic is not None else ()
     return any(layer is not None and layer.GetVolumeNode() is volumeNode for layer in layers)
+
+
+def moveOthersTo(ras: Any, sliceNode: Any) -> None:
+    """Move all slice views but one to the slice through a point in world RAS mm."""
+    group = sliceNode.GetViewGroup()
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *ras, _OFFSET, group, sliceNode)
+
+
+def centerOn(ras: Any) -> None:
+    """Show a point (world RAS mm) in the middle of all slice views."""
+    node = slicer.vtkMRMLSliceNode
+    node.JumpAllSlices(slicer.mrmlScene, *ras, node.CenteredJumpSlice)
 
 
 def _background() -> Any:

@@ -5,25 +5,31 @@ from collections.abc import Callable
 from typing import Any
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from SAM3DSegmentLib import Remarks
 from SAM3DSegmentLib.Panel import SharedLogic
 from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
+from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.MessageArea import MessageArea
 from SAM3DSegmentLib.Panel.ModelInstaller import ModelInstaller
 from SAM3DSegmentLib.Panel.ModelPicker import ModelPicker
-from SAM3DSegmentLib.Panel.ParameterSync import ParameterSync
+from SAM3DSegmentLib.Panel.ParameterSync import ParameterSync, isImage
 from SAM3DSegmentLib.Panel.PlaceTools import PlaceTools
 from SAM3DSegmentLib.Panel.PollTimer import PollTimer
 from SAM3DSegmentLib.Panel.PromptList import PromptList
+from SAM3DSegmentLib.Panel.SeeRow import SeeRow
 from SAM3DSegmentLib.Panel.SegmentList import SegmentList
 from SAM3DSegmentLib.Panel.Shortcuts import Shortcut, Shortcuts
+from SAM3DSegmentLib.Panel.SliceMouse import Pointer
 from SAM3DSegmentLib.Panel.StatusLine import StatusLine
-from SAM3DSegmentLib.Panel.Views import showVolume
+from SAM3DSegmentLib.Panel.ViewKeys import HeldKey
+from SAM3DSegmentLib.Panel.Views import backgroundOf, moveOthersTo, shows, showVolume
 from SAM3DSegmentLib.Paths import resourcePath
 from SAM3DSegmentLib.SampleVolume import loadSample
 from SAM3DSegmentLib.Sentences import sentenceOf
@@ -63,13 +69,20 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneIsThere)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneIsThere)
         self._refresh()
+        # Reloading makes a new panel in the same place and never enters it.
+        if self.parent.isEntered:
+            self.enter()
 
     def enter(self) -> None:
         """The module is shown."""
+        if self._entered:
+            return
         self._entered = True
         self.parameters.connect()
         self.shortcuts.enable()
-        self.pollTimer.start()
+        self.handles.start()
+        self.peekKey.start()
+        self.pollTimer.refreshSoon()
         self._refresh()
 
     def exit(self) -> None:
@@ -77,6 +90,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._entered = False
         self.shortcuts.disable()
         self.tools.activate(None)
+        self.handles.stop()
+        self.peekKey.stop()
         self.parameters.disconnect()
 
     def cleanup(self) -> None:
@@ -84,8 +99,11 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.logic is None:
             return
         self.exit()
-        self.pollTimer.close()
         self.tools.close()
+        self.see.close()
+        self.peekKey.close()
+        self.installer.close()
+        self.pollTimer.close()
         self.removeObservers()
         self.logic.removeListener(self._onLogicEvent)
         self.logic = None
@@ -99,17 +117,22 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _makeParts(self) -> None:
         ui, logic, guarded = self.ui, self.logic, self._guarded
-        self.message = MessageArea(ui, logic)
+        self.message = MessageArea(ui, logic, situation=self._situation)
         self.status = StatusLine(ui, logic, onStop=self._stop)
         self.parameters = ParameterSync(ui, logic, guarded, onVolume=showVolume)
         self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
         self.prompts = PromptList(ui.promptsTable, logic, guarded)
         buttons = {"foreground": ui.foregroundButton, "background": ui.backgroundButton, "box": ui.boxButton}
-        self.pollTimer = PollTimer(self._poll, self._refresh, needed=lambda: self._entered or self._busy)
+        self.pollTimer = PollTimer(self._poll, self._refresh, needed=lambda: self._busy)
         self.tools = PlaceTools(
-            buttons, logic, guarded, prepare=self._ensureDependencies, onDisturbed=self.pollTimer.refreshSoon
-        )
+            buttons, logic, guarded,
+            prepare=self._ensureDependencies, mayClick=self._mayClick, onPlaced=self._onPlaced,
+        )  # fmt: skip
+        self.see = SeeRow(ui, logic)
+        self.handles = BoxHandles(logic)
+        self.prompts.onChosen = lambda: self.handles.choose(self.prompts.chosen)
+        self.peekKey = HeldKey("h", self.see.peek)
         self.boundary = Boundary(ui.boundarySlider, reset=ui.boundaryResetButton, logic=logic, guarded=guarded)
         self.advanced = AdvancedSection(ui, logic, guarded=guarded, choose=self.parameters.choose)
         self.installer = ModelInstaller(
@@ -123,7 +146,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name, picture in _ICONS.items():
             getattr(ui, name).setIcon(icon(picture))
         ui.sampleButton.connect("clicked(bool)", lambda: self._guarded(self._trySample))
-        ui.nextButton.connect("clicked(bool)", lambda: self._guarded(logic.segments.next))
+        ui.nextButton.connect("clicked(bool)", self._nextSegment)
         ui.automaticButton.connect("clicked(bool)", lambda: self._guarded(self._runAutomatic))
         ui.boxFromMaskButton.connect("clicked(bool)", lambda: self._guarded(logic.prompts.addBoxFromMask))
         ui.undoButton.connect("clicked(bool)", lambda: self._guarded(logic.undo))
@@ -135,15 +158,18 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _shortcutTable(self) -> list[Shortcut]:
         tools, ui = self.tools, self.ui
         return [
-            Shortcut(("F",), _("Foreground click"), lambda: tools.toggle("foreground")),
-            Shortcut(("B",), _("Background click"), lambda: tools.toggle("background")),
+            Shortcut(("A",), _("Foreground click (add)"), lambda: tools.toggle("foreground")),
+            Shortcut(("S",), _("Background click (subtract)"), lambda: tools.toggle("background")),
             Shortcut(("X",), _("3D box"), lambda: tools.toggle("box")),
             Shortcut(("Ctrl+click",), _("While clicking: a click of the other sign")),
             Shortcut(("N",), _("Next segment"), ui.nextButton.click),
+            Shortcut((",",), _("Go to the lesion before"), lambda: self._step(-1)),
+            Shortcut((".",), _("Go to the lesion after"), lambda: self._step(1)),
+            Shortcut(("H",), _("Hold in a slice view: the image without masks")),
             Shortcut(("Ctrl+Z",), _("Undo"), ui.undoButton.click),
             Shortcut(("Ctrl+Y", "Ctrl+Shift+Z"), _("Redo"), ui.redoButton.click),
             Shortcut(("Esc",), _("Stop what runs; else put the tool down"), self._escape),
-            Shortcut(("Delete",), _("In a list: remove its current row")),
+            Shortcut(("Delete",), _("In a list: remove its current row (also Backspace)")),
         ]
 
     # What the logic says
@@ -152,13 +178,40 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if event == "progress":
             self.status.showProgress(info["stage"], info["fraction"])
         elif event == "answered":
-            self.message.hide()
-            self.status.showAnswer(info["seconds"])
+            self._onAnswered(info)
         elif event == "cautioned":
-            self.message.show(info["message"])
+            model = self.logic.options.modelName
+            self.message.show(info["message"], holds=lambda: self.logic.options.modelName == model)
         elif event == "failed":
             self.message.show(self.models.explained(info["message"]), info["report"])
         self.pollTimer.refreshSoon()
+
+    def _onAnswered(self, info: dict[str, Any]) -> None:
+        self.status.showAnswer(info["seconds"])
+        self.message.answered()
+        editor = info.get("editor")
+        if editor is None:
+            return
+        self.see.flashChange(editor, info["written"])
+        if remark := Remarks.aboutMask(editor):
+            self.message.show(remark, holds=lambda: self._isCurrent(editor) and bool(Remarks.aboutMask(editor)), outlastsAnswers=True)
+
+    def _isCurrent(self, editor: Any) -> bool:
+        return editor.segment is not None and self.logic.workspace.current() is editor
+
+    def _situation(self) -> Any:
+        """What a message is about: it goes when this is another one."""
+        logic = self.logic
+        editor = logic.workspace.current()
+        prompts = editor.state.placings if editor is not None else ()
+        return (
+            logic.volumeNode,
+            logic.segmentId,
+            logic.isLocked,
+            prompts,
+            logic.options.settings,
+            logic.options.isInstalled,
+        )
 
     def _refresh(self) -> None:
         """Show what is so now; called a few times a second at most, however much happens."""
@@ -170,14 +223,17 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         hasVolume = logic.volumeNode is not None
         ui.welcomeFrame.setVisible(not hasVolume)
         ui.workArea.setVisible(hasVolume)
-        for part in (self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced):
+        for part in (self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced, self.see):
             part.refresh()
-        hasPrompts = bool(logic.prompts.items())
-        ui.clearButton.setEnabled(hasPrompts)
-        ui.undoButton.setEnabled(logic.canUndo)
-        ui.redoButton.setEnabled(logic.canRedo)
-        ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and logic.options.accepts("box")[0])
-        isAutomatic = logic.options.accepts("automatic")[0]
+        self.message.refresh()
+        hasPrompts, locked = bool(logic.prompts.items()), logic.isLocked
+        ui.clearButton.setEnabled(hasPrompts and not locked)
+        ui.undoButton.setEnabled(logic.canUndo and not locked)
+        ui.redoButton.setEnabled(logic.canRedo and not locked)
+        ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and not locked and logic.options.accepts("box")[0])
+        for widget in (ui.nearbyCheckBox, ui.nearbySpinBox, ui.smoothingSpinBox, ui.keepClickedCheckBox):
+            widget.setEnabled(not locked)
+        isAutomatic = logic.options.accepts("automatic")[0] and logic.options.isInstalled
         ui.automaticButton.setVisible(isAutomatic)
         obstacle = "" if isAutomatic else self.tools.obstacle
         self.status.refresh(self.tools.active, hasPrompts=hasPrompts, obstacle=obstacle)
@@ -196,6 +252,42 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.message.show(sentenceOf(error))
             return False
         return True
+
+    def _mayClick(self, pointer: Pointer) -> bool:
+        """Whether the view shows the image that is segmented; a click elsewhere would be about what is not seen."""
+        logic, shown = self.logic, backgroundOf(pointer.sliceNode)
+        if shows(pointer.sliceNode, logic.volumeNode):
+            return True
+        name = shown.GetName() if shown is not None else ""
+        text = _("This view shows '{shown}', but '{chosen}' is being segmented.").format(
+            shown=name or _("no image"), chosen=logic.volumeNode.GetName()
+        )
+        action = (_("Use the shown one"), lambda: self.parameters.choose(volume=shown))
+        self.message.show(
+            text,
+            action=action if shown is not None and isImage(shown) else None,
+            holds=lambda: logic.volumeNode is not None and not shows(pointer.sliceNode, logic.volumeNode),
+        )
+        return False
+
+    def _onPlaced(self, pointer: Pointer) -> None:
+        if self.ui.followCheckBox.checked:
+            moveOthersTo(pointer.ras, pointer.sliceNode)
+        item = self.logic.prompts.items()[-1]
+        remark = Remarks.aboutClick(self.logic.volumeNode, pointer.ras) if item.kind == "foreground" else ""
+        if remark:
+            self.message.show(remark, outlastsAnswers=True)
+
+    def _nextSegment(self, *_: Any) -> None:
+        if self._guarded(self.logic.segments.next):
+            self.tools.takeUpForNext()
+
+    def _step(self, by: int) -> None:
+        """Go to the lesion before or after the current one, and show it."""
+        ids = self.logic.segments.ids()
+        if ids:
+            now = ids.index(self.logic.segmentId) if self.logic.segmentId in ids else -by
+            self.segments.goTo(ids[(now + by) % len(ids)])
 
     def _chooseModel(self, name: str) -> None:
         self.message.hide()
@@ -242,9 +334,11 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.message.show(sentenceOf(error))
         self._refresh()
 
-    def _onNodeAdded(self, *_: Any) -> None:
-        self.parameters.offerSoon()
-        self.pollTimer.refreshSoon()
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAdded(self, _scene: Any, _event: Any, node: Any) -> None:
+        if node.IsA("vtkMRMLScalarVolumeNode"):
+            self.parameters.offerSoon()
+            self.pollTimer.refreshSoon()
 
     def _onSceneGoes(self, *_: Any) -> None:
         self.tools.activate(None)

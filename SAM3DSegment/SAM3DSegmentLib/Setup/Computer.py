@@ -96,10 +96,20 @@ def _askDriver(fields: str) -> list[str]:
     # Without this, Windows flashes a console window over Slicer.
     hidden: dict[str, Any] = {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, **hidden).stdout
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True, env=_environment(), **hidden
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     return next(csv.reader(answer.splitlines(), skipinitialspace=True), [])
+
+
+def _environment() -> dict[str, str] | None:
+    """What programs that are not Slicer's run in: its libraries would be loaded into them. None for the usual one."""
+    import slicer
+
+    startup = getattr(slicer.util, "startupEnvironment", None)
+    return startup() if startup is not None and hasattr(slicer.app, "startupEnvironment") else None
 
 
 def _longPathsEnabled() -> bool:

@@ -6,7 +6,7 @@ __all__ = ["SampleDataLogic", "SampleDataSource"]
 
 
 class SampleDataSource:
-    """One sample; `customDownloader(source)` makes its nodes."""
+    """One sample; `customDownloader(source)` makes its nodes and returns a list of them."""
 
     def __init__(self, sampleName=None, customDownloader=None, **about):
         self.sampleName = sampleName
@@ -35,5 +35,8 @@ class SampleDataLogic:
     def downloadFromSource(self, source):
         return source.customDownloader(source)
 
-    def downloadSample(self, sampleName):
+    def downloadSamples(self, sampleName):
         return self.downloadFromSource(self.sourceForSampleName(sampleName))
+
+    def downloadSample(self, sampleName):
+        return self.downloadSamples(sampleName)[0]

@@ -1,0 +1,97 @@
+"""What the tools make of the mouse: a click where the button is let go, a box between two corners."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import slicer
+
+from SAM3DSegmentLib.Conversion import arrayFromMatrix
+from SAM3DSegmentLib.Panel.SliceMouse import Pointer
+from SAM3DSegmentLib.PromptNodes import placeBox
+
+# What is flatter was not meant to be a box.
+_FLAT_MM = 0.5
+
+
+class ClickGesture:
+    """Calls onClick(pointer) for a press and release at one place."""
+
+    def __init__(self, onClick: Callable[[Pointer], None]) -> None:
+        self._onClick = onClick
+
+    def pressed(self, pointer: Pointer) -> None:
+        """Nothing yet: it may be the beginning of a drag."""
+
+    def moved(self, pointer: Pointer) -> None:
+        """Nothing: what is dragged is Slicer's."""
+
+    def released(self, pointer: Pointer, *, still: bool) -> None:
+        """A click, if the mouse stayed."""
+        if still:
+            self._onClick(pointer)
+
+
+class BoxGesture:
+    """A box by two clicks at opposite corners, or by one drag; it is seen while it is drawn.
+
+    mayBegin(pointer) says whether a box can be drawn in this view; makeNode() makes its node, or gives None where that
+    is refused; onDrawn(node) is told when it is there. The box lies along the axes of the view and is as deep as it is
+    wide on average.
+    """
+
+    def __init__(
+        self,
+        *,
+        mayBegin: Callable[[Pointer], bool],
+        makeNode: Callable[[], Any],
+        onDrawn: Callable[[Any], None],
+    ) -> None:
+        self._mayBegin, self._makeNode, self._onDrawn = mayBegin, makeNode, onDrawn
+        self._node: Any = None
+        self._first: Pointer | None = None
+
+    def pressed(self, pointer: Pointer) -> None:
+        """The first corner, unless there is one."""
+        if self._first is not None or not self._mayBegin(pointer):
+            return
+        self._node = self._makeNode()
+        if self._node is None:
+            return
+        self._first = pointer
+        # What is being drawn is not asked about, like a prompt that is being dragged.
+        self._node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent)
+
+    def moved(self, pointer: Pointer) -> None:
+        """The box reaches to the mouse."""
+        if self._first is not None and self._node is not None and pointer.sliceNode is self._first.sliceNode:
+            _span(self._node, self._first, pointer)
+
+    def released(self, pointer: Pointer, *, still: bool) -> None:
+        """The end of a drag, or of the second click."""
+        if self._first is None or self._node is None or pointer.sliceNode is not self._first.sliceNode:
+            return
+        if np.linalg.norm(np.subtract(pointer.ras, self._first.ras)) < _FLAT_MM:
+            return
+        _span(self._node, self._first, pointer)
+        node, self._node, self._first = self._node, None, None
+        node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
+        self._onDrawn(node)
+
+    def giveUp(self) -> None:
+        """Take a box that was begun out of the scene."""
+        node, self._node, self._first = self._node, None, None
+        if node is not None and node.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(node)
+
+
+def _span(node: Any, first: Pointer, second: Pointer) -> None:
+    """Make a box reach from one corner to another, around the slice they lie in."""
+    axes = arrayFromMatrix(first.sliceNode.GetSliceToRAS())[:3, :3]
+    edges = np.abs(axes.T @ np.subtract(second.ras, first.ras))
+    edges[2] = edges[:2].mean()
+    if edges.min() <= 0:
+        return
+    world = np.eye(4)
+    world[:3, :3], world[:3, 3] = axes, np.add(first.ras, second.ras) / 2
+    placeBox(node, world, edges)

@@ -1,0 +1,143 @@
+"""The mouse in the slice views, seen before Slicer sees it and left to Slicer: zoom, pan, scroll and window go on.
+
+Slicer's own place mode would end with the first right button, and a double-click would fill the window with the view.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import slicer
+
+Point = tuple[float, float, float]
+
+# Ahead of the view's own interactor style, which knows of no tool of ours.
+_PRIORITY = 100.0
+# A press that moves further before it is let go is a drag.
+_STILL_PX = 4
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Where the mouse is: a point in world RAS mm, in the view of a slice node; whether Ctrl is held."""
+
+    ras: Point
+    sliceNode: Any
+    control: bool
+
+
+class Gesture(Protocol):
+    """What a tool makes of the mouse. Presses on markups, and with Shift, are Slicer's and are not told."""
+
+    def pressed(self, pointer: Pointer) -> None:
+        """The left button went down."""
+        ...
+
+    def moved(self, pointer: Pointer) -> None:
+        """The mouse moved, with the button down or not."""
+        ...
+
+    def released(self, pointer: Pointer, *, still: bool) -> None:
+        """The left button came up; `still`: where it went down."""
+        ...
+
+
+class SliceMouse:
+    """Watches all slice views of the layout, as it is and as it will be, between start() and stop()."""
+
+    def __init__(self) -> None:
+        self._views: list[_View] = []
+        self._gesture: Gesture | None = None
+        self._cursor: Any = None
+
+    @property
+    def isWatching(self) -> bool:
+        """Whether a gesture is being watched for."""
+        return self._gesture is not None
+
+    def start(self, gesture: Gesture, cursor: Any = None) -> None:
+        """Tell a gesture of the mouse; the views show the cursor."""
+        self.stop()
+        self._gesture, self._cursor = gesture, cursor
+        self._watch()
+        slicer.app.layoutManager().connect("layoutChanged(int)", self._watch)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._gesture is not None:
+            slicer.app.layoutManager().disconnect("layoutChanged(int)", self._watch)
+            self._gesture = None
+        self._unwatch()
+
+    def _watch(self, *_: Any) -> None:
+        self._unwatch()
+        layout = slicer.app.layoutManager()
+        if self._gesture is None or layout is None:
+            return
+        for name in layout.sliceViewNames():
+            self._views.append(_View(layout.sliceWidget(name).sliceView(), self._gesture, self._cursor))
+
+    def _unwatch(self) -> None:
+        for view in self._views:
+            view.close()
+        self._views = []
+
+
+class _View:
+    """One slice view's left button and moves."""
+
+    def __init__(self, view: Any, gesture: Gesture, cursor: Any) -> None:
+        self._view, self._interactor, self._sliceNode = view, view.interactor(), view.mrmlSliceNode()
+        self._gesture = gesture
+        self._pressedAt: tuple[int, int] | None = None
+        calls: dict[str, Callable[..., None]] = {
+            "LeftButtonPressEvent": self._onPress,
+            "MouseMoveEvent": self._onMove,
+            "LeftButtonReleaseEvent": self._onRelease,
+            "LeftButtonDoubleClickEvent": self._onDoubleClick,
+        }
+        self._tags = {event: self._interactor.AddObserver(event, call, _PRIORITY) for event, call in calls.items()}
+        if cursor is not None:
+            view.setViewCursor(cursor)
+
+    def close(self) -> None:
+        for tag in self._tags.values():
+            self._interactor.RemoveObserver(tag)
+        self._view.unsetViewCursor()
+
+    def _onPress(self, *_: Any) -> None:
+        self._pressedAt = None
+        if self._interactor.GetShiftKey() or self._interactor.GetAltKey() or _onMarkup():
+            return
+        self._pressedAt = self._interactor.GetEventPosition()
+        self._gesture.pressed(self._pointer())
+        if self._interactor.GetControlKey():
+            self._stopHere("LeftButtonPressEvent")
+
+    def _onMove(self, *_: Any) -> None:
+        self._gesture.moved(self._pointer())
+
+    def _onRelease(self, *_: Any) -> None:
+        before, self._pressedAt = self._pressedAt, None
+        if before is not None:
+            x, y = self._interactor.GetEventPosition()
+            still = abs(x - before[0]) <= _STILL_PX and abs(y - before[1]) <= _STILL_PX
+            self._gesture.released(self._pointer(), still=still)
+
+    def _onDoubleClick(self, *_: Any) -> None:
+        """Two quick clicks: Slicer would show this view alone."""
+        self._stopHere("LeftButtonDoubleClickEvent")
+
+    def _pointer(self) -> Pointer:
+        x, y = self._interactor.GetEventPosition()
+        r, a, s = self._sliceNode.GetXYToRAS().MultiplyPoint((x, y, 0, 1))[:3]
+        return Pointer((r, a, s), self._sliceNode, bool(self._interactor.GetControlKey()))
+
+    def _stopHere(self, event: str) -> None:
+        self._interactor.GetCommand(self._tags[event]).SetAbortFlag(1)
+
+
+def _onMarkup() -> bool:
+    """Whether the mouse is on a point or a handle: the press is to drag it."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsDisplayNode")
+    return any(node.HasActiveComponent() for node in nodes)
