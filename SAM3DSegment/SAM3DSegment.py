@@ -15,6 +15,8 @@ from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.ParameterNode import SAM3DSegmentParameterNode
 from SAM3DSegmentLib.Panel.Widget import SAM3DSegmentWidget
 
+_DOCUMENTATION = "https://github.com/SAM3DSegment/SlicerSAM3DSegment"
+
 __all__ = [
     "SAM3DSegment",
     "SAM3DSegmentLogic",
@@ -29,17 +31,20 @@ class SAM3DSegment(ScriptedLoadableModule):
 
     def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
-        parent.title = "SAM3DSegment"
+        parent.title = _("SAM3DSegment")
         parent.icon = icon("SAM3DSegment")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = ["Segmentations", "Markups", "SubjectHierarchy"]
-        parent.contributors = ["SAM3DSegment contributors"]
-        parent.helpText = _(
+        # As in CMakeLists.txt, which refuses to be published with it.
+        parent.contributors = ["First Last (Organization)"]
+        text = _(
             "Click on a lesion, or draw a 3D box around it, and its mask appears; add, drag or delete clicks until the "
             "mask is right. Press A and click in a slice view to begin. Images stay on this computer."
         )
+        parent.helpText = f'{text} <a href="{_DOCUMENTATION}">{_("Documentation")}</a>'
         parent.acknowledgementText = _(
-            "Built on published models, each under its own license; see 'About this model' in the panel."
+            "Built on published models, each under its own license and with its own publication: see 'About this "
+            "model' in the panel, which also names and credits the data that the built-in model was trained on."
         )
         slicer.app.connect("startupCompleted()", _registerSample)
 
@@ -50,7 +55,10 @@ class SAM3DSegmentTest(ScriptedLoadableModuleTest):
     def runTest(self) -> None:
         """A click in the middle of the sample's liver tumor finds about its volume, which is 14 ml."""
         from SAM3DSegmentLib.SampleVolume import TUMOR_RAS, loadSample
+        from SAM3DSegmentLib.Setup import Dependencies
 
+        if not Dependencies.ready():
+            self.skipTest(f"Missing in Slicer's Python: {', '.join(Dependencies.missing())}")
         slicer.mrmlScene.Clear(0)
         logic = SAM3DSegmentLogic()
         try:

@@ -43,8 +43,8 @@ class ChangeFlash:
         node.GetDisplayNode().SetOpacity2DFill(0.8)
         node.GetDisplayNode().SetSaveWithScene(False)
         node.SetAndObserveTransformNodeID(editor.segmentationNode.GetTransformNodeID())
-        self._add(written.added, _ADDED, editor)
-        self._add(written.removed, _REMOVED, editor)
+        self._add("added", written.added, _ADDED, editor)
+        self._add("removed", written.removed, _REMOVED, editor)
 
     def hide(self) -> None:
         """Show nothing."""
@@ -55,11 +55,12 @@ class ChangeFlash:
             if display is not None and display.GetScene() is not None:
                 scene.RemoveNode(display)
 
-    def _add(self, mask: "Mask", color: tuple[float, float, float], editor: "SegmentEditor") -> None:
+    def _add(self, segmentName: str, mask: "Mask", color: tuple[float, float, float], editor: "SegmentEditor") -> None:
         if not mask.array.size:
             return
         segment = slicer.vtkSegment()
         segment.SetColor(*color)
+        segment.SetName(segmentName)
         name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
         segment.AddRepresentation(name, orientedImage(mask, editor.where))
         self._node.GetSegmentation().AddSegment(segment)

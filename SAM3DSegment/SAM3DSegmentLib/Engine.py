@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from inference_core.engine.automatic import Labeled
     from inference_core.engine.session import Prediction, Session
-    from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.models.interface import Model
     from inference_core.prompts.prompt_set import PromptSet
@@ -25,10 +24,7 @@ _LOGITS_BYTES = 64 * 1024**2
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a model: prompts on a volume. Keys tell whether volume and segment were asked about before.
-
-    reaches: for each prompt how far from it (mm) it may change the mask, None for anywhere.
-    """
+    """One question to a model: prompts on a volume. Keys tell whether volume and segment were asked about before."""
 
     volume: "Volume"
     volumeKey: Hashable
@@ -36,24 +32,6 @@ class Request:
     settings: "Settings"
     segmentSettings: "SegmentSettings"
     prompts: "PromptSet"
-    reaches: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A mask on the volume's voxels that counts within `reachMm` of a point (RAS mm), or everywhere if that is None."""
-
-    mask: "Mask"
-    centerRas: tuple[float, float, float]
-    reachMm: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What the model says: the prediction for all prompts, and what of it counts where, the topmost layer first."""
-
-    prediction: "Prediction"
-    layers: tuple[Layer, ...]
 
 
 class Engine:
@@ -75,7 +53,7 @@ class Engine:
         cautions, self._cautions = self._cautions, ()
         return cautions
 
-    def answer(self, request: Request, notify: Notify) -> Answer:
+    def answer(self, request: Request, notify: Notify) -> "Prediction":
         """Answer a request; on a GPU that runs out of memory, again without caches, and then on the CPU.
 
         Raises:
@@ -126,15 +104,10 @@ class Engine:
         self._sessions.clear()
         _empty_gpu_cache()
 
-    def _answer(self, request: Request, device: str, notify: Notify) -> Answer:
+    def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
         self._open(request.settings, device, notify)
-        session, options = self._session(request), request.segmentSettings.maskOptions
-        prediction = session.predict(request.prompts, options=options, notify=notify)
-        layers = [_layer(request, prediction)]
-        while layers[-1].reachMm is not None and (below := _withoutLast(request, count=len(layers))) is not None:
-            # Answered on the way to the newest one, so that nothing but the cut is computed again.
-            layers.append(_layer(request, session.predict(below, options=options, notify=notify)))
-        return Answer(prediction, tuple(layers))
+        session = self._session(request)
+        return session.predict(request.prompts, options=request.segmentSettings.maskOptions, notify=notify)
 
     def _open(self, settings: "Settings", device: str, notify: Notify) -> "Model":
         wanted = replace(settings, device=device).loading
@@ -175,24 +148,6 @@ class Engine:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         return self._sessions[key]
-
-
-def _layer(request: Request, prediction: "Prediction") -> Layer:
-    """The mask of a prediction, as far as its newest prompt reaches."""
-    from inference_core.prompts.prompt_set import center_of
-
-    count = len(prediction.prompts.prompts)
-    r, a, s = center_of(prediction.prompts.prompts[-1])
-    return Layer(prediction.mask, (float(r), float(a), float(s)), request.reaches[count - 1])
-
-
-def _withoutLast(request: Request, *, count: int) -> "PromptSet | None":
-    """The request's prompts but for the last few; None where they would not tell where the target is."""
-    from inference_core.prompts.prompt_set import is_background
-
-    prompts = replace(request.prompts, prompts=request.prompts.prompts[:-count])
-    tells = not all(is_background(prompt) for prompt in prompts.prompts)
-    return prompts if tells or (prompts.prompts and prompts.initial_mask is not None) else None
 
 
 def _described(device: str) -> str:

@@ -114,6 +114,11 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         return self.controller.busy
 
     @property
+    def isDragging(self) -> bool:
+        """Whether the user is dragging a prompt right now, or drawing a box."""
+        return self._observer.interacting
+
+    @property
     def lastError(self) -> str:
         """The last failure, by its type and message; empty before the first."""
         return self.controller.lastError

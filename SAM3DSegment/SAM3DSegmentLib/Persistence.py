@@ -26,7 +26,6 @@ class Remembered:
     """What was in effect when a segment was last answered; masks are on its segmentation's grid."""
 
     prompts: "PromptSet"
-    reaches: tuple[float | None, ...]
     model: str
     settings: SegmentSettings
     window: dict[str, Any]
@@ -47,7 +46,6 @@ def remember(segment: Any, state: Remembered, imageToNode: np.ndarray) -> None:
         "imageToNode": imageToNode.tolist(),
         "window": state.window,
         "settings": asdict(state.settings),
-        "reaches": state.reaches,
         "masks": {name: _written(mask) for name, mask in masks.items() if mask.array.size},
     }
     segment.SetTag(STATE_TAG, json.dumps(content, separators=(",", ":")))
@@ -70,12 +68,11 @@ def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
         state = json.loads(tagOf(segment, STATE_TAG) or "{}")
         fits = np.allclose(state.get("imageToNode", np.nan), imageToNode, rtol=0, atol=1e-3)
         settings = _readSettings(state.get("settings", {}), file.threshold or 0.0)
-        reaches = tuple(None if reach is None else float(reach) for reach in state.get("reaches", ()))
         masks = {name: _read(entry) for name, entry in state.get("masks", {}).items()} if fits else {}
     except (PromptError, ValueError, KeyError, TypeError, AttributeError):
         return None
     kept = [masks.get(name, EMPTY) for name in ("base", "added", "removed")]
-    return Remembered(file.prompts, reaches, file.model or "", settings, state.get("window", {}), *kept)
+    return Remembered(file.prompts, file.model or "", settings, state.get("window", {}), *kept)
 
 
 def forget(segment: Any) -> None:

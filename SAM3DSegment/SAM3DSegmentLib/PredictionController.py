@@ -24,8 +24,8 @@ from SAM3DSegmentLib.Worker import Job, Notify, Worker
 from SAM3DSegmentLib.Workspace import Workspace
 
 if TYPE_CHECKING:
+    from inference_core.engine.session import Prediction
     from inference_core.geometry.grid import Grid
-    from SAM3DSegmentLib.Engine import Answer
     from SAM3DSegmentLib.History import Entry
 
 
@@ -159,7 +159,7 @@ class PredictionController:
 
     def questionOf(self, state: SegmentState) -> Hashable:
         """All that an answer depends on, for comparing."""
-        prompts = tuple((item.prompt, item.reachMm) for item in state.items)
+        prompts = tuple(item.prompt for item in state.items)
         return prompts, self._options.modelName, state.settings.ofMask
 
     def _ask(self) -> None:
@@ -196,9 +196,7 @@ class PredictionController:
         volume = volumeFromNode(self._workspace.volumeNode)
         key, settings, state = self.volumeKey(volume.grid), self._options.settings, editor.state
         segmentKey = (editor.segmentationNode.GetID(), editor.segmentId)
-        reaches = tuple(item.reachMm for item in state.items)
-        prompts = editor.promptSet(state.items)
-        request = Request(volume, key, segmentKey, settings, state.settings, prompts, reaches)
+        request = Request(volume, key, segmentKey, settings, state.settings, editor.promptSet(state.items))
         asked = _Asked(editor, state, settings, volume.grid, key, time.monotonic())
         self.startJob(
             lambda notify: self.engine.answer(request, notify),
@@ -209,7 +207,7 @@ class PredictionController:
 
     # Answers
 
-    def _answered(self, asked: _Asked, answer: "Answer") -> None:
+    def _answered(self, asked: _Asked, answer: "Prediction") -> None:
         """An answer has come; one about a volume, a segment or voxels that are gone since is dropped."""
         from inference_core.errors import SAM3DError
 
@@ -226,9 +224,9 @@ class PredictionController:
         except SAM3DError as error:
             self._failed(editor, error)
 
-    def _accept(self, asked: _Asked, answer: "Answer | None") -> None:
-        editor, layers = asked.editor, answer.layers if answer is not None else ()
-        written = editor.accept(layers, asked.grid, asked.state, asked.settings, volumeNode=self._workspace.volumeNode)
+    def _accept(self, asked: _Asked, answer: "Prediction | None") -> None:
+        editor, mask = asked.editor, answer.mask if answer is not None else None
+        written = editor.accept(mask, asked.grid, asked.state, asked.settings, volumeNode=self._workspace.volumeNode)
         if written is None:
             return
         editor.keep(asked.settings.model, _windowOf(answer))
@@ -236,7 +234,7 @@ class PredictionController:
             "answered",
             seconds=time.monotonic() - asked.started,
             voxels=editor.mask.voxel_count,
-            quality=answer.prediction.quality if answer is not None else None,
+            quality=answer.quality if answer is not None else None,
             changedVoxels=written.changedVoxels,
             editor=editor,
             written=written,
@@ -257,8 +255,8 @@ class PredictionController:
         self.tellFailure(error)
 
 
-def _windowOf(answer: "Answer | None") -> dict[str, Any]:
+def _windowOf(answer: "Prediction | None") -> dict[str, Any]:
     if answer is None:
         return {}
-    window = answer.prediction.window
+    window = answer.window
     return {"shape": list(window.shape), "spacing_mm": list(window.spacing)}

@@ -2,12 +2,11 @@
 
 The nodes lie in one folder of the subject hierarchy and are saved with the scene. Nothing else remembers the prompts:
 what the nodes say is what is segmented. The order in which prompts were placed counts, since an answer builds on the
-ones before it; it is kept with each point (in its description) and each box (in an attribute), and so is how far from
-it the mask may change.
+ones before it; it is kept with each point (in its description, with how far from it the mask may
+change) and each box (in an attribute).
 """
 
 from dataclasses import replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,7 @@ _COLORS = {"foreground": (0.1, 0.85, 0.2), "background": (0.95, 0.15, 0.1), "box
 
 
 class PromptNodes:
-    """Reads and changes the prompts of one segment. New prompts change the mask within `reachMm` of them alone."""
+    """Reads and changes the prompts of one segment. New clicks change the mask within `reachMm` of them alone."""
 
     def __init__(self, segmentationNode: Any, segmentId: str) -> None:
         self.segmentationNode, self.segmentId = segmentationNode, segmentId
@@ -84,8 +83,8 @@ class PromptNodes:
         boxToWorld[:3, :3], boxToWorld[:3, 3] = box.axes, box.center
         placeBox(self._newNode("box"), boxToWorld, box.size)
 
-    def place(self, prompts: "PromptSet", reaches: tuple[float | None, ...] = ()) -> None:
-        """Place all prompts of a set after those that are there, keeping their order; with reaches of their own.
+    def place(self, prompts: "PromptSet") -> None:
+        """Place all prompts of a set after those that are there, keeping their order and reaches.
 
         A line, a scribble or a lasso is placed as the clicks that stand for it.
         """
@@ -93,7 +92,8 @@ class PromptNodes:
         from inference_core.prompts.strokes import telling_points
 
         usual = self.reachMm
-        for prompt, self.reachMm in zip_longest(prompts.prompts, reaches[: len(prompts.prompts)]):
+        for prompt in prompts.prompts:
+            self.reachMm = prompt.reach_mm if isinstance(prompt, Click) else None
             if isinstance(prompt, Click):
                 self.addClick(prompt.ras, positive=prompt.positive)
             elif isinstance(prompt, BoxPrompt):
@@ -169,7 +169,7 @@ class PromptNodes:
     def _restoreOne(self, item: PromptItem) -> None:
         node = self.placeNode(item.kind)
         if item.kind == "box":
-            node.SetAttribute(ORDER_ATTRIBUTE, _noted(item.id, item.reachMm))
+            node.SetAttribute(ORDER_ATTRIBUTE, item.id)
             _setBox(node, np.reshape(item.local[:16], (4, 4)), item.local[16:])
             node.SetDisplayVisibility(item.visible)
             return
@@ -186,7 +186,7 @@ class PromptNodes:
         for node in nodes:
             if node.GetAttribute(KIND_ATTRIBUTE) == "box":
                 if not node.GetAttribute(ORDER_ATTRIBUTE) and _isPlacedBox(node):
-                    node.SetAttribute(ORDER_ATTRIBUTE, _noted(str(following), self.reachMm))
+                    node.SetAttribute(ORDER_ATTRIBUTE, str(following))
                     following += 1
                 continue
             for index in range(node.GetNumberOfControlPoints()):
@@ -233,6 +233,14 @@ class PromptNodes:
         return folder
 
 
+def removeOrphans(segmentationId: str) -> None:
+    """Take the prompts of a segmentation that is gone out of the scene."""
+    scene = slicer.mrmlScene
+    for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
+        if node.GetAttribute(KIND_ATTRIBUTE) and node.GetNodeReferenceID(SEGMENTATION_ROLE) == segmentationId:
+            scene.RemoveNode(node)
+
+
 def placeBox(node: Any, boxToWorld: np.ndarray, size: Any) -> None:
     """Place a box node by its axes and center in the world (4, 4) and its edges in mm."""
     parent = node.GetParentTransformNode()
@@ -266,7 +274,8 @@ def _clickItem(node: Any, index: int) -> PromptItem:
     order, reach = _note(node, index)
     visible = bool(node.GetNthControlPointVisibility(index))
     ras = (world[0], world[1], world[2])
-    return PromptItem(order, kind, ras, None, visible, tuple(local), Click(ras, kind == "foreground"), reach)
+    click = Click(ras, kind == "foreground", reach)
+    return PromptItem(order, kind, ras, None, visible, tuple(local), click, reach)
 
 
 def _boxItem(node: Any) -> PromptItem:
@@ -278,9 +287,9 @@ def _boxItem(node: Any) -> PromptItem:
     size = np.asarray(node.GetSize()) * scale
     local = (*arrayFromMatrix(node.GetObjectToNodeMatrix()).ravel(), *node.GetSize())
     box = Box3D(world[:3, 3], world[:3, :3] / scale, size)
-    order, reach = _note(node)
+    order, _ = _note(node)
     visible = bool(node.GetDisplayVisibility())
-    return PromptItem(order, "box", tuple(world[:3, 3]), tuple(size), visible, local, BoxPrompt(box), reach)
+    return PromptItem(order, "box", tuple(world[:3, 3]), tuple(size), visible, local, BoxPrompt(box))
 
 
 def _ordersOf(node: Any) -> list[int]:

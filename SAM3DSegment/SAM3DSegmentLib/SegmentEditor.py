@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from SAM3DSegmentLib.Conversion import SegmentGrid, asVolume, labelTime, onSegmentGrid, readSegment, segmentGrid
 from SAM3DSegmentLib.History import Entry, History
-from SAM3DSegmentLib.MaskComposition import composed, uncontradicted
+from SAM3DSegmentLib.ManualEdits import uncontradicted
 from SAM3DSegmentLib.Persistence import Remembered, recall, remember
 from SAM3DSegmentLib.PromptNodes import PromptNodes, promptSetOf
 from SAM3DSegmentLib.SegmentState import PromptItem, SegmentState
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.prompts.prompt_set import PromptSet
-    from SAM3DSegmentLib.Engine import Layer
 
 
 NEVER = "never asked"
@@ -129,9 +128,11 @@ class SegmentEditor:
     # Answers
 
     def accept(
-        self, layers: "tuple[Layer, ...]", grid: "Grid", state: SegmentState, settings: Settings, *, volumeNode: Any
+        self, mask: "Mask | None", grid: "Grid", state: SegmentState, settings: Settings, *, volumeNode: Any
     ) -> Written | None:
-        """Write the answer to a state, given as layers on an image's grid; None where that state was undone since.
+        """Write the answer to a state, given on an image's grid; None where that state was undone since.
+
+        Without a mask, what was there before the first prompt comes back.
 
         Raises:
             OutputError: the segment is locked.
@@ -140,8 +141,8 @@ class SegmentEditor:
         if entry is None or (entry.answered and entry is not self.history.current):
             return None
         state = entry.state
-        placed = [replace(layer, mask=onSegmentGrid(layer.mask, grid, self.where)) for layer in layers]
-        wanted = composed(state.base, placed, self.where).union(state.added).minus(state.removed)
+        answer = state.base if mask is None else onSegmentGrid(mask, grid, self.where)
+        wanted = answer.union(state.added).minus(state.removed)
         if settings.othersAreBackground:
             others = [i for i in self.segmentationNode.GetSegmentation().GetSegmentIDs() if i != self.segmentId]
             wanted = withoutSegments(wanted, self.segmentationNode, others)
@@ -162,8 +163,7 @@ class SegmentEditor:
     def keep(self, model: str, window: dict[str, Any]) -> None:
         """Write what was answered last into the segment's tags."""
         s = self.state
-        reaches = tuple(item.reachMm for item in s.items)
-        state = Remembered(promptSetOf(s.items), reaches, model, s.settings, window, s.base, s.added, s.removed)
+        state = Remembered(promptSetOf(s.items), model, s.settings, window, s.base, s.added, s.removed)
         remember(self.segment, state, self.where.imageToNode)
 
     def _write(self, mask: "Mask", *, volumeNode: Any, overwrite: str, unmasked: bool = False) -> Written:
@@ -187,7 +187,7 @@ class SegmentEditor:
         if known is None:
             return fresh
         if not self.nodes.items() and known.prompts.prompts:
-            self.nodes.place(known.prompts, known.reaches)
+            self.nodes.place(known.prompts)
         return SegmentState(self.nodes.items(), known.settings, known.base, known.added, known.removed)
 
 

@@ -16,7 +16,7 @@ class PromptItem:
 
     ras is the click, or the box's center, in world mm; size the box's edges in mm. `local` is what the node itself
     holds (a point, or an object-to-node matrix and a size), so that bringing a prompt back is exact to the last bit.
-    reachMm: the prompt changes voxels only this near to it (None: anywhere).
+    reachMm: a click changes voxels only this near to it (None: as the core sees fit).
     """
 
     id: str

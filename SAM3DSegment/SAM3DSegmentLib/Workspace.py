@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Conversion import volumeFromNode
 from SAM3DSegmentLib.Listeners import Tell
-from SAM3DSegmentLib.PromptNodes import VOLUME_ROLE
+from SAM3DSegmentLib.PromptNodes import VOLUME_ROLE, removeOrphans
 from SAM3DSegmentLib.SegmentEditor import SegmentEditor
 from SAM3DSegmentLib.Settings import SegmentSettings
 
@@ -227,7 +227,9 @@ class Workspace:
             self.setSegment(ids[-1] if ids else None)
 
     def forgetSegmentation(self, node: Any) -> None:
-        """A segmentation left the scene."""
+        """A segmentation left the scene: its editors and its prompts go, too."""
+        if isinstance(node, slicer.vtkMRMLSegmentationNode):
+            removeOrphans(node.GetID())
         self._editors = {key: e for key, e in self._editors.items() if e.segmentationNode is not node}
         if node is self.segmentationNode:
             self.setSegmentation(None)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import types
-import weakref
 from typing import NamedTuple
 
+import shiboken6
 from PySide6 import QtCore
 
 _SIGNATURE = re.compile(r"\s*(\w+)\s*\((.*)\)\s*")
@@ -23,7 +23,8 @@ class _Connection(NamedTuple):
     slot: object
 
 
-_connections: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# By the address of the sender's C++ object: as in PythonQt, a connection lives as long as that, and no longer.
+_connections: dict[int, list[_Connection]] = {}
 
 
 def connect(sender, original, *arguments):
@@ -34,7 +35,7 @@ def connect(sender, original, *arguments):
     signal, count = _signalOf(sender, signature)
     slot = _slotFor(function, count)
     signal.connect(slot)
-    _connections.setdefault(sender, []).append(_Connection(_normal(signature), function, signal, slot))
+    _connectionsOf(sender).append(_Connection(_normal(signature), function, signal, slot))
     return True
 
 
@@ -43,12 +44,20 @@ def disconnect(sender, original, *arguments):
     if not _isPythonQtForm(arguments):
         return original(*arguments)
     signature, function = _normal(arguments[0]), arguments[1]
-    for connection in _connections.get(sender, []):
+    for connection in list(_connectionsOf(sender)):
         if connection.signature == signature and connection.function == function:
             connection.signal.disconnect(connection.slot)
-            _connections[sender].remove(connection)
+            _connectionsOf(sender).remove(connection)
             return True
     return False
+
+
+def _connectionsOf(sender):
+    address = shiboken6.getCppPointer(sender)[0]
+    if address not in _connections:
+        _connections[address] = []
+        sender.destroyed.connect(lambda: _connections.pop(address, None))
+    return _connections[address]
 
 
 def _isPythonQtForm(arguments):

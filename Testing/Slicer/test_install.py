@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).parent / "StandInSlicer"
+CORE = Path("SAM3DSegmentLib") / "Core"
 AT_FILE_SCOPE = {"slicer", "vtk", "qt", "ctk", "numpy", "SAM3DSegmentLib"} | set(sys.stdlib_module_names)
 
 
@@ -30,7 +31,16 @@ def a_build(tmp_path_factory):
     if shutil.which("cmake") is None or shutil.which("cc") is None:
         pytest.skip("cmake or a C compiler is not installed (Debian, Ubuntu: apt install cmake g++)")
     folder = tmp_path_factory.mktemp("extension")
-    run("cmake", "-S", ROOT, "-B", folder, f"-DSlicer_DIR={STAND_IN}", f"-DCMAKE_INSTALL_PREFIX={folder / 'installed'}")
+    run(
+        "cmake",
+        "-S",
+        ROOT,
+        "-B",
+        folder,
+        f"-DSlicer_DIR={STAND_IN}",
+        f"-DCMAKE_INSTALL_PREFIX={folder / 'installed'}",
+        "-DSAM3DSegment_UNPUBLISHED=ON",
+    )
     run("cmake", "--build", folder)
     run("cmake", "--install", folder)
     return folder
@@ -50,7 +60,7 @@ def the_metadata(a_build):
 
 def expected_files():
     """What belongs into the installed tree, {its path there: the file here}."""
-    core = {path.relative_to(ROOT): path for path in (ROOT / "inference_core").rglob("*.py")}
+    core = [path for path in (ROOT / "inference_core").rglob("*.py") if path.parent.name != "benchmark"]
     module = {path.relative_to(ROOT / "SAM3DSegment"): path for path in (ROOT / "SAM3DSegment").rglob("*.py")}
     resources = [
         path
@@ -58,7 +68,7 @@ def expected_files():
         for path in (ROOT / "Resources" / folder).glob("*.*")
         if not path.name.startswith(".")
     ]
-    return core | module | {path.relative_to(ROOT): path for path in resources}
+    return module | {CORE / path.relative_to(ROOT): path for path in core + resources}
 
 
 def test_all_of_core_module_and_resources_is_installed_and_nothing_else(the_modules):
@@ -68,8 +78,8 @@ def test_all_of_core_module_and_resources_is_installed_and_nothing_else(the_modu
     assert installed == expected
     assert {
         Path("SAM3DSegment.py"),
-        Path("Resources/UI/SAM3DSegment.ui"),
-        Path("inference_core/cli/main.py"),
+        CORE / "Resources/UI/SAM3DSegment.ui",
+        CORE / "inference_core/cli/main.py",
     } <= installed
     assert [name for name in installed if (the_modules / name).read_bytes() != files[name].read_bytes()] == []
 
@@ -92,9 +102,9 @@ print("torch" in sys.modules)
 
 
 def test_the_installed_core_finds_its_weights_without_loading_torch(the_modules):
-    core, weights, torch_loaded = in_fresh_python(FIND_WEIGHTS, path=[the_modules]).split()
-    assert Path(core) == the_modules / "inference_core" / "__init__.py"
-    assert Path(weights) == the_modules / "Resources" / "Models" / "sam3d_lite.safetensors"
+    core, weights, torch_loaded = in_fresh_python(FIND_WEIGHTS, path=[the_modules / CORE]).split()
+    assert Path(core) == the_modules / CORE / "inference_core" / "__init__.py"
+    assert Path(weights) == the_modules / CORE / "Resources" / "Models" / "sam3d_lite.safetensors"
     assert torch_loaded == "False"
 
 
@@ -110,9 +120,38 @@ print(resourcePath("UI/SAM3DSegment.ui").is_file() and resourcePath("Icons/SAM3D
 
 def test_the_installed_module_finds_core_and_resources(the_modules):
     root, core, found = in_fresh_python(FIND_RESOURCES, path=[the_modules]).split()
-    assert Path(root) == the_modules
-    assert Path(core).is_relative_to(the_modules)
+    assert Path(root) == the_modules / CORE
+    assert Path(core).is_relative_to(the_modules / CORE)
     assert found == "True"
+
+
+# Another extension's package of the same name, first on the path.
+HIDE_CORE = """
+import sys
+from pathlib import Path
+other = Path(sys.argv[1])
+(other / "inference_core").mkdir()
+(other / "inference_core" / "__init__.py").write_text("raise ImportError")
+sys.path.insert(0, str(other))
+from SAM3DSegmentLib.Paths import makeCoreImportable
+makeCoreImportable()
+import inference_core
+print(inference_core.__file__)
+"""
+
+
+def test_another_extensions_package_of_that_name_does_not_hide_the_core(the_modules, tmp_path):
+    core = in_fresh_python(HIDE_CORE, tmp_path, path=[the_modules]).strip()
+    assert Path(core).is_relative_to(the_modules / CORE)
+
+
+def test_the_placeholder_of_the_contributors_is_refused(tmp_path):
+    if shutil.which("cmake") is None:
+        pytest.skip("cmake is not installed")
+    command = ["cmake", "-S", ROOT, "-B", tmp_path, f"-DSlicer_DIR={STAND_IN}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    named = "First Last" not in (ROOT / "CMakeLists.txt").read_text(encoding="utf-8").split("set(EXTENSION_")[2]
+    assert named or (done.returncode != 0 and "put the names" in " ".join(done.stderr.split()))
 
 
 # The module's file and its panel, opened in the host from where they were installed.

@@ -89,6 +89,7 @@ def test_a_box_drawn_with_two_clicks_holds_the_mask(a_panel, a_grid):
 
 def test_a_box_tool_put_down_before_drawing_leaves_no_node(a_panel):
     a_panel.pressButton(a_panel.panel.ui.boxButton)
+    a_panel.clickPixel(a_panel.red, a_panel.red.rect.center())
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsROINode") == 1
     a_panel.press("Esc")
     rest(a_panel)

@@ -1,5 +1,6 @@
 """The worker runs the newest job alone, in one thread, and speaks on the thread that polls it."""
 
+import gc
 import threading
 
 import pytest
@@ -134,3 +135,39 @@ def test_a_closed_worker_says_nothing_more(a_worker, a_diary, a_gate):
     a_worker._thread.join(10)
     a_worker.poll()
     assert a_diary.done == []
+
+
+def test_closing_waits_for_the_thread(a_worker, a_diary, a_gate):
+    work, entered, opened = a_gate
+    a_worker.submit(a_diary.job("running", work))
+    assert entered.wait(10)
+    threading.Timer(0.2, opened.set).start()
+    a_worker.close()
+    assert not a_worker._thread.is_alive()
+
+
+def test_garbage_is_collected_by_the_polling_thread_alone(a_worker, a_diary):
+    """What is freed in a thread that computes may be a widget."""
+    freed = []
+
+    class Widget:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            freed.append(threading.get_ident())
+
+    def work(notify):
+        assert not gc.isenabled()
+        for _ in range(2000):
+            [[] for _ in range(100)]
+
+    Widget()
+    a_worker.submit(a_diary.job("allocating", work))
+    Widget()
+    a_diary.finish()
+    assert a_diary.errors == []
+    assert gc.isenabled()
+    gc.collect()
+    assert set(freed) == {threading.get_ident()}
+    assert len(freed) == 2

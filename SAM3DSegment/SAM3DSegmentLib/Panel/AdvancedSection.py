@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 _DEVICE_SETTING = "SAM3DSegment/device"
+_FOLLOW_SETTING = "SAM3DSegment/viewsFollowClicks"
 _PRECISION_SETTING = "SAM3DSegment/precision"
 
 
@@ -51,6 +52,8 @@ class AdvancedSection:
         ui.overwriteSelector.connect(
             "activated(int)", lambda index: choose(overwriteMode=ui.overwriteSelector.itemData(index))
         )
+        ui.followCheckBox.setChecked(str(qt.QSettings().value(_FOLLOW_SETTING, "true")).lower() == "true")
+        ui.followCheckBox.connect("toggled(bool)", self._onFollow)
         ui.exportButton.connect("clicked(bool)", self._export)
         ui.importButton.connect("clicked(bool)", self._import)
 
@@ -63,6 +66,9 @@ class AdvancedSection:
         ui.overwriteSelector.setCurrentIndex(ui.overwriteSelector.findData(logic.options.overwriteMode))
         ui.exportButton.setEnabled(bool(logic.prompts.items()))
         ui.importButton.setEnabled(logic.volumeNode is not None)
+
+    def _onFollow(self, follow: bool) -> None:
+        qt.QSettings().setValue(_FOLLOW_SETTING, "true" if follow else "false")
 
     def _onDevice(self, index: int) -> None:
         name = self._ui.deviceSelector.itemData(index)

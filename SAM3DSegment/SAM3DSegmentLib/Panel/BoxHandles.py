@@ -11,6 +11,8 @@ import slicer
 from SAM3DSegmentLib.Conversion import arrayFromMatrix
 from SAM3DSegmentLib.PromptNodes import KIND_ATTRIBUTE, ORDER_ATTRIBUTE
 
+# Ahead of Slicer's own style, which keeps moves over markups to itself.
+_PRIORITY = 100.0
 # The mouse is at a box this near to it, too: its handles lie on its faces.
 _NEAR_MM = 4.0
 # Of the screen, in percent: Slicer's own, and for a box of one centimeter.
@@ -34,7 +36,7 @@ class BoxHandles:
             view = layout.sliceWidget(name).sliceView()
             interactor, sliceNode = view.interactor(), view.mrmlSliceNode()
             tag = interactor.AddObserver(
-                "MouseMoveEvent", lambda caller, _event, node=sliceNode: self._onMove(caller, node)
+                "MouseMoveEvent", lambda caller, _event, node=sliceNode: self._onMove(caller, node), _PRIORITY
             )
             self._observed.append((interactor, tag))
 
@@ -67,7 +69,7 @@ class BoxHandles:
                 self._chosen is not None and (node.GetAttribute(ORDER_ATTRIBUTE) or "").split(" ")[0] == self._chosen
             )
             # A handle that is being dragged stays, wherever the mouse is.
-            wanted = isChosen or self._isAt(node) or (display.GetHandlesInteractive() and display.HasActiveComponent())
+            wanted = isChosen or self._isAt(node) or (bool(display.GetHandlesInteractive()) and self._logic.isDragging)
             if bool(display.GetHandlesInteractive()) != wanted:
                 small = min(node.GetSize()) < _SMALL_MM
                 display.SetInteractionHandleScale(_SMALL if small else _LARGE)

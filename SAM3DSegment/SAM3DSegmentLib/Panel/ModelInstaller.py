@@ -24,17 +24,19 @@ _CLOSE_SECONDS = 2.0
 class ModelInstaller:
     """One installation at a time, in a thread of its own that touches neither MRML nor Qt; poll() brings its news.
 
-    onProgress(text, fraction), onDone(text) and onError(error) are called from poll(), on the main thread.
+    onStarted() is to see to it that poll() is called. onProgress(text, fraction), onDone(text) and onError(error) are
+    called from poll(), on the main thread.
     """
 
     def __init__(
         self,
         *,
+        onStarted: Callable[[], None],
         onProgress: Callable[[str, float], None],
         onDone: Callable[[str], None],
         onError: Callable[[Exception], None],
     ) -> None:
-        self._onProgress, self._onDone, self._onError = onProgress, onDone, onError
+        self._onStarted, self._onProgress, self._onDone, self._onError = onStarted, onProgress, onDone, onError
         self._news: queue.Queue[Callable[[], None]] = queue.Queue()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
@@ -74,6 +76,7 @@ class ModelInstaller:
         self._thread = threading.Thread(target=self._run, args=(spec, source), name="SAM3DSegment model", daemon=True)
         self._thread.start()
         GarbageGuard.hold(self)
+        self._onStarted()
 
     def cancel(self) -> None:
         """Stop; what has arrived is kept, and the next try goes on from there."""

@@ -39,9 +39,7 @@ class PlaceTools(VTKObservationMixin):
         self._toolTips = {kind: button.toolTip for kind, button in buttons.items()}
         self._mouse = SliceMouse()
         self._click = ClickGesture(self._onClick)
-        self._box = BoxGesture(
-            mayBegin=mayClick, makeNode=self._newBox, onDrawn=lambda _: self.activate(None)
-        )
+        self._box = BoxGesture(mayBegin=mayClick, makeNode=self._newBox, onDrawn=lambda _: self.activate(None))
         self.active: str | None = None
         self._tookUpItself = False
         for kind, button in buttons.items():

@@ -27,7 +27,10 @@ class Pointer:
 
 
 class Gesture(Protocol):
-    """What a tool makes of the mouse. Presses on markups, and with Shift, are Slicer's and are not told."""
+    """What a tool makes of the mouse.
+
+    A press on a markup is not told, since it may begin to drag it; nor is anything with Shift, which is Slicer's.
+    """
 
     def pressed(self, pointer: Pointer) -> None:
         """The left button went down."""
@@ -38,7 +41,7 @@ class Gesture(Protocol):
         ...
 
     def released(self, pointer: Pointer, *, still: bool) -> None:
-        """The left button came up; `still`: where it went down."""
+        """The left button came up; `still`: where it went down. Ctrl is as it was then."""
         ...
 
 
@@ -90,6 +93,7 @@ class _View:
         self._view, self._interactor, self._sliceNode = view, view.interactor(), view.mrmlSliceNode()
         self._gesture = gesture
         self._pressedAt: tuple[int, int] | None = None
+        self._withControl = False
         calls: dict[str, Callable[..., None]] = {
             "LeftButtonPressEvent": self._onPress,
             "MouseMoveEvent": self._onMove,
@@ -107,11 +111,13 @@ class _View:
 
     def _onPress(self, *_: Any) -> None:
         self._pressedAt = None
-        if self._interactor.GetShiftKey() or self._interactor.GetAltKey() or _onMarkup():
+        self._withControl = bool(self._interactor.GetControlKey())
+        if self._interactor.GetShiftKey() or self._interactor.GetAltKey():
             return
         self._pressedAt = self._interactor.GetEventPosition()
-        self._gesture.pressed(self._pointer())
-        if self._interactor.GetControlKey():
+        if not _onMarkup():
+            self._gesture.pressed(self._pointer())
+        if self._withControl:
             self._stopHere("LeftButtonPressEvent")
 
     def _onMove(self, *_: Any) -> None:
@@ -123,6 +129,8 @@ class _View:
             x, y = self._interactor.GetEventPosition()
             still = abs(x - before[0]) <= _STILL_PX and abs(y - before[1]) <= _STILL_PX
             self._gesture.released(self._pointer(), still=still)
+            if self._withControl:  # the press was not Slicer's, so the release must not be either
+                self._stopHere("LeftButtonReleaseEvent")
 
     def _onDoubleClick(self, *_: Any) -> None:
         """Two quick clicks: Slicer would show this view alone."""
@@ -131,7 +139,7 @@ class _View:
     def _pointer(self) -> Pointer:
         x, y = self._interactor.GetEventPosition()
         r, a, s = self._sliceNode.GetXYToRAS().MultiplyPoint((x, y, 0, 1))[:3]
-        return Pointer((r, a, s), self._sliceNode, bool(self._interactor.GetControlKey()))
+        return Pointer((r, a, s), self._sliceNode, self._withControl)
 
     def _stopHere(self, event: str) -> None:
         self._interactor.GetCommand(self._tags[event]).SetAbortFlag(1)

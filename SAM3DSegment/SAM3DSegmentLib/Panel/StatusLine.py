@@ -11,8 +11,8 @@ from SAM3DSegmentLib.Panel import Formatting
 class StatusLine:
     """The status label, its progress bar and the stop button, which are seen only while something runs."""
 
-    def __init__(self, ui: Any, logic: Any, *, onStop: Callable[[], None]) -> None:
-        self._ui, self._logic = ui, logic
+    def __init__(self, ui: Any, logic: Any, *, isBusy: Callable[[], bool], onStop: Callable[[], None]) -> None:
+        self._ui, self._logic, self._isBusy = ui, logic, isBusy
         self._stage = ""
         self._seconds: float | None = None
         ui.stopButton.connect("clicked(bool)", onStop)
@@ -20,16 +20,17 @@ class StatusLine:
 
     def showProgress(self, stage: str, fraction: float) -> None:
         """A stage has come this far (0..1)."""
-        self._stage = {
+        words = {
             "loading": _("Loading the model..."),
             "encoding": _("Looking at the image..."),
             "decoding": _("Drawing the mask..."),
             "writing": _("Writing the mask..."),
-        }.get(stage, stage)
-        self.showFetching(self._stage, fraction)
+        }
+        self.showFetching(words.get(stage, stage), fraction)
 
     def showFetching(self, text: str, fraction: float) -> None:
         """Something in words has come this far (0..1)."""
+        self._stage = text
         self._ui.statusLabel.setText(text)
         self._ui.progressBar.setValue(round(100 * fraction))
         self._showRunning(True)
@@ -44,7 +45,7 @@ class StatusLine:
 
     def refresh(self, tool: str | None, *, hasPrompts: bool, obstacle: str) -> None:
         """Say what can be done next with the tool in hand, or what hinders it, unless something runs."""
-        if self._logic.busy and self._stage:
+        if self._isBusy() and self._stage:
             return
         self._stage = ""
         self._showRunning(False)

@@ -53,7 +53,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         """Build the panel from its .ui file."""
         ScriptedLoadableModuleWidget.setup(self)
-        widget = slicer.util.loadUI(str(resourcePath("UI/SAM3DSegment.ui")))
+        self._root = widget = slicer.util.loadUI(str(resourcePath("UI/SAM3DSegment.ui")))
         self.layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
         widget.setMRMLScene(slicer.mrmlScene)
@@ -72,6 +72,10 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Reloading makes a new panel in the same place and never enters it.
         if self.parent.isEntered:
             self.enter()
+
+    def resourcePath(self, filename: str) -> str:
+        """Where Slicer's developer section looks for the .ui file, so that "Edit UI" finds it."""
+        return str(resourcePath(filename))
 
     def enter(self) -> None:
         """The module is shown."""
@@ -108,6 +112,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.removeListener(self._onLogicEvent)
         self.logic = None
         SharedLogic.release()
+        # Slicer hides a reloaded panel's widgets and keeps them; what they are connected to would be kept with them.
+        self._root.setParent(None)
+        self._root.deleteLater()
 
     def onReload(self) -> None:
         """The developer's reload button: Slicer reads the module's own file again, and with this all it imports."""
@@ -118,7 +125,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _makeParts(self) -> None:
         ui, logic, guarded = self.ui, self.logic, self._guarded
         self.message = MessageArea(ui, logic, situation=self._situation)
-        self.status = StatusLine(ui, logic, onStop=self._stop)
+        self.status = StatusLine(ui, logic, isBusy=lambda: self._busy, onStop=self._stop)
         self.parameters = ParameterSync(ui, logic, guarded, onVolume=showVolume)
         self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
@@ -136,7 +143,10 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.boundary = Boundary(ui.boundarySlider, reset=ui.boundaryResetButton, logic=logic, guarded=guarded)
         self.advanced = AdvancedSection(ui, logic, guarded=guarded, choose=self.parameters.choose)
         self.installer = ModelInstaller(
-            onProgress=self.status.showFetching, onDone=self._onModelInstalled, onError=self._onModelFailed
+            onStarted=self.pollTimer.refreshSoon,
+            onProgress=self.status.showFetching,
+            onDone=self._onModelInstalled,
+            onError=self._onModelFailed,
         )
         self.shortcuts = Shortcuts(self._shortcutTable())
         ui.shortcutsLabel.setText(self.shortcuts.asHtml())
@@ -194,10 +204,11 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.see.flashChange(editor, info["written"])
         if remark := Remarks.aboutMask(editor):
-            self.message.show(remark, holds=lambda: self._isCurrent(editor) and bool(Remarks.aboutMask(editor)), outlastsAnswers=True)
+            self.message.show(remark, holds=lambda: self._overlaps(editor), outlastsAnswers=True)
 
-    def _isCurrent(self, editor: Any) -> bool:
-        return editor.segment is not None and self.logic.workspace.current() is editor
+    def _overlaps(self, editor: Any) -> bool:
+        """Whether the current segment is that of the editor, and in another one's way."""
+        return self.logic.workspace.current() is editor and bool(Remarks.aboutMask(editor))
 
     def _situation(self) -> Any:
         """What a message is about: it goes when this is another one."""
@@ -320,7 +331,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     @property
     def _busy(self) -> bool:
-        return self.logic.controller.worker.busy or self.installer.busy
+        return self.logic.busy or self.installer.busy
 
     def _poll(self, waitSeconds: float) -> None:
         self.logic.poll(waitSeconds)
