@@ -3,12 +3,16 @@
 from typing import Any
 
 import numpy as np
+import slicer
 
 from SAM3DSegmentLib.Conversion import labelView, readSegment, segmentGrid
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.PromptNodes import PromptNodes
 from SAM3DSegmentLib.Workspace import Workspace
 from SAM3DSegmentLib.WriteBack import LOCKED_TAG, isLocked
+
+# In the order of Slicer's own numbers.
+_STATUSES = ("not started", "in progress", "completed", "flagged")
 
 
 class Segments:
@@ -53,6 +57,20 @@ class Segments:
     def isLocked(self, segmentId: str) -> bool:
         """Whether a segment is protected."""
         return isLocked(self._workspace.segmentationNode, segmentId)
+
+    def status(self, segmentId: str) -> str:
+        """How far the review of a segment is: "not started", "in progress", "completed" or "flagged"."""
+        return _STATUSES[slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentStatus(self.get(segmentId))]
+
+    def setStatus(self, segmentId: str, status: str) -> None:
+        """Note how far the review of a segment is, as Slicer's own segment table does."""
+        slicer.vtkSlicerSegmentationsModuleLogic.SetSegmentStatus(self.get(segmentId), _STATUSES.index(status))
+        self._tell("state")
+
+    def goOnWithReview(self, segmentId: str) -> None:
+        """Note the status after the one there is; after the last comes the first."""
+        now = _STATUSES.index(self.status(segmentId))
+        self.setStatus(segmentId, _STATUSES[(now + 1) % len(_STATUSES)])
 
     def volumeMl(self, segmentId: str) -> float:
         """A segment's volume in milliliters."""

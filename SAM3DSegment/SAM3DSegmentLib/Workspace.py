@@ -22,6 +22,12 @@ _COLORS = (
     (0.30, 0.85, 0.75), (0.90, 0.30, 0.30), (0.60, 0.50, 0.95),
 )  # fmt: skip
 
+# What a segment is in Slicer's terminologies, until the user says otherwise: a mass, of no particular place.
+_LESION = (
+    "Segmentation category and type - 3D Slicer General Anatomy list"
+    "~SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass~^^~Anatomic codes - DICOM master list~^^~^^"
+)
+
 
 class Observing(Protocol):
     """Who listens to the nodes that are chosen."""
@@ -69,6 +75,7 @@ class Workspace:
         if node is self.segmentationNode:
             return
         self.segmentationNode = node if isSegmentation(node) else None
+        self._adopt(self.segmentationNode)
         self._observer.watchSegmentation(self.segmentationNode)
         ids = self.segmentIds()
         self.setSegment(ids[0] if ids else None)
@@ -78,6 +85,17 @@ class Workspace:
         self.segmentId = segmentId if segmentId in self.segmentIds() else None
         self.watchPrompts()
         self._tell("state")
+
+    def _adopt(self, node: Any) -> None:
+        """Give a segmentation that was made empty in a selector the voxels of the current image."""
+        if node is None or self.volumeNode is None or volumeOf(node) is not None:
+            return
+        if node.GetSegmentation().GetNumberOfSegments() == 0:
+            node.SetReferenceImageGeometryParameterFromVolumeNode(self.volumeNode)
+            node.SetNodeReferenceID(VOLUME_ROLE, self.volumeNode.GetID())
+            node.SetAndObserveTransformNodeID(self.volumeNode.GetTransformNodeID())
+            if node.GetDisplayNode() is None:
+                node.CreateDefaultDisplayNodes()
 
     def segmentIds(self) -> list[str]:
         """The ids of the current segmentation's segments, in their order."""
@@ -185,6 +203,8 @@ class Workspace:
         used = {tuple(round(part, 2) for part in segment.GetColor()) for segment in segments}
         free = [color for color in _COLORS if color not in used]
         segmentId = str(segmentation.AddEmptySegment("", chosen, *free[:1]))
+        segment = segmentation.GetSegment(segmentId)
+        segment.SetTag(segment.GetTerminologyEntryTagName(), _LESION)
         self.setSegment(segmentId)
         return segmentId
 

@@ -9,7 +9,7 @@ slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.1
 QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 QtGui = pytest.importorskip("PySide6.QtGui")
 
-CURRENT, COLOR, NAME, VOLUME, SHOWN, LOCK, REMOVE = range(7)
+CURRENT, COLOR, NAME, VOLUME, STATUS, SHOWN, LOCK, REMOVE = range(8)
 SIGN, TEXT, VISIBLE, JUMP, FLIP, DELETE = range(6)
 
 
@@ -98,6 +98,39 @@ def test_a_renamed_segment_keeps_its_number_and_color_to_itself(a_lesion):
     rest(a_lesion)
     assert texts_of(a_lesion.panel.ui.segmentsTable, NAME) == ["Liver", "Lesion 2"]
     assert segment_of(a_lesion, 0).GetColor() != segment_of(a_lesion, 1).GetColor()
+
+
+def test_a_click_on_the_review_goes_through_slicers_own_statuses(a_lesion):
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    seen = []
+    for _ in range(4):
+        press_cell(a_lesion, a_lesion.panel.ui.segmentsTable, 0, STATUS)
+        seen.append(logic.GetSegmentStatusAsHumanReadableString(logic.GetSegmentStatus(segment_of(a_lesion))))
+    assert seen == ["In progress", "Completed", "Flagged", "Not started"]
+
+
+def test_a_lesion_is_a_mass_in_slicers_terminology(a_lesion):
+    import vtk
+
+    text = vtk.reference("")
+    segment_of(a_lesion).GetTag(segment_of(a_lesion).GetTerminologyEntryTagName(), text)
+    entry = slicer.vtkSlicerTerminologyEntry()
+    assert slicer.modules.terminologies.logic().DeserializeTerminologyEntry(str(text), entry)
+    assert entry.GetTypeObject().GetCodeMeaning() == "Mass"
+
+
+def test_a_segmentation_made_in_the_selector_is_the_images(a_lesion, a_grid):
+    logic, selector = a_lesion.panel.logic, a_lesion.panel.ui.segmentationSelector
+    first, mask = logic.segmentationNode, voxels(logic)
+    assert selector.addEnabled
+    selector.addNode()
+    rest(a_lesion)
+    assert logic.segmentationNode is not first
+    click_with(a_lesion, "foreground", center_of(a_grid, SECOND))
+    assert dice(voxels(logic), ball_of(a_grid, SECOND, RADII[1])) > 0.93
+    selector.setCurrentNode(first)
+    rest(a_lesion)
+    np.testing.assert_array_equal(voxels(logic), mask)
 
 
 def test_a_name_changed_elsewhere_is_shown(a_lesion):

@@ -109,3 +109,20 @@ def test_weights_are_installed_from_a_file(a_panel_without_the_model, a_server, 
     finish(app)
     assert a_server.asked == [("sam_med3d", file)]
     assert app.panel.ui.modelSelector.currentText == "SAM-Med3D turbo (installed)"
+
+
+def test_models_that_are_not_here_are_listed_when_they_are_asked_for(an_app, a_server):
+    selector, logic = an_app.panel.ui.modelSelector, an_app.panel.logic
+    rest(an_app)
+    texts = [selector.itemText(n) for n in range(selector.count)]
+    assert texts == ["SAM3D lite (built in)", "More models..."]
+    selector.activated.emit(1)
+    rest(an_app)
+    assert selector.count > len(logic.options.models.all()), "all of them, and a line"
+    assert selector.currentText == "SAM3D lite (built in)"
+    selector.hidePopup()
+    index = selector.findData("sam_med3d")
+    selector.setCurrentIndex(index)
+    selector.activated.emit(index)
+    rest(an_app)
+    assert logic.options.modelName == "sam_med3d"

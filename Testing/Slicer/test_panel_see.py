@@ -147,7 +147,7 @@ def test_overlapping_lesions_say_so(a_lesion, a_grid):
 
 def test_the_controls_of_a_locked_segment_are_gray(a_lesion):
     ui = a_lesion.panel.ui
-    press_cell(a_lesion, ui.segmentsTable, 0, 5)
+    press_cell(a_lesion, ui.segmentsTable, 0, 6)
     gray = (
         ui.boundarySlider,
         ui.clearButton,

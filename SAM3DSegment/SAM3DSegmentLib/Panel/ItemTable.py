@@ -38,7 +38,8 @@ class Row:
 class ItemTable:
     """Shows rows in a QTableWidget; a click, or Enter or space on a cell, calls onCell(key, column).
 
-    rows: the table is never lower than so many of them, nor higher; `empty` is said where there is none.
+    rows: the table has room for so many of them at least and at most; between these it is as high as the panel lets it
+    be, whatever is in it, so that nothing moves when a row comes. `empty` is said where there is none.
     """
 
     def __init__(
@@ -86,7 +87,6 @@ class ItemTable:
         before, self._rows = self._rows, list(rows)
         if len(before) != len(rows):
             self._table.setRowCount(len(rows))
-            self._fit()
         for index, row in enumerate(rows):
             old = before[index].cells if index < len(before) else ()
             for column, cell in enumerate(row.cells):
@@ -122,10 +122,12 @@ class ItemTable:
         item.setFlags(flags | qt.Qt.ItemIsEditable if cell.editable else flags)
 
     def _fit(self) -> None:
-        """As high as its rows within limits; further ones are scrolled to."""
-        least, most = self._heights
-        rows = max(least, min(len(self._rows), most))
-        self._table.setFixedHeight(rows * self.rowHeight + 2 * self._table.frameWidth)
+        """High enough for the least rows, and not higher than for the most; further ones are scrolled to."""
+        least, most = (rows * self.rowHeight + 2 * self._table.frameWidth for rows in self._heights)
+        # Its own wish, which is the same for any table, would make the panel scroll.
+        self._table.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Ignored)
+        self._table.setMinimumHeight(least)
+        self._table.setMaximumHeight(most)
 
     def _onClicked(self, row: int, column: int) -> None:
         if 0 <= row < len(self._rows) and column >= 0 and self._rows[row].key:

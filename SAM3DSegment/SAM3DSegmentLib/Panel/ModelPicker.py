@@ -12,6 +12,9 @@ from SAM3DSegmentLib.Panel import Formatting
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec
 
+# What the row is called that has the models that are not on this computer listed.
+_MORE = "more"
+
 
 class ModelPicker:
     """Fills the selector once and follows the logic; onChosen(name) is told what the user picks."""
@@ -20,8 +23,11 @@ class ModelPicker:
         self._ui, self._logic = ui, logic
         self._shown: tuple[str, bool] | None = None
         self._specs = {spec.name: spec for spec in logic.options.models.all()}
+        self._onChosen = onChosen
+        self._offered: list[str] = []
+        self._showsAll = False
         self._fillSelector()
-        ui.modelSelector.connect("activated(int)", lambda index: onChosen(ui.modelSelector.itemData(index)))
+        ui.modelSelector.connect("activated(int)", self._onActivated)
 
     @property
     def spec(self) -> "ModelSpec":
@@ -35,6 +41,7 @@ class ModelPicker:
         if self._shown == (name, installed):
             return
         self._shown = (name, installed)
+        self._fillSelector()
         selector = self._ui.modelSelector
         selector.setItemText(selector.findData(name), self._choice(self.spec))
         selector.setCurrentIndex(selector.findData(name))
@@ -52,13 +59,34 @@ class ModelPicker:
         )
 
     def _fillSelector(self) -> None:
-        """What is installed first, the rest below a line."""
-        ready = [spec for spec in self._specs.values() if self._logic.options.models.isInstalled(spec.name)]
-        others = [spec for spec in self._specs.values() if spec not in ready]
-        for spec in ready + others:
-            self._ui.modelSelector.addItem(self._choice(spec), spec.name)
-        if ready and others:
-            self._ui.modelSelector.insertSeparator(len(ready))
+        """What is installed, and the chosen one; the rest below a line, once they are asked for."""
+        chosen = self._logic.options.modelName
+        ready = [name for name in self._specs if self._logic.options.models.isInstalled(name)]
+        daily = [name for name in self._specs if name in ready or name == chosen]
+        others = [name for name in self._specs if name not in daily] if self._showsAll else []
+        wanted = [*daily, "", *others] if others else daily if len(daily) == len(self._specs) else [*daily, _MORE]
+        if wanted == self._offered:
+            return
+        self._offered = wanted
+        selector = self._ui.modelSelector
+        selector.clear()
+        for name in wanted:
+            if not name:
+                selector.insertSeparator(selector.count)
+            elif name == _MORE:
+                selector.addItem(_("More models..."), name)
+            else:
+                selector.addItem(self._choice(self._specs[name]), name)
+
+    def _onActivated(self, index: int) -> None:
+        name = self._ui.modelSelector.itemData(index)
+        if name != _MORE:
+            self._onChosen(name)
+            return
+        self._showsAll = True
+        self._fillSelector()
+        self._ui.modelSelector.setCurrentIndex(self._ui.modelSelector.findData(self._logic.options.modelName))
+        self._ui.modelSelector.showPopup()
 
     def _choice(self, spec: "ModelSpec") -> str:
         return (

@@ -60,7 +60,7 @@ class PollTimer:
             if self._wanted:
                 self._wanted = False
                 self._refresh()
-            if not self._needed():
+            if not self._wanted and not self._needed():
                 self._timer.stop()
         finally:
             self._beating = False

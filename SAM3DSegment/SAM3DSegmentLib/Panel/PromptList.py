@@ -21,7 +21,7 @@ class PromptList:
         self._count = 0
         self.onChosen: Callable[[], None] = lambda: None
         empty = _("Press A and click on the target")
-        self._items = ItemTable(table, stretched=TEXT, onCell=self._onCell, rows=(3, 5), empty=empty)
+        self._items = ItemTable(table, stretched=TEXT, onCell=self._onCell, rows=(3, 12), empty=empty)
         for key in ("Delete", "Backspace"):  # a Mac's delete key is the latter
             self._items.addKey(key, self._deleteCurrent)
         self._items.onCurrent = self._choose

@@ -12,7 +12,7 @@ from SAM3DSegmentLib.Panel.Icons import icon, swatch
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 from SAM3DSegmentLib.Panel.Views import centerOn
 
-CURRENT, COLOR, NAME, VOLUME, VISIBLE, LOCKED, REMOVE = range(7)
+CURRENT, COLOR, NAME, VOLUME, STATUS, VISIBLE, LOCKED, REMOVE = range(8)
 
 
 class SegmentList:
@@ -25,7 +25,7 @@ class SegmentList:
         self._logic, self._guarded = logic, guarded
         self._volumes: dict[str, tuple[int, float]] = {}
         empty = _("Your first click makes one")
-        self._items = ItemTable(table, stretched=NAME, onCell=self._onCell, rows=(2, 5), empty=empty)
+        self._items = ItemTable(table, stretched=NAME, onCell=self._onCell, rows=(2, 12), empty=empty)
         self._items.fitColumn(VOLUME, Formatting.volume(1234.5) + "0")
         self._items.onCurrent = self.goTo
         self._items.onEdited = lambda key, name: guarded(lambda: self._rename(key, name))
@@ -59,6 +59,7 @@ class SegmentList:
                 Cell(icon=swatch(segment.GetColor()), toolTip=_("Change the color"), spoken=_("Change the color")),
                 Cell(name, toolTip=f"{currentTip}. " + _("Double-click to rename it."), editable=True, bold=current),
                 Cell(Formatting.volume(self._milliliters(segment, segmentId)), toolTip=_("Volume"), alignRight=True),
+                _status(self._logic.segments.status(segmentId)),
                 _switch(visible, on=("Visible", _("Hide in the views")), off=("Hidden", _("Show in the views"))),
                 _switch(
                     locked,
@@ -83,6 +84,9 @@ class SegmentList:
     def _onCell(self, segmentId: str, column: int) -> None:
         if column == COLOR:
             self._chooseColor(segmentId)
+        elif column == STATUS:
+            self._guarded(lambda: self._logic.segments.goOnWithReview(segmentId))
+            self.refresh()
         elif column == VISIBLE:
             display = self._logic.segmentationNode.GetDisplayNode()
             display.SetSegmentVisibility(segmentId, not display.GetSegmentVisibility(segmentId))
@@ -119,6 +123,16 @@ class SegmentList:
         if color.isValid():
             segment.SetColor(color.redF(), color.greenF(), color.blueF())
             self.refresh()
+
+
+def _status(status: str) -> Cell:
+    picture, words = {
+        "not started": ("StatusNone", _("Review: not started")),
+        "in progress": ("StatusOpen", _("Review: in progress")),
+        "completed": ("StatusDone", _("Review: completed")),
+        "flagged": ("StatusFlagged", _("Review: flagged")),
+    }[status]
+    return Cell(icon=icon(picture), toolTip=words + ". " + _("Click for the next one."), spoken=words)
 
 
 def _switch(on_: bool, *, on: tuple[str, str], off: tuple[str, str]) -> Cell:
