@@ -46,10 +46,11 @@ class Engine:
         self._loaded: tuple[str, str, str] | None = None
         self._sessions: OrderedDict[tuple[Hashable, ...], Session] = OrderedDict()
         self._cautions: tuple[str, ...] = ()
+        self._lookedAt: Hashable = None
         self.description = ""
 
     def takeCautions(self) -> tuple[str, ...]:
-        """What is to be told about the file of a model loaded since the last call, such as tensors never trained."""
+        """What is to be told since the last call: of a model's file, such as tensors never trained, or of an image."""
         cautions, self._cautions = self._cautions, ()
         return cautions
 
@@ -106,8 +107,17 @@ class Engine:
 
     def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
         self._open(request.settings, device, notify)
+        self._lookAt(request)
         session = self._session(request)
         return session.predict(request.prompts, options=request.segmentSettings.maskOptions, notify=notify)
+
+    def _lookAt(self, request: Request) -> None:
+        """Note, once an image, what looks wrong with it: a voxel size that a file may have lost, values all alike."""
+        from inference_core.geometry.values import volume_cautions
+
+        if self._lookedAt != request.volumeKey:
+            self._lookedAt = request.volumeKey
+            self._cautions += volume_cautions(request.volume)
 
     def _open(self, settings: "Settings", device: str, notify: Notify) -> "Model":
         wanted = replace(settings, device=device).loading

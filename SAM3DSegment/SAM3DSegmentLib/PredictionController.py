@@ -239,7 +239,7 @@ class PredictionController:
             editor=editor,
             written=written,
         )
-        if cautions := self.engine.takeCautions():
+        if cautions := (*self.engine.takeCautions(), *(answer.cautions if answer is not None else ())):
             self._tell("cautioned", message=" ".join(cautions))
         self._tell("state")
 

@@ -454,3 +454,16 @@ def test_prompts_are_exchanged_with_the_command_line(a_started_logic, a_grid, tm
     assert logic.waitUntilIdle(20)
     assert logic.options.threshold == 0.5
     assert np.array_equal(voxels(logic), mask)
+
+
+def test_an_image_whose_voxel_size_looks_wrong_is_cautioned_once(a_logic, a_scene, a_grid):
+    """As where a file counts in micrometers; the clicks are answered all the same."""
+    far = np.diag([100.0, 100.0, 100.0, 1.0]) @ a_grid.affine
+    balls = [(a_grid.center_ras + FIRST, RADII[0])]
+    array = np.ascontiguousarray(spheres(a_grid, balls).T, dtype=np.float32)
+    a_logic.setVolume(slicer.util.addVolumeFromArray(array, ijkToRAS=far, name="huge"))
+    for at in (FIRST, FIRST + 2.0):
+        a_logic.prompts.addClick(100 * (a_grid.center_ras + at), True)
+        assert a_logic.waitUntilIdle(20)
+    told = [info["message"] for info in events(a_logic, "cautioned")]
+    assert sum("is unusual, as where a file has no unit" in message for message in told) == 1

@@ -117,7 +117,7 @@ class Session:
     def predict(self, prompts: PromptSet, *, options: MaskOptions | None = None, notify: Notify = silent) -> Prediction:
         """Answer a set of prompts, in their order.
 
-        A call that raises, or that `notify` stops by raising `Canceled`, leaves the session as it was.
+        A call that raises, or that `notify` stops by raising `Cancelled`, leaves the session as it was.
 
         Args:
             prompts: in RAS mm.
