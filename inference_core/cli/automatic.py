@@ -10,6 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from inference_core.cli.exports import exports_of
 from inference_core.cli.loading import load
 from inference_core.cli.parsing import UsageError
 from inference_core.cli.reporting import Progress, table
@@ -55,6 +56,8 @@ def check_stack_options(options: argparse.Namespace, spec: ModelSpec) -> None:
     if spec.automatic:
         if any(getattr(options, name) not in (None, []) for name in _FOR_PROMPTS):
             raise UsageError(f"{spec.title} finds its classes by itself; leave out prompts and the threshold.")
+        if exports_of(options):
+            raise UsageError(f"{spec.title} finds many classes, and DICOM exports are of one; write a .seg.nrrd.")
         if options.measure:
             raise UsageError(f"{spec.title} finds many classes; leave out --measure and use the command measure after.")
     elif options.slices is not None:

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.automatic import Answer, add_stack_options, check_stack_options, segment_unprompted
+from inference_core.cli.exports import add_export_options, check_exports, is_dicom_seg, staged_exports
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.measure import measurement_lines, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
@@ -35,6 +36,7 @@ EXAMPLES = """examples:
   sam3dsegment segment mr.nii.gz --output tumor.nii.gz --frame ijk --box 60 71 20 30 28 9 --negative-click 80 71 20
   sam3dsegment segment ct_series/ --output node.seg.nrrd --line -81 12 -243 -66 30 -243
   sam3dsegment segment ct_series/ --output again.nii.gz --prompts prompts.json
+  sam3dsegment segment ct_series/ --output tumor.seg.dcm --report tumor.sr.dcm --rtstruct rt.dcm --click -81.5 12 -243
   sam3dsegment segment ct_series/ --output organs.seg.nrrd --model ma_sam --weights MA_SAM.pth --base sam_vit_h.pth
 """
 
@@ -53,7 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("input", type=Path, metavar="INPUT", help="a DICOM folder or an image file")
     parser.add_argument(
-        "--output", type=Path, required=True, metavar="OUT", help="the mask: .seg.nrrd, .nrrd, .nii.gz or .nii"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help="the mask: .seg.nrrd, .nrrd, .nii.gz, .nii or .seg.dcm",
     )
     add_prompt_options(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="saved prompts, which come before all others")
@@ -68,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threshold", type=finite, help="logit above which a voxel is in the mask (default 0): lower is larger"
     )
-    parser.add_argument("--name", default="segment", help="the segment's name in a .seg.nrrd (default segment)")
+    parser.add_argument(
+        "--name", default="segment", help="the segment's name, where the file has one (default segment)"
+    )
     parser.add_argument(
         "--window", type=_window, default="adaptive", metavar="adaptive|official|MM",
         help="how far to look around clicks: adaptive tries several widths (default), a number of mm is the width; "
@@ -78,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure", action="store_true", help="add diameters and voxel statistics to the summary and the JSON file"
     )
+    add_export_options(parser)
     add_json_option(parser)
 
 
@@ -135,9 +144,11 @@ def _checked(options: argparse.Namespace) -> _Plan:
     from inference_core.io.prompts_json import PromptFile, read_prompts
     from inference_core.prompts.prompt_set import PromptSet
 
-    check_labels_path(options.output)
-    check_outputs(options.output, options.json, options.save_prompts)
+    if not is_dicom_seg(options.output):
+        check_labels_path(options.output)
+    check_outputs(*_outputs(options))
     _check_inputs_are_kept(options)
+    check_exports(options)
     saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
     check_prompt_arguments(options.given)
     name = next((name for name in (options.model, saved.model) if name is not None), DEFAULT_MODEL)
@@ -169,16 +180,22 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
 
     given = (options.prompts, options.weights, options.base)
     sources = [*files_read(options.input), *(path for path in given if path is not None)]
-    for output in (path for path in (options.output, options.json, options.save_prompts) if path is not None):
+    for output in _outputs(options):
         if is_part_of_an_image(output) or any(same_file(output, source) for source in sources):
             raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
+
+
+def _outputs(options: argparse.Namespace) -> list[Path]:
+    wanted = (options.output, options.json, options.save_prompts, options.report, options.rtstruct)
+    return [path for path in wanted if path is not None]
 
 
 def _read(options: argparse.Namespace) -> Volume:
     from inference_core.io.files import check_labels_path, read_volume
 
     volume = read_volume(options.input, series_uid=options.series, part=options.part)
-    check_labels_path(options.output, shape=volume.grid.shape)
+    if not is_dicom_seg(options.output):
+        check_labels_path(options.output, shape=volume.grid.shape)
     return volume
 
 
@@ -211,8 +228,10 @@ def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction:
     from inference_core.io.prompts_json import prompts_as_json
 
     prompts = prompts_as_json(prediction.prompts, model=plan.spec.name, threshold=plan.threshold)
-    with staged(options.save_prompts, prompts):
-        write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
+    exports = staged_exports(options, prediction.mask, volume, model=plan.spec.name, weights=plan.weights)
+    with staged(options.save_prompts, prompts), exports:
+        if not is_dicom_seg(options.output):
+            write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
 
 
 def _measured(options: argparse.Namespace, volume: Volume, prediction: Prediction) -> dict[str, Any]:

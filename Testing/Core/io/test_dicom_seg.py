@@ -1,0 +1,104 @@
+"""DICOM SEG: read back by highdicom and pydicom, voxel by voxel and in place, from plain and enhanced series."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+from support.dicom_files import enhanced, save
+
+from inference_core.errors import OutputError, VolumeError
+from inference_core.geometry.grid import LPS_FROM_RAS, Grid
+from inference_core.geometry.mask import Mask
+from inference_core.io.dicom import find_source
+from inference_core.io.dicom_export import Algorithm, ExportedSegment, check_same_grid
+from inference_core.io.dicom_seg import read_dicom_seg, write_dicom_seg
+from inference_core.io.files import read_volume
+
+hd = pytest.importorskip("highdicom")
+
+
+def test_the_voxels_come_back_and_so_do_empty_segments(tmp_path, a_source, lesions_on):
+    write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), a_source)
+    found = read_dicom_seg(tmp_path / "x.seg.dcm", a_source.grid)
+    assert list(found) == ["ring", "Läsion 2", "gone"]
+    for segment in lesions_on():
+        shape = a_source.grid.shape
+        assert np.array_equal(found[segment.name].on(shape), segment.mask.on(shape))
+
+
+def test_highdicom_reads_the_same_voxels_in_the_same_place(tmp_path, a_source, lesions_on):
+    write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), a_source)
+    read = hd.seg.segread(tmp_path / "x.seg.dcm")
+    for number, segment in enumerate(lesions_on(), start=1):
+        volume = read.get_volume(segment_numbers=[number], combine_segments=True)
+        assert np.count_nonzero(volume.array) == segment.mask.voxel_count
+        inside = np.argwhere(volume.array)
+        placed = (inside @ volume.affine[:3, :3].T + volume.affine[:3, 3]) @ LPS_FROM_RAS[:3, :3]
+        expected = a_source.grid.to_ras(np.argwhere(segment.mask.array) + segment.mask.start)
+        assert np.sort(placed.round(2), axis=0) == pytest.approx(np.sort(expected.round(2), axis=0), abs=0.011)
+
+
+def test_it_refers_to_its_source_and_says_what_made_it(tmp_path, a_source, a_ct_folder, lesions_on):
+    write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), a_source)
+    dataset, first = pydicom.dcmread(tmp_path / "x.seg.dcm"), pydicom.dcmread(a_ct_folder / "slice-0001.dcm")
+    assert dataset.StudyInstanceUID == first.StudyInstanceUID
+    assert dataset.FrameOfReferenceUID == first.FrameOfReferenceUID
+    (series,) = dataset.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == first.SeriesInstanceUID
+    assert len(series.ReferencedInstanceSequence) == a_source.grid.shape[2]
+    ring = dataset.SegmentSequence[0]
+    assert ring.SegmentAlgorithmType == "SEMIAUTOMATIC"
+    made = ring.SegmentationAlgorithmIdentificationSequence[0]
+    assert made.AlgorithmName == "sam3d_lite"
+    assert lesions_on()[0].algorithm.weights_sha256 in made.AlgorithmParameters
+    assert ring.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Neoplasm"
+    assert dataset.SegmentSequence[1].SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Mass"
+
+
+def test_the_frames_of_an_enhanced_file_are_found_whatever_their_order(tmp_path, a_larger_oblique_grid, lesions_on):
+    grid = a_larger_oblique_grid
+    array = np.random.default_rng(3).integers(-100, 200, grid.shape).astype(np.int16)
+    dataset = enhanced(array, grid, [4, 1, 8, 0, 3, 2, 7, 6, 5], series="2.25.8")
+    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = "2.25.81", "2.25.82"
+    save(dataset, tmp_path / "ct" / "enhanced.dcm")
+    source = find_source(tmp_path / "ct")
+    write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), source)
+    found = read_dicom_seg(tmp_path / "x.seg.dcm", read_volume(tmp_path / "ct").grid)
+    for segment in lesions_on():
+        assert np.array_equal(found[segment.name].on(grid.shape), segment.mask.on(grid.shape))
+
+
+def test_a_series_without_what_is_referred_to_is_refused(tmp_path, a_ct_folder, lesions_on):
+    for path in a_ct_folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.FrameOfReferenceUID
+        dataset.save_as(path)
+    with pytest.raises(OutputError, match="lacks its FrameOfReferenceUID"):
+        write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), find_source(a_ct_folder))
+    assert not (tmp_path / "x.seg.dcm").exists()
+
+
+def test_a_mask_on_another_grid_is_refused(tmp_path, a_source):
+    beyond = ExportedSegment("far", Mask((30, 0, 0), np.ones((9, 2, 2), dtype=bool)), Algorithm("sam3d_lite"))
+    with pytest.raises(OutputError, match="'far' reaches beyond"):
+        write_dicom_seg(tmp_path / "x.seg.dcm", [beyond], a_source)
+    shifted = a_source.grid.affine.copy()
+    shifted[0, 3] += 0.2
+    with pytest.raises(OutputError, match="other voxels than the series"):
+        check_same_grid(Grid(a_source.grid.shape, shifted), a_source)
+
+
+def test_a_segmentation_of_another_series_is_not_laid_on_this_one(tmp_path, a_source, lesions_on):
+    write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), a_source)
+    shifted = a_source.grid.affine.copy()
+    shifted[:3, 3] += 1.0
+    with pytest.raises(VolumeError, match="does not lie on the image's slices"):
+        read_dicom_seg(tmp_path / "x.seg.dcm", Grid(a_source.grid.shape, shifted))
+
+
+def test_a_single_segment_comes_back_too(tmp_path, a_source, lesions_on):
+    ring = lesions_on()[0]
+    write_dicom_seg(tmp_path / "x.seg.dcm", [ring], a_source)
+    found = read_dicom_seg(tmp_path / "x.seg.dcm", a_source.grid)
+    assert np.array_equal(found["ring"].on(a_source.grid.shape), ring.mask.on(a_source.grid.shape))

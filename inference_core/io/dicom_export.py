@@ -1,0 +1,159 @@
+"""What all exports to DICOM share: the source series, whose findings they are, and by what they were made.
+
+An export belongs to the patient's record: it carries the identity of the series that it refers to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from inference_core import __version__
+from inference_core.errors import OutputError
+from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import Mask
+from inference_core.io.atomic import replacing
+from inference_core.io.dicom import DicomSource
+
+MANUFACTURER, PRODUCT = "SAM3DSegment", "SAM3DSegment"
+DEFAULT_FINDING = "neoplasm"
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
+_MAY_BE_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+
+
+def new_uid() -> str:
+    """A fresh UID under the root that needs no registration (PS3.5 section B.2)."""
+    from pydicom.uid import generate_uid
+
+    return str(generate_uid(prefix=None))
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A coded concept: value, coding scheme, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+_ALTERED = Coded("49755003", "SCT", "Morphologically Abnormal Structure")
+_ANATOMICAL = Coded("123037004", "SCT", "Anatomical Structure")
+
+FINDINGS: dict[str, tuple[Coded, Coded]] = {
+    "neoplasm": (_ALTERED, Coded("108369006", "SCT", "Neoplasm")),
+    "mass": (_ALTERED, Coded("4147007", "SCT", "Mass")),
+    "lesion": (_ALTERED, Coded("52988006", "SCT", "Lesion")),
+    "lymph-node": (_ANATOMICAL, Coded("59441001", "SCT", "Lymph node")),
+    "organ": (_ANATOMICAL, Coded("113343008", "SCT", "Organ")),
+}
+"""What a segment can be: its category and its type (PS3.16, CID 7150 and 7151)."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What made a segment: the model's name, this package's version, and the sha256 of the model's weights."""
+
+    name: str
+    weights_sha256: str = ""
+    version: str = __version__
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedSegment:
+    """A mask on the source's grid with its name, what it is (a key of `FINDINGS`), and what made it.
+
+    `tracking_uid` is the same in every object that speaks of this lesion.
+    """
+
+    name: str
+    mask: Mask
+    algorithm: Algorithm
+    finding: str = DEFAULT_FINDING
+    tracking_uid: str = field(default_factory=new_uid)
+
+
+def source_datasets(source: DicomSource) -> list[Any]:
+    """The datasets of a source's files without their voxels, each once, in the order of k.
+
+    What must be there but may be empty is added where it lacks.
+
+    Raises:
+        OutputError: the files lack what an export must refer to.
+    """
+    from pydicom import dcmread
+
+    paths = list(dict.fromkeys(frame.header.path for frame in source.frames))
+    datasets = [dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+    for dataset in datasets:
+        lacking = [name for name in _NEEDED if not dataset.get(name)]
+        if lacking:
+            raise OutputError(
+                f"The series lacks its {lacking[0]}, which a DICOM export must refer to; get it from the archive "
+                "again, or write a .seg.nrrd."
+            )
+        for name in (name for name in _MAY_BE_EMPTY if name not in dataset):
+            setattr(dataset, name, "")
+    return datasets
+
+
+def check_on_source(segments: Sequence[ExportedSegment], source: DicomSource) -> None:
+    """Refuse masks that reach beyond the source's voxels.
+
+    Raises:
+        OutputError: one does.
+    """
+    for segment in segments:
+        beyond = any(stop > size for stop, size in zip(segment.mask.stop, source.grid.shape, strict=True))
+        if beyond or min(segment.mask.start) < 0:
+            raise OutputError(f"The mask of '{segment.name}' reaches beyond the series; resample it onto the series.")
+
+
+def check_same_grid(grid: Grid, source: DicomSource) -> None:
+    """Refuse masks that were made on other voxels than the source's.
+
+    Raises:
+        OutputError: they were.
+    """
+    if not grid.matches(source.grid, tolerance_mm=0.01):
+        raise OutputError(
+            "The mask lies on other voxels than the series; resample it onto the series before the export to DICOM."
+        )
+
+
+def highdicom(module: str = "") -> Any:
+    """The package highdicom, or a module of it.
+
+    Raises:
+        OutputError: it is not installed.
+    """
+    try:
+        return import_module(f"highdicom.{module}" if module else "highdicom")
+    except ImportError as error:
+        raise OutputError(
+            "This export needs the package highdicom; install it with `pip install highdicom`, or write a .seg.nrrd."
+        ) from error
+
+
+def save(dataset: Any, path: str | os.PathLike[str]) -> None:
+    """Write a dataset as a DICOM file, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with replacing(Path(path)) as temporary:
+        dataset.save_as(temporary, enforce_file_format=True)
+
+
+def code(coded: Coded) -> Any:
+    """A concept as pydicom's codes are."""
+    from pydicom.sr.coding import Code
+
+    return Code(coded.value, coded.scheme, coded.meaning)

@@ -1,0 +1,150 @@
+"""DICOM Segmentation by highdicom: binary, one frame a slice and segment, on the source's own slices.
+
+Empty frames are kept: readers miscount where they are left out, and a segment without any frame is lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.errors import VolumeError
+from inference_core.geometry.grid import LPS_FROM_RAS, Grid
+from inference_core.geometry.mask import Mask
+from inference_core.io.dicom import DicomSource
+from inference_core.io.dicom_export import (
+    FINDINGS,
+    MANUFACTURER,
+    PRODUCT,
+    ExportedSegment,
+    check_on_source,
+    code,
+    highdicom,
+    new_uid,
+    save,
+    source_datasets,
+)
+from inference_core.io.opening import check_readable
+
+_OFF_GRID_MM = 0.01
+
+
+def write_dicom_seg(
+    path: str | os.PathLike[str], segments: Sequence[ExportedSegment], source: DicomSource, *, description: str = ""
+) -> Any:
+    """Write segments, one at least, as one DICOM SEG that refers to its source; its dataset is returned.
+
+    Raises:
+        OutputError: highdicom is not installed, the source lacks what is referred to, a mask lies beyond it, or the
+            file cannot be written.
+    """
+    seg = highdicom("seg")
+    check_on_source(segments, source)
+    datasets = source_datasets(source)
+    dataset = seg.Segmentation(
+        source_images=datasets,
+        pixel_array=_frames(segments, source, in_file_order=len(datasets) == 1),
+        segmentation_type=seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(segment, number) for number, segment in enumerate(segments, start=1)],
+        series_instance_uid=new_uid(),
+        series_number=_series_number(datasets),
+        sop_instance_uid=new_uid(),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=PRODUCT,
+        software_versions=segments[0].algorithm.version,
+        device_serial_number="0",
+        content_label="SEGMENTATION",
+        content_description=description[:64] or None,
+        series_description=description[:64] or "SAM3DSegment",
+        omit_empty_frames=False,
+    )
+    save(dataset, path)
+    return dataset
+
+
+def read_dicom_seg(path: str | os.PathLike[str], grid: Grid) -> dict[str, Mask]:
+    """The segments of a DICOM SEG by name, on a grid of whose slices its frames are some, in any order.
+
+    Raises:
+        VolumeError: it is no binary DICOM SEG, or a frame lies on none of the grid's slices.
+    """
+    import pydicom
+
+    check_readable(Path(path))
+    try:
+        dataset = pydicom.dcmread(path)
+        frames = np.atleast_3d(dataset.pixel_array.T).T if dataset.get("SegmentationType") == "BINARY" else None
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
+        raise VolumeError(f"'{Path(path).name}' cannot be read as a DICOM segmentation; copy it again.") from error
+    if frames is None:
+        raise VolumeError(f"'{Path(path).name}' is no binary DICOM segmentation; choose another file.")
+    names = {int(item.SegmentNumber): str(item.SegmentLabel) for item in dataset.SegmentSequence}
+    found = {number: np.zeros(grid.shape, dtype=bool, order="F") for number in names}
+    for index, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        number = int(_group(dataset, groups, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+        found[number][:, :, _slice_of(dataset, groups, grid, Path(path).name)] |= frames[index].T > 0
+    return {names[number]: Mask.of(voxels) for number, voxels in found.items()}
+
+
+def _frames(segments: Sequence[ExportedSegment], source: DicomSource, *, in_file_order: bool) -> NDArray[np.uint8]:
+    """(frames, rows, columns, segments): along k or, of a multi-frame file, in the order of its own frames."""
+    shape = source.grid.shape
+    stacked = np.stack([segment.mask.on(shape).transpose(2, 1, 0) for segment in segments], axis=-1)
+    if not in_file_order:
+        return stacked
+    return stacked[np.argsort([frame.index for frame in source.frames])]
+
+
+def _description(segment: ExportedSegment, number: int) -> Any:
+    hd, seg = highdicom(), highdicom("seg")
+    from pydicom.sr.codedict import codes
+
+    category, kind = FINDINGS[segment.finding]
+    algorithm = segment.algorithm
+    return seg.SegmentDescription(
+        segment_number=number,
+        segment_label=segment.name[:64],
+        segmented_property_category=code(category),
+        segmented_property_type=code(kind),
+        algorithm_type=seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=algorithm.name,
+            family=codes.cid7162.ArtificialIntelligence,
+            version=algorithm.version,
+            source=MANUFACTURER,
+            parameters={"weights_sha256": algorithm.weights_sha256} if algorithm.weights_sha256 else None,
+        ),
+        tracking_uid=segment.tracking_uid,
+        tracking_id=segment.name[:64],
+    )
+
+
+def _series_number(datasets: Sequence[Any]) -> int:
+    """A number of its own in the study, by the custom of hundreds."""
+    return int(datasets[0].get("SeriesNumber") or 0) * 100 + 1
+
+
+def _group(dataset: Any, groups: Any, keyword: str) -> Any:
+    """A frame's functional group: its own, else the one that all frames share."""
+    return (groups if keyword in groups else dataset.SharedFunctionalGroupsSequence[0])[keyword][0]
+
+
+def _slice_of(dataset: Any, groups: Any, grid: Grid, name: str) -> int:
+    orientation = _group(dataset, groups, "PlaneOrientationSequence")
+    measures = _group(dataset, groups, "PixelMeasuresSequence")
+    axes = np.array(orientation.ImageOrientationPatient, dtype=float).reshape(2, 3)
+    rows, columns = (float(step) for step in measures.PixelSpacing)
+    position = np.array(_group(dataset, groups, "PlanePositionSequence").ImagePositionPatient, dtype=float)
+    last = position + axes[0] * columns * (dataset.Columns - 1) + axes[1] * rows * (dataset.Rows - 1)
+    k = round(float(grid.to_ijk(LPS_FROM_RAS[:3, :3] @ position)[2]))
+    expected = [grid.to_ras((0, 0, k)), grid.to_ras((grid.shape[0] - 1, grid.shape[1] - 1, k))]
+    off = np.abs(np.stack([position, last]) @ LPS_FROM_RAS[:3, :3] - expected).max()
+    if not 0 <= k < grid.shape[2] or (dataset.Columns, dataset.Rows) != grid.shape[:2] or off > _OFF_GRID_MM:
+        raise VolumeError(f"'{name}' does not lie on the image's slices; choose the series that it was made on.")
+    return k
