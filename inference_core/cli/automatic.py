@@ -32,7 +32,7 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-_FOR_PROMPTS = ("given", "prompts", "save_prompts", "threshold")
+_FOR_PROMPTS = ("given", "prompts", "start_from", "save_prompts", "threshold")
 
 
 def add_stack_options(parser: argparse.ArgumentParser) -> None:

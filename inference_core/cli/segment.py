@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -17,6 +17,7 @@ from inference_core.cli.measure import measurement_lines, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
 from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged
+from inference_core.cli.starting_mask import read_starting_mask
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.spec import Layout, ModelSpec
 
@@ -63,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_prompt_options(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="saved prompts, which come before all others")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="MASK",
+        help="correct this mask: a DICOM SEG or RTSTRUCT of the series (the segment --name), or a label map",
+    )  # fmt: skip
     parser.add_argument("--save-prompts", type=Path, metavar="FILE", help="save the prompts for another time")
     parser.add_argument(
         "--series", metavar="UID", help="which series of the folder (default the largest; see `series`)"
@@ -122,6 +127,8 @@ def _segment_prompted(options: argparse.Namespace, plan: _Plan, volume: Volume, 
     """The mask of one target, yet to be written."""
     started = perf_counter()
     prompts = plan.saved.prompts.with_(*in_ras(options.given, options.frame, volume.grid))
+    if options.start_from is not None:
+        prompts = replace(prompts, initial_mask=read_starting_mask(options.start_from, volume, name=options.name))
     prompts.checked_on(volume.grid, volume.name)
     progress.show(f"loading {plan.spec.title}")
     model = load(plan.spec, plan.weights, options)
@@ -178,7 +185,7 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
     """
     from inference_core.io.companions import files_read, is_part_of_an_image, same_file
 
-    given = (options.prompts, options.weights, options.base)
+    given = (options.prompts, options.start_from, options.weights, options.base)
     sources = [*files_read(options.input), *(path for path in given if path is not None)]
     for output in _outputs(options):
         if is_part_of_an_image(output) or any(same_file(output, source) for source in sources):

@@ -8,10 +8,17 @@ import numpy as np
 import pydicom
 import pytest
 
-from inference_core.io.dicom_seg import read_dicom_seg
+from inference_core.cli.parsing import UsageError
+from inference_core.cli.starting_mask import read_starting_mask
+from inference_core.errors import VolumeError
+from inference_core.evaluation.metrics import dice
+from inference_core.geometry.mask import Mask
+from inference_core.io.dicom import find_source
+from inference_core.io.dicom_export import Algorithm, ExportedSegment
+from inference_core.io.dicom_seg import read_dicom_seg, write_dicom_seg
 from inference_core.io.dicom_writer import write_dicom_series
-from inference_core.io.files import read_labels, read_volume
-from inference_core.io.rtstruct import read_rtstruct
+from inference_core.io.files import read_labels, read_volume, write_labels
+from inference_core.io.rtstruct import read_rtstruct, write_rtstruct
 from inference_core.models.weights import sha256_of
 
 pytest.importorskip("highdicom")
@@ -47,3 +54,54 @@ def test_an_image_that_is_not_dicom_is_refused_with_what_needs_it(run, a_ct, unr
     assert done.returncode == 2
     assert "DICOM SEG, --report and --rtstruct refer to a DICOM series" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def a_source_mask(a_phantom, a_ct_series, tmp_path_factory):
+    """The phantom's larger tumor as a DICOM SEG, an RTSTRUCT and a label map; the first two hold another one."""
+    source = find_source(a_ct_series)
+    tumor = Mask.of(a_phantom.labels.array == 1)
+    other = Mask.of(a_phantom.labels.array == 2)
+    segments = [ExportedSegment(name, mask, Algorithm("reader")) for name, mask in (("tumor", tumor), ("other", other))]
+    folder = tmp_path_factory.mktemp("start")
+    write_dicom_seg(folder / "start.seg.dcm", segments, source)
+    write_rtstruct(folder / "start.rt.dcm", segments, source)
+    write_labels(folder / "start.nii.gz", tumor.on(source.grid.shape), source.grid)
+    return folder, tumor
+
+
+@pytest.mark.parametrize("file", ["start.seg.dcm", "start.rt.dcm", "start.nii.gz"])
+def test_a_mask_of_another_program_is_one_to_start_from(a_source_mask, a_ct_series, file):
+    folder, tumor = a_source_mask
+    volume = read_volume(a_ct_series)
+    found = read_starting_mask(folder / file, volume, name="tumor")
+    assert tumor.voxel_count > 0
+    assert np.array_equal(found.array, tumor.on(volume.grid.shape))
+    assert found.grid == volume.grid
+
+
+def test_of_several_segments_one_must_be_named(a_source_mask, a_ct_series):
+    folder, _ = a_source_mask
+    with pytest.raises(UsageError, match="holds the segments 'tumor', 'other'"):
+        read_starting_mask(folder / "start.seg.dcm", read_volume(a_ct_series), name="segment")
+
+
+def test_a_mask_on_other_voxels_is_none_to_start_from(a_source_mask, a_series):
+    folder, _ = a_source_mask
+    for file in ("start.seg.dcm", "start.rt.dcm", "start.nii.gz"):
+        with pytest.raises(VolumeError):
+            read_starting_mask(folder / file, read_volume(a_series), name="tumor")
+
+
+@pytest.mark.usefixtures("the_default_model")
+def test_a_click_corrects_the_mask_it_starts_from(run, a_source_mask, a_ct_series, a_target_click, tmp_path):
+    folder, tumor = a_source_mask
+    arguments = ("segment", a_ct_series, "--click", *a_target_click, "--name", "tumor")
+    done = run(*arguments, "--output", tmp_path / "x.nii.gz", "--start-from", folder / "start.seg.dcm")
+    assert done.returncode == 0, done.stderr
+    plain = run(*arguments, "--output", tmp_path / "y.nii.gz")
+    assert plain.returncode == 0, plain.stderr
+    started, alone = (read_labels(tmp_path / name).array > 0 for name in ("x.nii.gz", "y.nii.gz"))
+    truth = tumor.on(started.shape) > 0
+    assert not np.array_equal(started, alone)
+    assert dice(started, truth) > dice(alone, truth)
