@@ -13,6 +13,7 @@ from inference_core.cli.starting_mask import read_starting_mask
 from inference_core.errors import VolumeError
 from inference_core.evaluation.metrics import dice
 from inference_core.geometry.mask import Mask
+from inference_core.io.companions import is_part_of_an_image
 from inference_core.io.dicom import find_source
 from inference_core.io.dicom_export import Algorithm, ExportedSegment
 from inference_core.io.dicom_seg import read_dicom_seg, write_dicom_seg
@@ -105,3 +106,10 @@ def test_a_click_corrects_the_mask_it_starts_from(run, a_source_mask, a_ct_serie
     truth = tumor.on(started.shape) > 0
     assert not np.array_equal(started, alone)
     assert dice(started, truth) > dice(alone, truth)
+
+
+def test_exports_may_be_written_over_earlier_ones_but_not_over_a_slice(a_source_mask, a_ct_series):
+    folder, _ = a_source_mask
+    assert not is_part_of_an_image(folder / "start.seg.dcm")
+    assert not is_part_of_an_image(folder / "start.rt.dcm")
+    assert is_part_of_an_image(next(a_ct_series.iterdir()))
