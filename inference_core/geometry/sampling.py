@@ -21,6 +21,7 @@ from inference_core.geometry.values import background_of
 from inference_core.geometry.volume import Volume
 
 Float32 = NDArray[np.float32]
+_DECIMALS = 6
 
 
 def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float = 0.0) -> Float32:
@@ -34,8 +35,7 @@ def sample_window(volume: Volume, window: Grid, *, reflect: bool, beyond: float 
     """
     step = volume.grid.inverse @ window.affine
     bins = [max(1, int(np.linalg.norm(row) + 1e-6)) for row in step[:3, :3]]
-    low, high = _block(step, window.shape)
-    high = low + -(-(high - low) // bins) * bins
+    low, high = _binned(*_block(step, window.shape), bins, step)
     means = block_mean(volume.array, low, high, bins=tuple(bins), reflect=reflect)
     if np.issubdtype(volume.array.dtype, np.floating) and not np.isfinite(means).all():
         background = background_of(volume.array[_overlap(low, high, volume.grid.shape)])
@@ -90,8 +90,23 @@ def extent_within(window: Grid, margin: ArrayLike, target: Grid) -> tuple[NDArra
 
 
 def _block(step: Float, shape: tuple[int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    corners = corners_ijk(shape) @ step[:3, :3].T + step[:3, 3]
+    # Rounded, so that a face between two voxels stays there whichever way they are counted.
+    corners = np.round(corners_ijk(shape) @ step[:3, :3].T + step[:3, 3], _DECIMALS)
     return np.floor(corners.min(axis=0)).astype(np.int64) - 1, np.ceil(corners.max(axis=0)).astype(np.int64) + 2
+
+
+def _binned(
+    low: NDArray[np.int64], high: NDArray[np.int64], bins: list[int], step: Float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The block extended to whole bins, at the same side in the patient in whatever direction its voxels are stored.
+
+    That is where the indices end of a volume stored towards left, posterior and superior, as most are.
+    """
+    beyond = -(high - low) % bins
+    along = np.abs(step[:3, :3]).argmax(axis=1)
+    rising = step[range(3), along] > 0
+    at_end = rising == (along == 2)
+    return np.where(at_end, low, low - beyond), np.where(at_end, high + beyond, high)
 
 
 def _overlap(low: NDArray[np.int64], high: NDArray[np.int64], shape: tuple[int, int, int]) -> tuple[slice, ...]:
