@@ -5,13 +5,14 @@ PYTHON ?= python3
 #   make setup TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 TORCH_INDEX_URL ?=
 DEMO_DIR ?= demo_output
+MINUTES ?= 60
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app measure test check format clean
+.PHONY: help setup demo app measure test fuzz check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ measure: $(STAMP) ## measure the Slicer module's speed and memory, in the host
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest
+
+fuzz: $(STAMP) ## throw bad inputs at it for an hour: make fuzz MINUTES=60
+	PYTHONPATH=Testing $(BIN)/python -m Fuzz --minutes $(MINUTES)
 
 check: $(STAMP) ## lint, formatting, types and import contracts
 	$(BIN)/ruff check .

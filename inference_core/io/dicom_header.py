@@ -142,16 +142,15 @@ def read_header(start: FileStart) -> DicomHeader | LeftOut:
         return _read(start)
     except OSError as error:
         return LeftOut(start.path, f"cannot be opened ({why(error)})", damaged=True)
+    except VolumeError:
+        raise
+    except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads it to, when it is first read
+        return _damaged(start.path)
 
 
 def _read(start: FileStart) -> DicomHeader | LeftOut:
     path = start.path
-    try:
-        dataset, at = _parsed(start)
-    except OSError:
-        raise
-    except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads it to
-        return _damaged(path)
+    dataset, at = _parsed(start)
     meta_class = str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
     if _DIRECTORY in (meta_class, text(dataset, "SOPClassUID")):
         return LeftOut(path, "is a table of contents", noted=False)

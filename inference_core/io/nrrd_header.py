@@ -32,6 +32,14 @@ _BYTES = {
     "float": 4,
     "double": 8,
 }
+# A line that is none of these, nor a comment nor a key with its value, ends ITK's process where it is long.
+_FIELDS = {
+    *("content", "number", "type", "blocksize", "dimension", "space", "spacedimension", "sizes", "spacings"),
+    *("thicknesses", "axismins", "axismaxs", "centers", "centerings", "labels", "units", "kinds", "min", "max"),
+    *("oldmin", "oldmax", "endian", "encoding", "lineskip", "byteskip", "sampleunits", "datafile"),
+    *("spacedirections", "spaceorigin", "spaceunits", "measurementframe"),
+}
+_LONGEST_FIELD = 900
 _SCALAR_KINDS = {"domain", "space", "time", "???", "none", "scalar", "stub"}
 
 
@@ -69,9 +77,12 @@ def _fields(lines: list[str], path: Path) -> dict[str, str]:
     fields = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        if line.startswith("#") or not colon or value.startswith("="):
+        if line.startswith("#") or value.startswith("="):
             continue
-        fields[name.replace(" ", "").lower()] = value.strip()
+        name = name.replace(" ", "").lower()
+        if not colon or name not in _FIELDS or len(line) > _LONGEST_FIELD:
+            raise unreadable(path)
+        fields[name] = value.strip()
     return fields
 
 

@@ -163,3 +163,16 @@ def test_any_byte_of_a_text_header_may_be_wrong(tmp_path, kind, at, byte, drop):
     except VolumeError:
         return
     assert np.isfinite(volume.grid.affine).all()
+
+
+LONG = "a" * 1500
+
+
+@pytest.mark.parametrize("line", [LONG, f"{LONG}: 3", "no such field: 3", f"content: {LONG}", "(" * 1100])
+@pytest.mark.parametrize("end", [b"\n\n", b""], ids=["with an end", "cut off"])
+def test_a_line_that_would_end_itks_process_is_refused(tmp_path, line, end):
+    lines = ["NRRD0004", *(f"{name}: {value}" for name, value in NRRD.items()), line]
+    path = tmp_path / "image.nrrd"
+    path.write_bytes("\n".join(lines).encode() + end + (VOXELS if end else b""))
+    with pytest.raises(VolumeError, match=r"image\.nrrd"):
+        read_volume(path)
