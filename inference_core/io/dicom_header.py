@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from inference_core.errors import one_line
+from inference_core.errors import SAM3DError, one_line
 from inference_core.geometry.grid import Float
 from inference_core.io.opening import why
 
@@ -142,7 +142,7 @@ def read_header(start: FileStart) -> DicomHeader | LeftOut:
         return _read(start)
     except OSError as error:
         return LeftOut(start.path, f"cannot be opened ({why(error)})", damaged=True)
-    except VolumeError:
+    except SAM3DError:
         raise
     except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads it to, when it is first read
         return _damaged(start.path)

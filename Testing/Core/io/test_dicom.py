@@ -290,3 +290,12 @@ def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "note.txt").write_text("nothing here")
     with pytest.raises(VolumeError, match="holds no DICOM images"):
         read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("vr", [b"??", b"\xff\xff"])
+def test_an_element_of_no_known_kind_leaves_its_slice_out(a_series, vr):
+    """Such an element is looked at late, after the file was parsed."""
+    path = sorted(a_series.iterdir())[2]
+    path.write_bytes(path.read_bytes().replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00" + vr))
+    with pytest.raises(VolumeError, match=path.name):
+        read_volume(a_series)
