@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from inference_core.io.dicom_header import DicomHeader, is_dicom, read_header
+from inference_core.io.dicom_header import DicomHeader, file_start, is_dicom, read_header
 from inference_core.io.metaimage import metaimage_data
 from inference_core.io.nifti import companion
 from inference_core.io.nrrd_header import nrrd_data
@@ -27,7 +27,7 @@ def is_part_of_an_image(path: Path) -> bool:
     if not is_regular_file(path):
         return False
     if is_dicom(path):
-        header = read_header(path)
+        header = read_header(file_start(path))
         return isinstance(header, DicomHeader) or header.damaged
     try:
         with os.scandir(path.parent) as entries:

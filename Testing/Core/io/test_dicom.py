@@ -10,6 +10,7 @@ from support.dicom_files import decimals, enhanced, item, save, slice_of
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.grid import LPS_FROM_RAS, Grid
+from inference_core.io.companions import is_part_of_an_image
 from inference_core.io.dicom import list_series
 from inference_core.io.dicom_writer import write_dicom_series
 from inference_core.io.files import read_volume
@@ -299,3 +300,9 @@ def test_an_element_of_no_known_kind_leaves_its_slice_out(a_series, vr):
     path.write_bytes(path.read_bytes().replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00" + vr))
     with pytest.raises(VolumeError, match=path.name):
         read_volume(a_series)
+
+
+def test_a_slice_is_known_as_part_of_an_image(a_series, tmp_path):
+    (tmp_path / "note.dcm").write_text("no slice")
+    assert is_part_of_an_image(sorted(a_series.iterdir())[0])
+    assert not is_part_of_an_image(tmp_path / "note.dcm")
