@@ -38,14 +38,11 @@ def read_starting_mask(path: Path, volume: Volume, *, name: str) -> Volume:
 
 
 def _dicom_segments(path: Path, volume: Volume) -> dict[str, Mask]:
-    from pydicom import dcmread
-
-    from inference_core.io.dicom_header import text
+    from inference_core.io.dicom_header import kind_of_dicom
     from inference_core.io.dicom_seg import read_dicom_seg
     from inference_core.io.rtstruct import read_rtstruct
 
-    modality = text(dcmread(path, specific_tags=["Modality"], stop_before_pixels=True, force=True), "Modality")
-    read = read_rtstruct if modality == "RTSTRUCT" else read_dicom_seg
+    read = read_rtstruct if kind_of_dicom(path) == "RTSTRUCT" else read_dicom_seg
     return read(path, volume.grid)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from inference_core.io.dicom_header import DicomHeader, file_start, is_dicom, read_header
+from inference_core.io.dicom_header import is_dicom, kind_of_dicom
 from inference_core.io.metaimage import metaimage_data
 from inference_core.io.nifti import companion
 from inference_core.io.nrrd_header import nrrd_data
@@ -13,6 +13,7 @@ from inference_core.io.opening import is_regular_file
 
 _HEADERS = {".mhd": metaimage_data, ".mha": metaimage_data, ".nhdr": nrrd_data, ".nrrd": nrrd_data}
 _MOST_SIBLINGS = 2000
+_WRITTEN_ANEW = ("SEG", "SR", "RTSTRUCT")  # what is exported, which another export may replace
 
 
 def files_read(path: Path) -> tuple[Path, ...]:
@@ -23,12 +24,11 @@ def files_read(path: Path) -> tuple[Path, ...]:
 
 
 def is_part_of_an_image(path: Path) -> bool:
-    """Whether a file is a DICOM slice or holds the voxels of a header beside it: writing over it destroys an image."""
+    """Whether writing over a file destroys an image: it is DICOM, but no export, or holds the voxels of a header."""
     if not is_regular_file(path):
         return False
     if is_dicom(path):
-        header = read_header(file_start(path))
-        return isinstance(header, DicomHeader) or header.damaged
+        return kind_of_dicom(path) not in _WRITTEN_ANEW
     try:
         with os.scandir(path.parent) as entries:
             beside = [Path(entry) for _, entry in zip(range(_MOST_SIBLINGS), entries, strict=False)]

@@ -127,6 +127,16 @@ def is_dicom(path: Path) -> bool:
     return file_start(path).is_dicom
 
 
+def kind_of_dicom(path: Path) -> str:
+    """The Modality that a DICOM file names, such as CT or SEG; empty where it cannot be read."""
+    from pydicom import dcmread
+
+    try:
+        return text(dcmread(path, specific_tags=["Modality"], stop_before_pixels=True, force=True), "Modality")
+    except Exception:  # noqa: BLE001 - pydicom raises whatever a damaged element leads it to
+        return ""
+
+
 def is_directory_file(path: Path) -> bool:
     """Whether a file is a DICOMDIR, the table of contents of a CD."""
     return path.name.upper() == "DICOMDIR" or _meta_class(path) == _DIRECTORY
