@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
+SIZE_ERRORS = (KeyError, IndexError, ValueError, ZeroDivisionError)
+"""What reading sizes raises where the names or shapes are not those of a SAM."""
 _MOST_UPSCALING_LAYERS = 16
 
 
@@ -46,36 +49,47 @@ def read_sizes(state: Mapping[str, Tensor]) -> SamSizes:
     The number of the decoder's heads leaves no trace in the shapes and keeps its default.
 
     Raises:
-        KeyError, IndexError, ValueError, ZeroDivisionError: the names or shapes are not those of a SAM.
+        SIZE_ERRORS: the names or shapes are not those of a SAM.
+    """
+    return SamSizes(**common_sizes(state, axes=2, table="rel_pos_h"), upscaled=_upscaled(state))
+
+
+def common_sizes(state: Mapping[str, Tensor], *, axes: int, table: str) -> dict[str, Any]:
+    """The sizes that a SAM of slices (2 axes) and one of volumes (3) have in common, by the names of `SamSizes`.
+
+    `table` names one of an attention's tables of relative positions.
+
+    Raises:
+        SIZE_ERRORS: as `read_sizes`.
     """
     positions, patches = state["image_encoder.pos_embed"].shape, state["image_encoder.patch_embed.proj.weight"].shape
-    if len(positions) != 4 or len(patches) != 4:
-        raise ValueError("these are not the weights of a 2D network")
-    depth = _count(state, "image_encoder.blocks.{}.norm1.weight")
-    tables = [state[f"image_encoder.blocks.{index}.attn.rel_pos_h"].shape for index in range(depth)]
+    if len(positions) != axes + 2 or len(patches) != axes + 2:
+        raise ValueError(f"these are not the weights of a {axes}D network")
+    depth = count_numbered(state, "image_encoder.blocks.{}.norm1.weight")
+    tables = [state[f"image_encoder.blocks.{index}.attn.{table}"].shape for index in range(depth)]
     sides = [(rows + 1) // 2 for rows, _ in tables]
-    grid, width = positions[1], positions[3]
-    return SamSizes(
-        image_size=grid * patches[2],
-        patch_size=patches[2],
-        width=width,
-        depth=depth,
-        heads=width // tables[0][1],
-        window=next((side for side in sides if side != grid), grid),
-        global_blocks=tuple(index for index, side in enumerate(sides) if side == grid),
-        prompt_width=state["image_encoder.neck.0.weight"].shape[0],
-        mask_channels=state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
-        decoder_depth=_count(state, "mask_decoder.transformer.layers.{}.norm1.weight"),
-        decoder_hidden=state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
-        mask_tokens=state["mask_decoder.mask_tokens.weight"].shape[0],
-        quality_hidden=state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
-        upscaled=_upscaled(state),
-    )
+    grid, width = positions[1], positions[-1]
+    return {
+        "image_size": grid * patches[2],
+        "patch_size": patches[2],
+        "width": width,
+        "depth": depth,
+        "heads": width // tables[0][1],
+        "window": next((side for side in sides if side != grid), grid),
+        "global_blocks": tuple(index for index, side in enumerate(sides) if side == grid),
+        "prompt_width": state["image_encoder.neck.0.weight"].shape[0],
+        "mask_channels": state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
+        "decoder_depth": count_numbered(state, "mask_decoder.transformer.layers.{}.norm1.weight"),
+        "decoder_hidden": state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
+        "mask_tokens": state["mask_decoder.mask_tokens.weight"].shape[0],
+        "quality_hidden": state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
+    }
 
 
-def _count(state: Mapping[str, Tensor], key: str) -> int:
+def count_numbered(names: Container[str], pattern: str) -> int:
+    """How many of pattern.format(0), pattern.format(1), ... are among some names, up to the first that is not."""
     count = 0
-    while key.format(count) in state:
+    while pattern.format(count) in names:
         count += 1
     return count
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from inference_core.errors import CheckpointError, Remedy
 from inference_core.models.blocks.sam_attention import resized_table
 from inference_core.models.blocks.sam_image_encoder import resized_positions
-from inference_core.models.blocks.sam_sizes import read_sizes
+from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, count_numbered, read_sizes
 from inference_core.models.ma_sam.network import MaSamNetwork, MaSamSizes
 from inference_core.models.weights import load_state_dict, load_strict
 
@@ -84,7 +84,7 @@ def merged(
     for key, value in adapted.items():
         if re.match(_ADAPTER, key):
             state |= _adapter_part(key, value)
-    for index in range(_count(adapted, "q")):
+    for index in range(count_numbered(adapted, _CORE.replace("{}", "q", 1))):
         _fold(state, adapted, index, name)
     return state
 
@@ -139,7 +139,7 @@ def _encoder_of(base: Path, adapted: Mapping[str, Tensor], path: Path) -> dict[s
             backbone=_of_backbone(adapted),
         )
     given = (positions.shape[3], _depth(encoder))
-    wanted = (adapted[_DOWN].shape[0], _count(adapted, "q"))
+    wanted = (adapted[_DOWN].shape[0], count_numbered(adapted, _CORE.replace("{}", "q", 1)))
     if given != wanted:
         raise CheckpointError(
             "'{name}' adapts SAM {wanted} but '{base}' is {given}; give the checkpoint{backbone} instead.",
@@ -197,15 +197,8 @@ def _fold(state: dict[str, Tensor], adapted: Mapping[str, Tensor], index: int, n
 def _sizes(state: Mapping[str, Tensor], path: Path) -> MaSamSizes:
     try:
         return MaSamSizes(read_sizes(state), len(state["image_encoder.blocks.0.adapters.0.here.bias"]))
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+    except SIZE_ERRORS as error:
         raise CheckpointError(f"'{path.name}' lacks parts of MA-SAM's network ({error}); download it again.") from error
-
-
-def _count(adapted: Mapping[str, Tensor], kind: str) -> int:
-    index = 0
-    while _CORE.format(kind, index) in adapted:
-        index += 1
-    return index
 
 
 def _depth(encoder: Mapping[str, Tensor]) -> int:

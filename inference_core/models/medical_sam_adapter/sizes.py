@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inference_core.errors import CheckpointError
-from inference_core.models.blocks.sam_sizes import SamSizes, read_sizes
+from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, SamSizes, count_numbered, read_sizes
 
 POSITIONS, DECODER = "image_encoder.pos_embed", "mask_decoder."
 TABLE = re.compile(r"\.attn\.rel_pos_[hw]$")
@@ -32,7 +32,7 @@ class AttentionFacts:
     global_side: int
 
 
-def adapter_key(kind: str, layer: int, block: int = 0) -> str:
+def adapter_key(kind: str, layer: int, block: int | str = 0) -> str:
     """The name of an adapter's weight."""
     return f"image_encoder.blocks.{block}.{kind}_Adapter.D_fc{layer}.weight"
 
@@ -42,9 +42,9 @@ def attention_of(state: Mapping[str, Tensor], tables: Mapping[str, Tensor] | Non
 
     In all of SAM's sizes the first block attends in windows; blocks with tables of another length attend globally.
     """
-    shapes: list[torch.Size] = []
-    while (key := _BLOCK_TABLE.format(len(shapes), "h")) in (tables or state):
-        shapes.append((tables or state)[key].shape)
+    tables = tables or state
+    count = count_numbered(tables, _BLOCK_TABLE.format("{}", "h"))
+    shapes = [tables[_BLOCK_TABLE.format(index, "h")].shape for index in range(count)]
     if not shapes:
         return None
     sides = [(length + 1) // 2 for length, _ in shapes]
@@ -92,7 +92,7 @@ def sizes_of(state: Mapping[str, Tensor], attention: AttentionFacts, image_size:
         table = torch.empty(2 * grid - 1, _width(state) // attention.heads, device="meta")
         stand_ins |= {_BLOCK_TABLE.format(index, "h"): table for index in blocks}
         sizes = read_sizes({**state, **stand_ins})
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+    except SIZE_ERRORS as error:
         raise CheckpointError(
             f"'{name}' lacks parts of Medical SAM Adapter's network ({error}); choose a whole checkpoint."
         ) from error
@@ -105,7 +105,4 @@ def _width(state: Mapping[str, Tensor]) -> int:
 
 def _count(state: Mapping[str, Tensor]) -> int:
     """Blocks with adapters."""
-    depth = 0
-    while adapter_key("MLP", 1, depth) in state:
-        depth += 1
-    return depth
+    return count_numbered(state, adapter_key("MLP", 1, "{}"))

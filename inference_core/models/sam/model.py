@@ -20,7 +20,7 @@ from inference_core.errors import CheckpointError, ModelError, PromptError
 from inference_core.geometry.grid import Float
 from inference_core.models.blocks.precision import autocast_to, resolve_precision
 from inference_core.models.blocks.sam_network import SamNetwork
-from inference_core.models.blocks.sam_sizes import SamSizes, read_sizes
+from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, SamSizes, read_sizes
 from inference_core.models.blocks.slice_preprocess import LongestSide, UInt8, eight_bit
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
 from inference_core.models.spec import ModelSpec
@@ -169,7 +169,7 @@ def refuse_other_size(sizes: SamSizes, spec: ModelSpec, *, name: str) -> None:
 def _sizes_of(state: dict[str, Tensor]) -> SamSizes:
     try:
         return read_sizes(state)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError):
+    except SIZE_ERRORS:
         # Loading names what is missing: strictly, and in terms of the official file.
         return SamSizes()
 

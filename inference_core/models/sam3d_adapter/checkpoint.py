@@ -17,6 +17,7 @@ from torch import Tensor
 
 from inference_core.errors import CheckpointError
 from inference_core.models import weights_content
+from inference_core.models.blocks.sam_sizes import count_numbered
 from inference_core.models.sam3d_adapter.network import Sam3DAdapterConfig, Sam3DAdapterNetwork
 from inference_core.models.sam3d_adapter.shifted_cube_attention import shifted_mask
 from inference_core.models.weights import load_content, load_state_dict, load_strict
@@ -168,7 +169,7 @@ def _check_masks(state: Mapping[str, Tensor], config: Sam3DAdapterConfig, name: 
 
 def _read_config(state: Mapping[str, Tensor]) -> Sam3DAdapterConfig:
     positions = state["encoder_dict.pos_embed"].shape
-    depth = _count(state, "encoder_dict.blocks.{}.norm1.weight")
+    depth = count_numbered(state, "encoder_dict.blocks.{}.norm1.weight")
     tables = [state[f"encoder_dict.blocks.{n}.attn.rel_pos_h"].shape for n in range(depth)]
     query = state["feature_dict.3.transformer.layers.0.global_query"].shape
     grid, width = positions[1] // 2, positions[3]
@@ -182,16 +183,9 @@ def _read_config(state: Mapping[str, Tensor]) -> Sam3DAdapterConfig:
         slices=state["encoder_dict.slice_embed.weight"].shape[-1],
         rows=tuple(rows for rows, _ in tables),
         out=query[2],
-        prompt_depth=_count(state, "feature_dict.3.transformer.layers.{}.global_query"),
+        prompt_depth=count_numbered(state, "feature_dict.3.transformer.layers.{}.global_query"),
         prompt_heads=min(Sam3DAdapterConfig.prompt_heads, query[2] // 4),
         prompt_hidden=state["feature_dict.3.transformer.layers.0.mlp.lin1.weight"].shape[0],
         queries=query[1],
         head=state["decoder_dict.cls.3.weight"].shape[1],
     )
-
-
-def _count(state: Mapping[str, Tensor], key: str) -> int:
-    count = 0
-    while key.format(count) in state:
-        count += 1
-    return count

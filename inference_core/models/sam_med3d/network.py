@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from inference_core.models.blocks.layers import ChannelNorm, HeadMlp, Mlp
+from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, common_sizes, count_numbered
 from inference_core.models.blocks.two_way import TwoWayTransformer
 from inference_core.models.sam_med3d.cube_attention import CubeAttention
 
@@ -54,7 +55,7 @@ class SamMed3DConfig:
         """
         try:
             return _read_config(state)
-        except (KeyError, IndexError, ValueError, ZeroDivisionError):
+        except SIZE_ERRORS:
             # Loading names what is missing: strictly, and in terms of the official file.
             return cls()
 
@@ -236,31 +237,5 @@ def _flat(grid: Tensor) -> Tensor:
 
 
 def _read_config(state: dict[str, Tensor]) -> SamMed3DConfig:
-    positions, patches = state["image_encoder.pos_embed"].shape, state["image_encoder.patch_embed.proj.weight"].shape
-    depth = _count(state, "image_encoder.blocks.{}.norm1.weight")
-    tables = [state[f"image_encoder.blocks.{index}.attn.rel_pos_d"].shape for index in range(depth)]
-    sides = [(rows + 1) // 2 for rows, _ in tables]
-    grid, width = positions[1], positions[4]
-    return SamMed3DConfig(
-        image_size=grid * patches[2],
-        patch_size=patches[2],
-        width=width,
-        depth=depth,
-        heads=width // tables[0][1],
-        window=next((side for side in sides if side != grid), grid),
-        global_blocks=tuple(index for index, side in enumerate(sides) if side == grid),
-        prompt_width=state["image_encoder.neck.0.weight"].shape[0],
-        mask_channels=state["prompt_encoder.mask_downscaling.3.weight"].shape[0],
-        point_kinds=_count(state, "prompt_encoder.point_embeddings.{}.weight"),
-        decoder_depth=_count(state, "mask_decoder.transformer.layers.{}.norm1.weight"),
-        decoder_hidden=state["mask_decoder.transformer.layers.0.mlp.lin1.weight"].shape[0],
-        mask_tokens=state["mask_decoder.mask_tokens.weight"].shape[0],
-        quality_hidden=state["mask_decoder.iou_prediction_head.layers.0.weight"].shape[0],
-    )
-
-
-def _count(state: dict[str, Tensor], key: str) -> int:
-    count = 0
-    while key.format(count) in state:
-        count += 1
-    return count
+    kinds = count_numbered(state, "prompt_encoder.point_embeddings.{}.weight")
+    return SamMed3DConfig(**common_sizes(state, axes=3, table="rel_pos_d"), point_kinds=kinds)
