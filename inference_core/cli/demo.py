@@ -167,4 +167,6 @@ def _row(case: DemoCase, step: _Step) -> tuple[str, ...]:
 
 
 def _ml(case: DemoCase, step: _Step) -> float:
-    return float(step.answer.mask.array.sum() * case.volume.grid.voxel_volume_mm3 / 1000)
+    from inference_core.measures.measurements import volume_ml
+
+    return volume_ml(step.answer.mask, case.volume.grid)

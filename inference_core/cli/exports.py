@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.parsing import UsageError
+from inference_core.io.findings import DEFAULT_FINDING, FINDINGS
 
 if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from inference_core.io.dicom_export import ExportedSegment
 
 SEG_SUFFIX = ".seg.dcm"
-_FINDINGS = ("neoplasm", "mass", "lesion", "lymph-node", "organ")
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,10 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rtstruct", type=Path, metavar="FILE.dcm", help="write the contours as a DICOM RTSTRUCT")
     parser.add_argument(
-        "--finding", choices=_FINDINGS, default="neoplasm", help="what DICOM exports call the target (default neoplasm)"
+        "--finding",
+        choices=tuple(FINDINGS),
+        default=DEFAULT_FINDING,
+        help=f"what DICOM exports call the target (default {DEFAULT_FINDING})",
     )
 
 
@@ -42,8 +45,10 @@ def exports_of(options: argparse.Namespace) -> list[Path]:
     return [path for path in (seg, options.report, options.rtstruct) if path is not None]
 
 
-def check_exports(options: argparse.Namespace) -> None:
-    """Refuse, before the work begins, exports that cannot be made of this input or on this computer.
+def check_exports(options: argparse.Namespace) -> DicomSource | None:
+    """The series that exports refer to, None where none is asked for.
+
+    Refused, before the work begins, are exports that cannot be made of this input or on this computer.
 
     Raises:
         UsageError: the input is not DICOM, which all of these refer to.
@@ -51,7 +56,8 @@ def check_exports(options: argparse.Namespace) -> None:
     """
     wanted = exports_of(options)
     if not wanted:
-        return
+        return None
+    from inference_core.io.dicom import find_source
     from inference_core.io.dicom_export import highdicom, source_datasets
     from inference_core.io.files import is_dicom_source
 
@@ -62,28 +68,35 @@ def check_exports(options: argparse.Namespace) -> None:
         )
     if any(path is not options.rtstruct for path in wanted):
         highdicom()
-    source_datasets(_source(options))
+    source = find_source(options.input, series_uid=options.series, part=options.part)
+    source_datasets(source)
+    return source
 
 
 @contextmanager
 def staged_exports(
-    options: argparse.Namespace, mask: Mask, volume: Volume, *, model: str, weights: Path
+    options: argparse.Namespace,
+    mask: Mask,
+    volume: Volume,
+    *,
+    source: DicomSource | None,
+    model: str,
+    weights: Path,
 ) -> Iterator[None]:
     """Write what is asked for beside its names at once, and give it the names after the block, all or none.
 
-    The report refers to the SEG where both are.
+    `source` is what `check_exports` found. The report refers to the SEG where both are.
 
     Raises:
         OutputError: one cannot be written; the block has not been run then.
     """
-    if not exports_of(options):
+    if source is None:
         yield
         return
     from inference_core.io.atomic import replacing
     from inference_core.io.dicom_export import Algorithm, ExportedSegment, check_same_grid
     from inference_core.models.weights import sha256_of
 
-    source = _source(options)
     check_same_grid(volume.grid, source)
     segments = [ExportedSegment(options.name, mask, Algorithm(model, sha256_of(weights)), finding=options.finding)]
     with ExitStack() as stack:
@@ -102,12 +115,6 @@ def staged_exports(
         yield
 
 
-def _source(options: argparse.Namespace) -> DicomSource:
-    from inference_core.io.dicom import find_source
-
-    return find_source(options.input, series_uid=options.series, part=options.part)
-
-
 def _write_report(
     path: Path, segments: Sequence[ExportedSegment], volume: Volume, *, source: DicomSource, segmentation: Any
 ) -> None:
@@ -115,6 +122,7 @@ def _write_report(
     from inference_core.measures.measurements import measure
     from inference_core.measures.reported import reported
 
-    unit = "HU" if source.modality == "CT" else ""
-    lesions = [ReportedLesion(segment, reported(measure(segment.mask, volume, unit=unit))) for segment in segments]
+    lesions = [
+        ReportedLesion(segment, reported(measure(segment.mask, volume, unit=source.unit))) for segment in segments
+    ]
     write_dicom_sr(path, lesions, source, segmentation=segmentation)

@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> None:
 
     check_outputs(options.csv, options.json)
     volume = read_volume(options.image, series_uid=options.series, part=options.part)
-    unit = unit_of(options.image, series=options.series) if options.unit is None else options.unit
+    unit = options.unit
+    if unit is None:
+        unit = unit_of(options.image, series=options.series, part=options.part)
     found = measured_labels(volume, options.mask, label=options.label, unit=unit)
     if options.csv is not None:
         _write_csv(options.csv, found)
@@ -60,12 +62,12 @@ def run(options: argparse.Namespace) -> None:
     print(table([_TITLES, *(_cells(label, numbers) for label, numbers in found.items())]))
 
 
-def unit_of(source: Path, *, series: str | None = None) -> str:
+def unit_of(path: Path, *, series: str | None = None, part: int | None = None) -> str:
     """The unit of an image's voxels as far as its file says: HU for a CT in DICOM, else none."""
     from inference_core.io.dicom import find_source
     from inference_core.io.files import is_dicom_source
 
-    return "HU" if is_dicom_source(source) and find_source(source, series_uid=series).modality == "CT" else ""
+    return find_source(path, series_uid=series, part=part).unit if is_dicom_source(path) else ""
 
 
 def measured_labels(volume: Volume, path: Path, *, label: int | None, unit: str) -> dict[int, Measurements]:
@@ -76,13 +78,11 @@ def measured_labels(volume: Volume, path: Path, *, label: int | None, unit: str)
     """
     from inference_core.errors import VolumeError
     from inference_core.geometry.mask import Mask
-    from inference_core.io.files import read_labels
+    from inference_core.io.files import read_labels_on
     from inference_core.measures.measurements import measure
 
-    labels = read_labels(path)
-    if not labels.grid.matches(volume.grid, tolerance_mm=0.01):
-        raise VolumeError(f"'{path.name}' does not lie on the voxels of '{volume.name}'; resample it onto them first.")
-    present = [int(value) for value in _values(labels.array) if value != 0]
+    labels = read_labels_on(path, volume)
+    present = [value for value in _values(labels.array) if value != 0]
     if label is not None and label not in present:
         there = ", ".join(map(str, present)) or "none"
         raise VolumeError(f"'{path.name}' has no label {label}; it has {there}.")

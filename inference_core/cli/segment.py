@@ -24,6 +24,7 @@ from inference_core.models.spec import Layout, ModelSpec
 if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
     from inference_core.geometry.volume import Volume
+    from inference_core.io.dicom import DicomSource
     from inference_core.io.prompts_json import PromptFile
     from inference_core.models.interface import Model
     from inference_core.prompts.prompt_set import PromptSet
@@ -50,6 +51,7 @@ class _Plan:
     weights: Path
     saved: PromptFile
     threshold: float
+    source: DicomSource | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +142,7 @@ def _segment_prompted(options: argparse.Namespace, plan: _Plan, volume: Volume, 
     seconds = {"load": loaded, "encode": prediction.seconds.encode, "decode": prediction.seconds.decode}
     report = _report(volume, model, prediction, seconds=seconds)
     if options.measure:
-        report["measurements"] = _measured(options, volume, prediction)
+        report["measurements"] = _measured(options, plan, volume, prediction)
     empty = "The mask is empty: the model found nothing at these prompts; add a click on the target."
     notes = prediction.cautions or (() if report["voxels"] else (empty,))
     return Answer(report, _summary(plan, volume, report), partial(_write, options, plan, volume, prediction), notes)
@@ -155,7 +157,7 @@ def _checked(options: argparse.Namespace) -> _Plan:
         check_labels_path(options.output)
     check_outputs(*_outputs(options))
     _check_inputs_are_kept(options)
-    check_exports(options)
+    source = check_exports(options)
     saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
     check_prompt_arguments(options.given)
     name = next((name for name in (options.model, saved.model) if name is not None), DEFAULT_MODEL)
@@ -170,7 +172,7 @@ def _checked(options: argparse.Namespace) -> _Plan:
     if isinstance(options.window, float) and spec.window.layout is Layout.SLICES:
         raise UsageError(f"'{spec.name}' looks at whole slices; leave out --window.")
     threshold = options.threshold if options.threshold is not None else saved.threshold
-    return _Plan(spec, weights, saved, 0.0 if threshold is None else threshold)
+    return _Plan(spec, weights, saved, 0.0 if threshold is None else threshold, source)
 
 
 def _window(text: str) -> str | float:
@@ -235,23 +237,27 @@ def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction:
     from inference_core.io.prompts_json import prompts_as_json
 
     prompts = prompts_as_json(prediction.prompts, model=plan.spec.name, threshold=plan.threshold)
-    exports = staged_exports(options, prediction.mask, volume, model=plan.spec.name, weights=plan.weights)
+    exports = staged_exports(
+        options, prediction.mask, volume, source=plan.source, model=plan.spec.name, weights=plan.weights
+    )
     with staged(options.save_prompts, prompts), exports:
         if not is_dicom_seg(options.output):
             write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
 
 
-def _measured(options: argparse.Namespace, volume: Volume, prediction: Prediction) -> dict[str, Any]:
+def _measured(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction: Prediction) -> dict[str, Any]:
     from inference_core.measures.measurements import measure
 
-    return measure(prediction.mask, volume, unit=unit_of(options.input, series=options.series)).as_json()
+    source = plan.source
+    unit = source.unit if source else unit_of(options.input, series=options.series, part=options.part)
+    return measure(prediction.mask, volume, unit=unit).as_json()
 
 
 def _report(volume: Volume, model: Model, prediction: Prediction, *, seconds: dict[str, float]) -> dict[str, Any]:
     from inference_core.geometry.values import volume_cautions
     from inference_core.io.prompts_json import prompt_entries
+    from inference_core.measures.measurements import volume_ml
 
-    voxels = int(prediction.mask.array.sum())
     return {
         "series": volume.name,
         "model": model.spec.name,
@@ -259,8 +265,8 @@ def _report(volume: Volume, model: Model, prediction: Prediction, *, seconds: di
         "cautions": [*model.spec.cautions, *prediction.cautions, *volume_cautions(volume)],
         "prompts": prompt_entries(prediction.prompts.prompts),
         "seconds": seconds,
-        "voxels": voxels,
-        "volume_ml": voxels * volume.grid.voxel_volume_mm3 / 1000,
+        "voxels": prediction.mask.voxel_count,
+        "volume_ml": volume_ml(prediction.mask, volume.grid),
         "window": {"shape": list(prediction.window.shape), "spacing_mm": list(prediction.window.spacing)},
         "quality": prediction.quality,
         "extent_mm": [n * step for n, step in zip(prediction.mask.array.shape, volume.grid.spacing, strict=True)],

@@ -21,19 +21,16 @@ def read_starting_mask(path: Path, volume: Volume, *, name: str) -> Volume:
         VolumeError: the file cannot be read, or lies on other voxels.
         UsageError: it holds several segments, of which none has the name.
     """
-    from inference_core.errors import VolumeError
     from inference_core.geometry.volume import Volume as VolumeOf
     from inference_core.io.dicom_header import is_dicom
-    from inference_core.io.files import read_labels
+    from inference_core.io.files import read_labels_on
     from inference_core.io.opening import check_readable
 
     check_readable(path)
     if path.is_file() and is_dicom(path):
         mask = _chosen(_dicom_segments(path, volume), path, name=name).on(volume.grid.shape)
         return VolumeOf(mask, volume.grid, name)
-    labels = read_labels(path)
-    if not labels.grid.matches(volume.grid, tolerance_mm=0.01):
-        raise VolumeError(f"'{path.name}' does not lie on the voxels of '{volume.name}'; resample it onto them first.")
+    labels = read_labels_on(path, volume)
     return VolumeOf((labels.array != 0).astype("uint8"), volume.grid, name)
 
 

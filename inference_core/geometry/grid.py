@@ -6,6 +6,7 @@ patient's right-anterior-superior frame; `_lps` is the same with the first two a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import permutations
@@ -20,6 +21,8 @@ Float = NDArray[np.float64]
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _AXIS_NAMES = (("L", "R"), ("P", "A"), ("I", "S"))
+SAME_GRID_MM = 0.01
+"""How far apart voxels of files may lie and still be the same: formats round."""
 _SHEAR_TOLERANCE = 1e-3
 _LONGEST_STEP_MM, _FARTHEST_MM = 1e4, 1e7
 
@@ -119,10 +122,22 @@ class Grid:
         nearest = np.clip(ijk, -0.5, np.asarray(self.shape) - 0.5)
         return float(np.linalg.norm((ijk - nearest) * np.asarray(self.spacing)))
 
+    def voxels_at(self, ras: ArrayLike) -> NDArray[np.int64]:
+        """The voxels (..., 3) that hold points (..., 3), as if the grid had no end."""
+        return np.floor(self.to_ijk(ras) + 0.5).astype(np.int64)
+
+    def holds(self, voxels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of some voxels (..., 3) the grid has."""
+        return np.asarray(((voxels >= 0) & (voxels < self.shape)).all(axis=-1))
+
+    def nearest_voxels(self, ras: ArrayLike) -> NDArray[np.int64]:
+        """The voxels (..., 3) that the grid has nearest to points (..., 3), index by index."""
+        return np.clip(np.floor(self.to_ijk(ras) + 0.5), 0, np.asarray(self.shape) - 1).astype(np.int64)
+
     def voxel_of(self, ras: ArrayLike) -> tuple[int, int, int]:
         """The voxel (i, j, k) that holds a point; points on the outer face belong to the last voxel."""
-        ijk = np.clip(np.floor(self.to_ijk(ras) + 0.5), 0, np.asarray(self.shape) - 1)
-        return int(ijk[0]), int(ijk[1]), int(ijk[2])
+        i, j, k = self.nearest_voxels(ras).tolist()
+        return i, j, k
 
     def cropped(self, start: ArrayLike, stop: ArrayLike) -> Grid:
         """The sub-grid of voxels start <= ijk < stop; start may be negative and stop beyond the shape."""
@@ -150,6 +165,12 @@ def apply_affine(matrix: Float, points: ArrayLike) -> Float:
     """Apply a (4, 4) matrix to points (..., 3)."""
     values = np.asarray(points, dtype=np.float64)
     return np.asarray(values @ matrix[:3, :3].T + matrix[:3, 3])
+
+
+def squared_lengths(offsets: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Of all vectors that take each coordinate from one of three lists of offsets, as (ni, nj, nk)."""
+    i, j, k = np.ix_(*offsets)
+    return np.asarray(i**2 + j**2 + k**2)
 
 
 def corners_ijk(shape: tuple[int, int, int]) -> Float:

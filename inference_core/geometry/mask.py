@@ -101,6 +101,10 @@ class Mask:
         """How many voxels are in the mask."""
         return int(np.count_nonzero(self.array))
 
+    def fits(self, shape: tuple[int, int, int]) -> bool:
+        """Whether it lies within a grid of this shape."""
+        return min(self.start) >= 0 and all(stop <= size for stop, size in zip(self.stop, shape, strict=True))
+
     def on(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         """The whole mask as uint8 (i, j, k), in the memory order of image files (i fastest)."""
         whole = np.zeros(shape, dtype=np.uint8, order="F")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inference_core.errors import OutputError
+from inference_core.io.opening import why
 
 
 @contextmanager
@@ -51,9 +52,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         _check_place(target, path)
         _try_out(target)
     except (OSError, ValueError) as error:  # a name too long, a loop of links, a NUL in the name, no permission
-        raise OutputError(
-            f"'{path}' cannot be written ({getattr(error, 'strerror', None) or error}); choose another name or folder."
-        ) from error
+        raise OutputError(f"'{path}' cannot be written ({why(error)}); choose another name or folder.") from error
 
 
 def _check_place(target: Path, path: str | os.PathLike[str]) -> None:

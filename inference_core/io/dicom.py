@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from inference_core.errors import VolumeError
@@ -66,6 +67,16 @@ class DicomSource:
     def modality(self) -> str:
         """CT, MR, PT, ..."""
         return self.frames[0].header.modality
+
+    @property
+    def unit(self) -> str:
+        """The unit of its voxels as far as its files say: HU for a CT, else none."""
+        return "HU" if self.modality == "CT" else ""
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files, each once, in the order of k."""
+        return tuple(dict.fromkeys(frame.header.path for frame in self.frames))
 
 
 def find_source(path: Path, *, series_uid: str | None = None, part: int | None = None) -> DicomSource:

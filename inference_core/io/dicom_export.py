@@ -14,47 +14,19 @@ from typing import Any
 
 from inference_core import __version__
 from inference_core.errors import OutputError
-from inference_core.geometry.grid import Grid
+from inference_core.geometry.grid import SAME_GRID_MM, Grid
 from inference_core.geometry.mask import Mask
 from inference_core.io.atomic import replacing
 from inference_core.io.dicom import DicomSource
+from inference_core.io.dicom_writer import new_uid
+from inference_core.io.findings import DEFAULT_FINDING, Coded
 
 MANUFACTURER, PRODUCT = "SAM3DSegment", "SAM3DSegment"
-DEFAULT_FINDING = "neoplasm"
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-
-
-def new_uid() -> str:
-    """A fresh UID under the root that needs no registration (PS3.5 section B.2)."""
-    from pydicom.uid import generate_uid
-
-    return str(generate_uid(prefix=None))
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A coded concept: value, coding scheme, meaning."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-_ALTERED = Coded("49755003", "SCT", "Morphologically Abnormal Structure")
-_ANATOMICAL = Coded("123037004", "SCT", "Anatomical Structure")
-
-FINDINGS: dict[str, tuple[Coded, Coded]] = {
-    "neoplasm": (_ALTERED, Coded("108369006", "SCT", "Neoplasm")),
-    "mass": (_ALTERED, Coded("4147007", "SCT", "Mass")),
-    "lesion": (_ALTERED, Coded("52988006", "SCT", "Lesion")),
-    "lymph-node": (_ANATOMICAL, Coded("59441001", "SCT", "Lymph node")),
-    "organ": (_ANATOMICAL, Coded("113343008", "SCT", "Organ")),
-}
-"""What a segment can be: its category and its type (PS3.16, CID 7150 and 7151)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +40,7 @@ class Algorithm:
 
 @dataclass(frozen=True, eq=False)
 class ExportedSegment:
-    """A mask on the source's grid with its name, what it is (a key of `FINDINGS`), and what made it.
+    """A mask on the source's grid with its name, what it is (a key of `findings.FINDINGS`), and what made it.
 
     `tracking_uid` is the same in every object that speaks of this lesion.
     """
@@ -90,8 +62,7 @@ def source_datasets(source: DicomSource) -> list[Any]:
     """
     from pydicom import dcmread
 
-    paths = list(dict.fromkeys(frame.header.path for frame in source.frames))
-    datasets = [dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+    datasets = [dcmread(path, stop_before_pixels=True, force=True) for path in source.paths]
     for dataset in datasets:
         lacking = [name for name in _NEEDED if not dataset.get(name)]
         if lacking:
@@ -111,8 +82,7 @@ def check_on_source(segments: Sequence[ExportedSegment], source: DicomSource) ->
         OutputError: one does.
     """
     for segment in segments:
-        beyond = any(stop > size for stop, size in zip(segment.mask.stop, source.grid.shape, strict=True))
-        if beyond or min(segment.mask.start) < 0:
+        if not segment.mask.fits(source.grid.shape):
             raise OutputError(f"The mask of '{segment.name}' reaches beyond the series; resample it onto the series.")
 
 
@@ -122,7 +92,7 @@ def check_same_grid(grid: Grid, source: DicomSource) -> None:
     Raises:
         OutputError: they were.
     """
-    if not grid.matches(source.grid, tolerance_mm=0.01):
+    if not grid.matches(source.grid, tolerance_mm=SAME_GRID_MM):
         raise OutputError(
             "The mask lies on other voxels than the series; resample it onto the series before the export to DICOM."
         )
@@ -150,6 +120,11 @@ def save(dataset: Any, path: str | os.PathLike[str]) -> None:
     """
     with replacing(Path(path)) as temporary:
         dataset.save_as(temporary, enforce_file_format=True)
+
+
+def series_number(first: Any, kind: int) -> int:
+    """A number of its own in the study for each kind of export, by the custom of hundreds; of a source's dataset."""
+    return int(first.get("SeriesNumber") or 0) * 100 + kind
 
 
 def code(coded: Coded) -> Any:

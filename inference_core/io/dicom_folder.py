@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from inference_core.errors import VolumeError
-from inference_core.io.dicom_frames import Frame, frames_of, projections
+from inference_core.io.dicom_frames import Frame, frames_of, orientation_of, projections
 from inference_core.io.dicom_header import DicomHeader, FileStart, LeftOut, file_start, read_header
 from inference_core.io.dicom_parts import Part, parts_of
 
@@ -178,6 +178,6 @@ def _group_key(header: DicomHeader) -> tuple[object, ...]:
     """
     if header.uid:
         return (header.uid,)
-    orientation = frames_of(header)[0].orientation
+    orientation = orientation_of(header.dataset, 0)
     turned = None if orientation is None else tuple(np.round(orientation.ravel(), 2))
     return header.size, header.scalar, header.sop_class, turned

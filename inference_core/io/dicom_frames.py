@@ -100,7 +100,7 @@ def frames_of(header: DicomHeader) -> tuple[Frame, ...]:
             header=header,
             index=index,
             position=positions[index],
-            orientation=_orientation(dataset, index),
+            orientation=orientation_of(dataset, index),
             spacing=_spacing(dataset, index),
             scaling=_scaling(dataset, index),
         )
@@ -117,22 +117,20 @@ def projections(header: DicomHeader) -> bool:
 
 def thickness_stands_for_distance(header: DicomHeader) -> bool:
     """Whether the distance of the slices is known from their thickness alone."""
-    places = [numbers(group, "ImagePositionPatient", 3) for group in _frame_groups(header, "PlanePositionSequence")]
-    said = any(place is not None for place in places)
-    return header.frames > 1 and not said and not np.isfinite(_between_slices(header.dataset))
+    if header.frames == 1 or np.isfinite(_between_slices(header.dataset)):
+        return False
+    return all(position is None for position in _own_positions(header))
 
 
 def _positions(header: DicomHeader) -> list[Float | None]:
     """A position per frame: its own or, where the file has one, following from that one along the normal."""
-    dataset = header.dataset
-    groups = [_group(dataset, index, "PlanePositionSequence") for index in range(header.frames)]
-    own = [None if group is None else numbers(group, "ImagePositionPatient", 3) for group in groups]
+    dataset, own = header.dataset, _own_positions(header)
     if any(position is not None for position in own):
         return own
     first = _top_level(dataset, "ImagePositionPatient", 3)
     if header.frames == 1 or first is None:
         return [first] * header.frames
-    orientation = _orientation(dataset, 0)
+    orientation = orientation_of(dataset, 0)
     step = _between_slices(dataset)
     if not np.isfinite(step):
         step = number(dataset, "SliceThickness")
@@ -141,6 +139,12 @@ def _positions(header: DicomHeader) -> list[Float | None]:
     normal = np.cross(orientation[0], orientation[1])
     # The sign of a nuclear medicine file's spacing says to which side of the first slice the others lie (C.8.4.15).
     return [first + normal * step * place for place in _slice_places(header)]
+
+
+def _own_positions(header: DicomHeader) -> list[Float | None]:
+    """The position that each frame's functional group says; None where it says none."""
+    groups = [_group(header.dataset, index, "PlanePositionSequence") for index in range(header.frames)]
+    return [None if group is None else numbers(group, "ImagePositionPatient", 3) for group in groups]
 
 
 def _slice_places(header: DicomHeader) -> list[int]:
@@ -165,7 +169,8 @@ def _between_slices(dataset: Any) -> float:
     return step if str(value(dataset, "Modality")) == "NM" else abs(step)
 
 
-def _orientation(dataset: Any, index: int) -> Float | None:
+def orientation_of(dataset: Any, index: int) -> Float | None:
+    """The directions (2, 3) in which a frame's column and row index grow; None where none are said."""
     group = _group(dataset, index, "PlaneOrientationSequence")
     own = None if group is None else numbers(group, "ImageOrientationPatient", 6)
     found = _top_level(dataset, "ImageOrientationPatient", 6) if own is None else own
@@ -192,11 +197,6 @@ def _top_level(dataset: Any, keyword: str, count: int) -> Float | None:
     found = numbers(dataset, keyword, count)
     detector = first_item(dataset, "DetectorInformationSequence") if found is None else None
     return found if detector is None else numbers(detector, keyword, count)
-
-
-def _frame_groups(header: DicomHeader, keyword: str) -> list[Any]:
-    found = [_group(header.dataset, index, keyword) for index in range(header.frames)]
-    return [group for group in found if group is not None]
 
 
 def _group(dataset: Any, index: int, keyword: str) -> Any:

@@ -182,9 +182,9 @@ def _scaled(stored: NDArray[Any], frame: Frame) -> NDArray[Any]:
 
         return np.asarray(apply_modality_lut(stored, frame.header.dataset))
     slope, intercept = frame.scaling
-    if (slope, intercept) == (1.0, 0.0) or stored.dtype.kind == "f":
-        return stored if (slope, intercept) == (1.0, 0.0) else np.asarray(stored * slope + intercept)
-    if stored.dtype.itemsize > 2 or not _is_whole(frame):
+    if (slope, intercept) == (1.0, 0.0):
+        return stored
+    if stored.dtype.kind == "f" or stored.dtype.itemsize > 2 or not _is_whole(frame):
         return np.asarray(stored * slope + intercept)
     if slope == 1:
         return _shifted(stored, int(intercept))

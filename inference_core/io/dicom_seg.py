@@ -14,24 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.errors import VolumeError
-from inference_core.geometry.grid import LPS_FROM_RAS, Grid
+from inference_core.geometry.grid import LPS_FROM_RAS, SAME_GRID_MM, Grid
 from inference_core.geometry.mask import Mask
 from inference_core.io.dicom import DicomSource
 from inference_core.io.dicom_export import (
-    FINDINGS,
     MANUFACTURER,
     PRODUCT,
     ExportedSegment,
     check_on_source,
     code,
     highdicom,
-    new_uid,
     save,
+    series_number,
     source_datasets,
 )
+from inference_core.io.dicom_writer import new_uid
+from inference_core.io.findings import FINDINGS
 from inference_core.io.opening import check_readable
-
-_OFF_GRID_MM = 0.01
 
 
 def write_dicom_seg(
@@ -52,7 +51,7 @@ def write_dicom_seg(
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(segment, number) for number, segment in enumerate(segments, start=1)],
         series_instance_uid=new_uid(),
-        series_number=_series_number(datasets),
+        series_number=series_number(datasets[0], 1),
         sop_instance_uid=new_uid(),
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -125,11 +124,6 @@ def _description(segment: ExportedSegment, number: int) -> Any:
     )
 
 
-def _series_number(datasets: Sequence[Any]) -> int:
-    """A number of its own in the study, by the custom of hundreds."""
-    return int(datasets[0].get("SeriesNumber") or 0) * 100 + 1
-
-
 def _group(dataset: Any, groups: Any, keyword: str) -> Any:
     """A frame's functional group: its own, else the one that all frames share."""
     return (groups if keyword in groups else dataset.SharedFunctionalGroupsSequence[0])[keyword][0]
@@ -145,6 +139,6 @@ def _slice_of(dataset: Any, groups: Any, grid: Grid, name: str) -> int:
     k = round(float(grid.to_ijk(LPS_FROM_RAS[:3, :3] @ position)[2]))
     expected = [grid.to_ras((0, 0, k)), grid.to_ras((grid.shape[0] - 1, grid.shape[1] - 1, k))]
     off = np.abs(np.stack([position, last]) @ LPS_FROM_RAS[:3, :3] - expected).max()
-    if not 0 <= k < grid.shape[2] or (dataset.Columns, dataset.Rows) != grid.shape[:2] or off > _OFF_GRID_MM:
+    if not 0 <= k < grid.shape[2] or (dataset.Columns, dataset.Rows) != grid.shape[:2] or off > SAME_GRID_MM:
         raise VolumeError(f"'{name}' does not lie on the image's slices; choose the series that it was made on.")
     return k

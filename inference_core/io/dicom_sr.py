@@ -16,18 +16,18 @@ import numpy as np
 from inference_core.geometry.grid import LPS_FROM_RAS
 from inference_core.io.dicom import DicomSource
 from inference_core.io.dicom_export import (
-    FINDINGS,
     MANUFACTURER,
     PRODUCT,
-    Coded,
     ExportedSegment,
     check_on_source,
     code,
     highdicom,
-    new_uid,
     save,
+    series_number,
     source_datasets,
 )
+from inference_core.io.dicom_writer import new_uid
+from inference_core.io.findings import FINDINGS, Coded
 from inference_core.io.reported import Quantity, Reported
 
 _SHORTEST_MM = 1e-3  # a line without length is none
@@ -98,7 +98,7 @@ def write_dicom_sr(
         evidence=[*datasets, *([] if segmentation is None else [segmentation])],
         content=report,
         series_instance_uid=new_uid(),
-        series_number=int(datasets[0].get("SeriesNumber") or 0) * 100 + 3,
+        series_number=series_number(datasets[0], 3),
         sop_instance_uid=new_uid(),
         instance_number=1,
         manufacturer=MANUFACTURER,
@@ -201,8 +201,7 @@ def _line(number: Reported, context: _Context) -> Any:
             frame_of_reference_uid=context.datasets[0].FrameOfReferenceUID,
         )
     frame = context.source.frames[number.slice_index]
-    paths = list(dict.fromkeys(each.header.path for each in context.source.frames))
-    dataset = context.datasets[paths.index(frame.header.path)]
+    dataset = context.datasets[context.source.paths.index(frame.header.path)]
     image = sr.SourceImageForRegion(
         referenced_sop_class_uid=dataset.SOPClassUID,
         referenced_sop_instance_uid=dataset.SOPInstanceUID,

@@ -19,7 +19,7 @@ _SOP_CLASSES = {
     "MR": "1.2.840.10008.5.1.4.1.1.4",
     "PT": "1.2.840.10008.5.1.4.1.1.128",
 }
-_EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
 def write_dicom_series(
@@ -52,7 +52,7 @@ def write_dicom_series(
     paths = []
     for k in range(grid.shape[2]):
         slope, intercept = scaling[k] if scaling is not None else (1.0, 0.0)
-        dataset.SOPInstanceUID, dataset.InstanceNumber = _new_uid(), k + 1
+        dataset.SOPInstanceUID, dataset.InstanceNumber = new_uid(), k + 1
         dataset.ImagePositionPatient = decimals((LPS_FROM_RAS @ grid.affine @ np.array([0, 0, k, 1.0]))[:3])
         dataset.RescaleIntercept, dataset.RescaleSlope = decimals([intercept, slope])
         dataset.PixelData = array_ijk[:, :, k].tobytes(order="F")
@@ -79,7 +79,7 @@ def _series(modality: str, *, description: str, patient_name: str, uid: str | No
     meta: Any = FileMetaDataset()
     dataset.file_meta = meta
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID = _SOP_CLASSES[modality]
-    meta.TransferSyntaxUID = _EXPLICIT_LITTLE_ENDIAN
+    meta.TransferSyntaxUID = EXPLICIT_LITTLE_ENDIAN
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     dataset.Modality, dataset.SeriesDescription = modality, description
@@ -87,8 +87,8 @@ def _series(modality: str, *, description: str, patient_name: str, uid: str | No
     dataset.PatientBirthDate = dataset.PatientSex = ""
     dataset.StudyDate, dataset.StudyTime, dataset.StudyID, dataset.SeriesNumber = "20000101", "120000", "1", 1
     dataset.AccessionNumber = dataset.ReferringPhysicianName = ""
-    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = _new_uid(), _new_uid()
-    dataset.SeriesInstanceUID = uid or _new_uid()
+    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = new_uid(), new_uid()
+    dataset.SeriesInstanceUID = uid or new_uid()
     return dataset
 
 
@@ -104,8 +104,8 @@ def _describe_image(dataset: Any, dtype: np.dtype[Any], grid: Grid) -> None:
     dataset.PixelRepresentation = int(np.issubdtype(dtype, np.signedinteger))
 
 
-def _new_uid() -> Any:
+def new_uid() -> str:
     """A fresh UID under the root that needs no registration (PS3.5 section B.2)."""
     from pydicom.uid import generate_uid
 
-    return generate_uid(prefix=None)
+    return str(generate_uid(prefix=None))

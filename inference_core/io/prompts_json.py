@@ -15,7 +15,6 @@ keys are passed over, so that later writers may add some.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import numpy as np
 
 from inference_core.errors import PromptError
 from inference_core.geometry.box import Box3D
+from inference_core.geometry.numbers import is_number
 from inference_core.io.atomic import replacing
 from inference_core.io.opening import is_regular_file
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
@@ -79,7 +79,7 @@ def _understood(content: dict[str, Any], name: str) -> PromptFile:
     model, threshold = content.get("model"), content.get("threshold")
     if model is not None and not isinstance(model, str):
         raise PromptError(f"'{name}' names a model that is no text; correct its \"model\".")
-    if threshold is not None and not _is_number(threshold):
+    if threshold is not None and not is_number(threshold):
         raise PromptError(f"'{name}' has a threshold that is not a finite number; correct its \"threshold\".")
     return PromptFile(PromptSet(prompts), model, None if threshold is None else float(threshold))
 
@@ -172,7 +172,7 @@ def _prompt(entry: Any, *, where: str) -> Prompt:
 def _click(entry: dict[str, Any], *, where: str) -> Click:
     r, a, s = _triple(entry.get("position"), where=f"{where}: its position")
     reach = entry.get("reach_mm")
-    if reach is not None and not (_is_number(reach) and reach > 0):
+    if reach is not None and not (is_number(reach) and reach > 0):
         raise PromptError(f'{where} reaches {reach!r} mm; correct its "reach_mm" to a length, or leave it out.')
     return Click((r, a, s), _sign(entry, where=where), None if reach is None else float(reach))
 
@@ -230,18 +230,9 @@ def _box(entry: dict[str, Any], *, where: str) -> BoxPrompt:
 
 
 def _triple(value: Any, *, where: str) -> list[float]:
-    if not isinstance(value, list) or len(value) != 3 or not all(_is_number(part) for part in value):
+    if not isinstance(value, list) or len(value) != 3 or not all(is_number(part) for part in value):
         raise PromptError(f"{where} is not three finite numbers; correct it or save the prompts again.")
     return [float(part) for part in value]
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer of more than 308 digits
-        return False
 
 
 _READERS: dict[str, Callable[..., Prompt]] = {

@@ -17,24 +17,23 @@ import numpy as np
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.contours import contours, filled, keyholed
-from inference_core.geometry.grid import LPS_FROM_RAS, Float, Grid
+from inference_core.geometry.grid import LPS_FROM_RAS, SAME_GRID_MM, Float, Grid
 from inference_core.geometry.mask import Mask
 from inference_core.io.dicom import DicomSource
 from inference_core.io.dicom_export import (
-    FINDINGS,
     MANUFACTURER,
     PRODUCT,
     ExportedSegment,
     check_on_source,
-    new_uid,
     save,
+    series_number,
     source_datasets,
 )
-from inference_core.io.dicom_writer import decimals
+from inference_core.io.dicom_writer import EXPLICIT_LITTLE_ENDIAN, decimals, new_uid
+from inference_core.io.findings import FINDINGS
 from inference_core.io.opening import check_readable
 
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
-_EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # retired, and still what RT systems write here
 _COPIED = (
     "SpecificCharacterSet", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyDescription",
@@ -42,7 +41,6 @@ _COPIED = (
     "PositionReferenceIndicator",
 )  # fmt: skip
 _COLORS = ((230, 77, 51), (51, 153, 230), (77, 204, 102), (242, 191, 51), (166, 102, 217), (26, 188, 188))
-_OFF_GRID_MM = 0.01
 
 
 def write_rtstruct(
@@ -97,7 +95,7 @@ def _mask_of(drawn: Sequence[Any], grid: Grid, *, name: str) -> Mask:
         lps = np.array(item.ContourData, dtype=float).reshape(-1, 3)
         ijk = grid.to_ijk(lps @ LPS_FROM_RAS[:3, :3])
         k = round(float(ijk[0, 2]))
-        if not 0 <= k < grid.shape[2] or np.abs(ijk[:, 2] - k).max() * grid.spacing[2] > _OFF_GRID_MM:
+        if not 0 <= k < grid.shape[2] or np.abs(ijk[:, 2] - k).max() * grid.spacing[2] > SAME_GRID_MM:
             raise VolumeError(f"'{name}' has a contour that lies on none of the image's slices; choose its own series.")
         voxels[:, :, k] ^= filled([ijk[:, :2]], grid.shape[:2])
     return Mask.of(voxels)
@@ -115,10 +113,10 @@ def _header(first: Any, *, label: str) -> Any:
     now = datetime.now().astimezone()
     dataset.SOPClassUID = meta.MediaStorageSOPClassUID = _SOP_CLASS
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID = new_uid()
-    meta.TransferSyntaxUID = _EXPLICIT_LITTLE_ENDIAN
+    meta.TransferSyntaxUID = EXPLICIT_LITTLE_ENDIAN
     dataset.file_meta = meta
     dataset.Modality, dataset.SeriesInstanceUID = "RTSTRUCT", new_uid()
-    dataset.SeriesNumber, dataset.OperatorsName = int(first.get("SeriesNumber") or 0) * 100 + 2, ""
+    dataset.SeriesNumber, dataset.OperatorsName = series_number(first, 2), ""
     dataset.SeriesDescription = label[:64]
     dataset.Manufacturer, dataset.ManufacturerModelName = MANUFACTURER, PRODUCT
     dataset.StructureSetLabel = label[:16]
@@ -144,7 +142,7 @@ def _frame_of_reference(datasets: Sequence[Any]) -> Any:
 
 def _references(source: DicomSource, datasets: Sequence[Any]) -> list[tuple[Any, int | None]]:
     """For each slice along k its file's dataset and, where that has several, the number of its frame."""
-    by_path = dict(zip(dict.fromkeys(frame.header.path for frame in source.frames), datasets, strict=True))
+    by_path = dict(zip(source.paths, datasets, strict=True))
     return [
         (by_path[frame.header.path], frame.index + 1 if frame.header.frames > 1 else None) for frame in source.frames
     ]

@@ -108,7 +108,7 @@ def statistics(mask: Mask, volume: Volume) -> Statistics | None:
 
 
 def _check_on(mask: Mask, volume: Volume) -> None:
-    if min(mask.start) < 0 or any(stop > size for stop, size in zip(mask.stop, volume.grid.shape, strict=True)):
+    if not mask.fits(volume.grid.shape):
         raise VolumeError("The mask reaches beyond '{name}'; measure it on the image it was made on.", name=volume.name)
 
 

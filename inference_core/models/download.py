@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from inference_core.errors import DownloadError
+from inference_core.io.opening import why
 from inference_core.models.download_lock import alone
 from inference_core.models.spec import ModelSpec
 from inference_core.models.store import models_dir
@@ -110,9 +111,7 @@ def _copy(source: Path, copy: Path, *, limit: int, progress: Progress) -> None:
     try:
         file = source.open("rb")
     except (OSError, ValueError) as error:
-        raise DownloadError(
-            f"'{source}' cannot be read ({getattr(error, 'strerror', None) or error}); give the path of the file."
-        ) from error
+        raise DownloadError(f"'{source}' cannot be read ({why(error)}); give the path of the file.") from error
     with file, copy.open("xb") as sink:
         total = source.stat().st_size
         _pour(lambda: file.read(_BLOCK), sink, progress=progress, start=0, total=total, limit=limit)

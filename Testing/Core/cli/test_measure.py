@@ -7,6 +7,8 @@ import json
 
 import numpy as np
 import pytest
+from support.dicom_files import save, slice_of
+from support.scenes import oblique_grid
 
 from inference_core.geometry.mask import Mask
 from inference_core.io.files import read_labels, read_volume, write_labels
@@ -42,6 +44,23 @@ def test_a_ct_in_dicom_is_measured_in_hounsfield_units(run, a_series, tmp_path):
     mask[1:4, 2:5, 3] = 1
     write_labels(tmp_path / "mask.nii.gz", mask, volume.grid)
     done = run("measure", a_series, tmp_path / "mask.nii.gz")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].endswith("HU")
+
+
+def test_the_part_that_was_chosen_is_asked_for_its_unit(run, tmp_path):
+    grid = oblique_grid(9, 2)
+    array = np.arange(np.prod(grid.shape), dtype=np.int16).reshape(grid.shape)
+    for phase, slices in ((1, (0, 1, 2, 4, 5, 6, 7, 8)), (2, range(7))):  # the first, and longer, lacks a slice
+        for k in slices:
+            dataset = slice_of(array, grid, k)
+            dataset.AcquisitionNumber = phase
+            save(dataset, tmp_path / "series" / f"{phase}-{k}.dcm")
+    volume = read_volume(tmp_path / "series", part=2)
+    mask = np.zeros(volume.grid.shape, dtype=np.uint8)
+    mask[1:4, 2:5, 3] = 1
+    write_labels(tmp_path / "mask.nii.gz", mask, volume.grid)
+    done = run("measure", tmp_path / "series", tmp_path / "mask.nii.gz", "--part", 2)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1].endswith("HU")
 

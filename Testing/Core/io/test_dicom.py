@@ -82,6 +82,16 @@ def test_slices_without_any_uid_or_suffix_make_one_series(a_slice_file, an_obliq
     assert read_volume(tmp_path / "series", series_uid="unnamed-1").grid.matches(an_oblique_grid)
 
 
+def test_a_file_without_uids_whose_frames_are_miscounted_harms_no_series_beside_it(
+    a_series, an_oblique_grid, voxels_of
+):
+    bad = enhanced(voxels_of(an_oblique_grid), an_oblique_grid, range(3), series="")
+    bad.NumberOfFrames = 1
+    save(bad, a_series.parent / "folder" / "other" / "x.dcm")
+    shutil.move(a_series, a_series.parent / "folder" / "good")
+    assert read_volume(a_series.parent / "folder").grid.matches(an_oblique_grid)
+
+
 def test_the_largest_series_is_taken_and_the_others_are_named(a_series, a_slice_file, an_oblique_grid, caplog):
     for k in range(3):
         a_slice_file(k, name=f"small-{k}.dcm")
