@@ -34,8 +34,8 @@ class SegmentGrid:
 
     def voxelAt(self, ras: Any) -> tuple[int, int, int]:
         """The voxel that holds a point in world RAS mm."""
-        i, j, k = np.floor(self.lattice.to_ijk(ras) + 0.5).astype(int)
-        return int(i), int(j), int(k)
+        i, j, k = self.lattice.voxels_at(ras).tolist()
+        return i, j, k
 
     def sameVoxelsAs(self, other: "SegmentGrid") -> bool:
         """Whether indices mean the same voxels in both, wherever the node has been moved to."""

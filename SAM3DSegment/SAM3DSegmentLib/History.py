@@ -85,11 +85,6 @@ class History:
         del self._entries[self._now + 1 :]
         return self.current
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of the masks."""
-        return sum(len(entry.packed.bits) for entry in self._entries if entry.packed is not None)
-
     def _goesOn(self, state: SegmentState) -> bool:
         """Whether the current entry is the one before it with settings or places changed, and so is this one."""
         before, now = self._entries[self._now - 1].state, self.current.state

@@ -204,8 +204,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         """Prompts were added, moved or removed: each is a step of the history; ask about them at the next poll."""
         if self.workspace.isRestoring:
             return
-        editor = self.workspace.current()
-        if editor is not None and not self._observer.interacting:
+        if not self._observer.interacting and (editor := self.workspace.current()) is not None:
             if editor.takePrompts():
                 self.workspace.claim(editor)
             self.workspace.watchPrompts()

@@ -93,16 +93,15 @@ def _readSettings(entry: dict[str, Any], threshold: float) -> SegmentSettings:
 
 
 def _written(mask: "Mask") -> dict[str, Any]:
-    from inference_core.geometry.mask import pack_bits
-
-    bits = base64.b64encode(pack_bits(mask.array)).decode("ascii")
-    return {"start": list(mask.start), "shape": list(mask.array.shape), "bits": bits}
+    packed = mask.pack()
+    bits = base64.b64encode(packed.bits).decode("ascii")
+    return {"start": list(packed.start), "shape": list(packed.shape), "bits": bits}
 
 
 def _read(entry: dict[str, Any]) -> "Mask":
-    from inference_core.geometry.mask import Mask, unpack_bits
+    from inference_core.geometry.mask import PackedMask
 
     start, shape = (tuple(int(n) for n in entry[name]) for name in ("start", "shape"))
     if len(start) != 3 or len(shape) != 3 or min(shape) < 1 or np.prod(shape) > 2**33:
         raise ValueError("not the extent of a mask")
-    return Mask(start, unpack_bits(base64.b64decode(entry["bits"], validate=True), shape))
+    return PackedMask(start, shape, base64.b64decode(entry["bits"], validate=True)).unpack()

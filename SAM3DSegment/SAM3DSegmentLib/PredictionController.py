@@ -143,11 +143,8 @@ class PredictionController:
             self._bring(editor, entry)
 
     def _bring(self, editor: SegmentEditor, entry: "Entry") -> None:
-        restored, self._workspace.isRestoring = self._workspace.isRestoring, True
-        try:
+        with self._workspace.restoring():
             editor.bring(entry, volumeNode=self._workspace.volumeNode)
-        finally:
-            self._workspace.isRestoring = restored
         editor.asked = self.questionOf(editor.state) if entry.answered else None
         if entry.answered:
             editor.keep(self._options.modelName, {})

@@ -149,11 +149,8 @@ class Prompts:
     @contextmanager
     def _atOnce(self) -> Iterator[None]:
         """Whatever is done to the nodes meanwhile is one step of the history."""
-        self._workspace.isRestoring = True
-        try:
+        with self._workspace.restoring():
             yield
-        finally:
-            self._workspace.isRestoring = False
         self._onTouched()
 
     def _item(self, promptId: str) -> PromptItem:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Conversion import volumeFromNode
 from SAM3DSegmentLib.SegmentEditor import SegmentEditor
-from SAM3DSegmentLib.WriteBack import overlapVoxels
+from SAM3DSegmentLib.WriteBack import otherSegments, overlapVoxels
 
 # Hounsfield units: a volume that reaches below the first is taken for a CT, and what is below the second for air.
 _CT_REACHES, _AIR = -500.0, -900.0
@@ -16,8 +15,8 @@ _CT_REACHES, _AIR = -500.0, -900.0
 def aboutClick(volumeNode: Any, ras: Any) -> str:
     """That a foreground click is on air; empty where it is not. For CT alone, the only image whose values tell."""
     volume = volumeFromNode(volumeNode)
-    voxel = np.floor(volume.grid.to_ijk(ras) + 0.5).astype(int)
-    if (voxel < 0).any() or (voxel >= volume.grid.shape).any():
+    voxel = volume.grid.voxels_at(ras)
+    if not volume.grid.holds(voxel):
         return ""
     value = float(volume.array[tuple(voxel)])
     if volumeNode.GetImageData().GetScalarRange()[0] > _CT_REACHES or value > _AIR:
@@ -30,8 +29,8 @@ def aboutMask(editor: SegmentEditor) -> str:
     segmentation = editor.segmentationNode.GetSegmentation()
     voxelMl = editor.where.lattice.voxel_volume_mm3 / 1000
     parts = []
-    for other in segmentation.GetSegmentIDs():
-        shared = overlapVoxels(editor.mask, editor.segmentationNode, other) if other != editor.segmentId else 0
+    for other in otherSegments(editor.segmentationNode, editor.segmentId):
+        shared = overlapVoxels(editor.mask, editor.segmentationNode, other)
         if shared:
             name = segmentation.GetSegment(other).GetName()
             parts.append(_("'{name}' ({volume} ml)").format(name=name, volume=f"{shared * voxelMl:.2g}"))

@@ -6,9 +6,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-_TOUCHING = (
-    "PointPositionDefinedEvent", "PointRemovedEvent", "PointModifiedEvent", "PointEndInteractionEvent",
-)  # fmt: skip
+_TOUCHING = ("PointPositionDefinedEvent", "PointRemovedEvent", "PointModifiedEvent")
 
 
 class Handler(Protocol):

@@ -11,7 +11,7 @@ from SAM3DSegmentLib.Persistence import Remembered, recall, remember
 from SAM3DSegmentLib.PromptNodes import PromptNodes, promptSetOf
 from SAM3DSegmentLib.SegmentState import PromptItem, SegmentState
 from SAM3DSegmentLib.Settings import SegmentSettings, Settings
-from SAM3DSegmentLib.WriteBack import Written, withoutSegments, writeSegment
+from SAM3DSegmentLib.WriteBack import Written, otherSegments, withoutSegments, writeSegment
 
 if TYPE_CHECKING:
     from inference_core.geometry.grid import Grid
@@ -144,7 +144,7 @@ class SegmentEditor:
         answer = state.base if mask is None else onSegmentGrid(mask, grid, self.where)
         wanted = answer.union(state.added).minus(state.removed)
         if settings.othersAreBackground:
-            others = [i for i in self.segmentationNode.GetSegmentation().GetSegmentIDs() if i != self.segmentId]
+            others = otherSegments(self.segmentationNode, self.segmentId)
             wanted = withoutSegments(wanted, self.segmentationNode, others)
         written = self._write(wanted, volumeNode=volumeNode, overwrite=settings.overwrite)
         if entry.answered and written.changedVoxels:

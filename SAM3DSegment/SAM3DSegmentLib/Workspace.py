@@ -3,6 +3,8 @@
 Each image has a segmentation of its own, found again when the image is chosen again and made when it is needed.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import Any, Protocol
@@ -87,12 +89,13 @@ class Workspace:
         self._tell("state")
 
     def _adopt(self, node: Any) -> None:
-        """Give a segmentation that was made empty in a selector the voxels of the current image."""
+        """Give a segmentation that is empty and nobody's the voxels of the current image."""
         if node is None or self.volumeNode is None or volumeOf(node) is not None:
             return
         if node.GetSegmentation().GetNumberOfSegments() == 0:
             node.SetReferenceImageGeometryParameterFromVolumeNode(self.volumeNode)
             node.SetNodeReferenceID(VOLUME_ROLE, self.volumeNode.GetID())
+            # Voxels are in the volume's own frame: moved together they stay together.
             node.SetAndObserveTransformNodeID(self.volumeNode.GetTransformNodeID())
             if node.GetDisplayNode() is None:
                 node.CreateDefaultDisplayNodes()
@@ -122,11 +125,6 @@ class Workspace:
             name = _("{volume} segmentation").format(volume=self.volumeNode.GetName())
             scene = self.volumeNode.GetScene()
             node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
-            node.CreateDefaultDisplayNodes()
-            node.SetReferenceImageGeometryParameterFromVolumeNode(self.volumeNode)
-            node.SetNodeReferenceID(VOLUME_ROLE, self.volumeNode.GetID())
-            # Voxels are in the volume's own frame: moved together they stay together.
-            node.SetAndObserveTransformNodeID(self.volumeNode.GetTransformNodeID())
             self.setSegmentation(node)
         return self.segmentationNode
 
@@ -208,6 +206,15 @@ class Workspace:
         self.setSegment(segmentId)
         return segmentId
 
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """What happens to prompts meanwhile is not taken for the user's doing."""
+        before, self.isRestoring = self.isRestoring, True
+        try:
+            yield
+        finally:
+            self.isRestoring = before
+
     def isKnown(self, editor: SegmentEditor) -> bool:
         """Whether an editor is still the one of its segment."""
         return editor in self._editors.values() and editor.segment is not None
@@ -267,11 +274,8 @@ class Workspace:
         if editor is None or not editor.refreshGrid():
             first = self._first if not self._editors else None
             self._first = SegmentSettings()
-            restored, self.isRestoring = self.isRestoring, True
-            try:
+            with self.restoring():
                 editor = self._editors[key] = SegmentEditor(self.segmentationNode, segmentId, first)
-            finally:
-                self.isRestoring = restored
         return editor
 
 

@@ -14,7 +14,7 @@ import slicer
 from SAM3DSegmentLib.Conversion import SegmentGrid, labelView, orientedImage, readSegment
 
 if TYPE_CHECKING:
-    from inference_core.geometry.mask import Mask
+    from inference_core.geometry.mask import Mask, VoxelBox
 
 LOCKED_TAG = "SAM3DSegment.Locked"
 OVERWRITE_MODES = {
@@ -75,7 +75,7 @@ def writeSegment(
 
     if isLocked(segmentationNode, segmentId):
         raise OutputError("This segment is locked; unlock it in the list of segments to go on with it.")
-    locked = [other for other in _others(segmentationNode, segmentId) if isLocked(segmentationNode, other)]
+    locked = [other for other in otherSegments(segmentationNode, segmentId) if isLocked(segmentationNode, other)]
     written = _difference(before, withoutSegments(after, segmentationNode, locked))
     if not written.changedVoxels:
         return _difference(before, before)
@@ -96,33 +96,43 @@ def withoutSegments(patch: "Mask", segmentationNode: Any, segmentIds: list[str])
 
     array = patch.array
     for segmentId in segmentIds:
-        other = readSegment(segmentationNode, segmentId)
-        array = array & ~other.crop(patch.start, patch.stop)
-    if array is patch.array:
-        return patch
-    return Mask.of(array, patch.start)
+        found = _heldWithin(patch, segmentationNode, segmentId)
+        if found is not None:
+            box, held = found
+            # A copy: the mask may be remembered elsewhere.
+            array = array.copy(order="F") if array is patch.array else array
+            array[box.slices(patch.start)] &= ~held
+    return patch if array is patch.array else Mask.of(array, patch.start)
 
 
 def overlapVoxels(mask: "Mask", segmentationNode: Any, segmentId: str) -> int:
     """How many voxels of a mask another segment holds, too."""
+    found = _heldWithin(mask, segmentationNode, segmentId)
+    if found is None:
+        return 0
+    box, held = found
+    return int(np.count_nonzero(mask.crop(box.start, box.stop) & held))
+
+
+def otherSegments(segmentationNode: Any, segmentId: str) -> list[str]:
+    """The ids of all segments but one."""
+    return [other for other in segmentationNode.GetSegmentation().GetSegmentIDs() if other != segmentId]
+
+
+def _heldWithin(mask: "Mask", segmentationNode: Any, segmentId: str) -> "tuple[VoxelBox, np.ndarray] | None":
+    """Where a segment's labelmap reaches into a mask's box, and which voxels there are the segment's; None: nowhere."""
     from inference_core.geometry.mask import VoxelBox
 
     view = labelView(segmentationNode, segmentId)
     if view is None or not mask.array.size:
-        return 0
+        return None
     array, first, value = view
     shared = mask.box.within(VoxelBox(np.asarray(first), np.add(first, array.shape)))
-    if shared is None:
-        return 0
-    return int(np.count_nonzero(mask.crop(shared.start, shared.stop) & (array[shared.slices(first)] == value)))
+    return None if shared is None else (shared, array[shared.slices(first)] == value)
 
 
 def _difference(before: "Mask", after: "Mask") -> Written:
     return Written(after, after.minus(before), before.minus(after))
-
-
-def _others(segmentationNode: Any, segmentId: str) -> list[str]:
-    return [other for other in segmentationNode.GetSegmentation().GetSegmentIDs() if other != segmentId]
 
 
 def _writeInPlace(segmentationNode: Any, segmentId: str, written: Written) -> bool:

@@ -6,9 +6,9 @@ Always shown they would hide the lesion beneath; a small box gets small ones.
 from typing import Any
 
 import numpy as np
-import slicer
 
 from SAM3DSegmentLib.Conversion import arrayFromMatrix
+from SAM3DSegmentLib.Panel.Views import sliceViews
 from SAM3DSegmentLib.PromptNodes import KIND_ATTRIBUTE, ORDER_ATTRIBUTE
 
 # Ahead of Slicer's own style, which keeps moves over markups to itself.
@@ -31,9 +31,7 @@ class BoxHandles:
     def start(self) -> None:
         """Watch all slice views of the layout as it is now."""
         self.stop()
-        layout = slicer.app.layoutManager()
-        for name in layout.sliceViewNames() if layout is not None else ():
-            view = layout.sliceWidget(name).sliceView()
+        for view in sliceViews():
             interactor, sliceNode = view.interactor(), view.mrmlSliceNode()
             tag = interactor.AddObserver(
                 "MouseMoveEvent", lambda caller, _event, node=sliceNode: self._onMove(caller, node), _PRIORITY

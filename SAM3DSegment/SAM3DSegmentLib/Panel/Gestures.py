@@ -36,7 +36,7 @@ class BoxGesture:
     """A box by two clicks at opposite corners, or by one drag; it is seen while it is drawn.
 
     mayBegin(pointer) says whether a box can be drawn in this view; makeNode() makes its node, or gives None where that
-    is refused; onDrawn(node) is told when it is there. The box lies along the axes of the view and is as deep as it is
+    is refused; onDrawn() is called when it is there. The box lies along the axes of the view and is as deep as it is
     wide on average.
     """
 
@@ -45,7 +45,7 @@ class BoxGesture:
         *,
         mayBegin: Callable[[Pointer], bool],
         makeNode: Callable[[], Any],
-        onDrawn: Callable[[Any], None],
+        onDrawn: Callable[[], None],
     ) -> None:
         self._mayBegin, self._makeNode, self._onDrawn = mayBegin, makeNode, onDrawn
         self._node: Any = None
@@ -76,7 +76,7 @@ class BoxGesture:
         _span(self._node, self._first, pointer)
         node, self._node, self._first = self._node, None, None
         node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
-        self._onDrawn(node)
+        self._onDrawn()
 
     def giveUp(self) -> None:
         """Take a box that was begun out of the scene."""

@@ -85,10 +85,11 @@ class ParameterSync(VTKObservationMixin):
             return
         self._busy = True
         try:
-            for name, value in self._held().items():
+            held = self._held()
+            for name, value in held.items():
                 if getattr(self._node, name) != value:
                     setattr(self._node, name, value)
-            self._known = self._held()
+            self._known = held
         finally:
             self._busy = False
 

@@ -39,7 +39,7 @@ class PlaceTools(VTKObservationMixin):
         self._toolTips = {kind: button.toolTip for kind, button in buttons.items()}
         self._mouse = SliceMouse()
         self._click = ClickGesture(self._onClick)
-        self._box = BoxGesture(mayBegin=mayClick, makeNode=self._newBox, onDrawn=lambda _: self.activate(None))
+        self._box = BoxGesture(mayBegin=mayClick, makeNode=self._newBox, onDrawn=lambda: self.activate(None))
         self.active: str | None = None
         self._tookUpItself = False
         for kind, button in buttons.items():
@@ -50,7 +50,7 @@ class PlaceTools(VTKObservationMixin):
     @property
     def obstacle(self) -> str:
         """Why no tool can be used now; empty where one can."""
-        usable = [self._usable(kind) for kind in self._buttons]
+        usable = list(self._usability().values())
         return "" if any(yes for yes, _reason in usable) else usable[0][1]
 
     def toggle(self, kind: str) -> None:
@@ -83,11 +83,12 @@ class PlaceTools(VTKObservationMixin):
 
     def refresh(self) -> None:
         """Gray the tools that cannot be used now, with the reason as tool tip."""
+        usability = self._usability()
         for kind, button in self._buttons.items():
-            usable, reason = self._usable(kind)
+            usable, reason = usability[kind]
             button.setEnabled(usable)
             button.setToolTip(self._toolTips[kind] if usable else reason)
-        if self.active is not None and not self._usable(self.active)[0]:
+        if self.active is not None and not usability[self.active][0]:
             self.activate(None)
 
     def close(self) -> None:
@@ -96,17 +97,24 @@ class PlaceTools(VTKObservationMixin):
         self.removeObservers()
 
     def _usable(self, kind: str) -> tuple[bool, str]:
+        return self._usability()[kind]
+
+    def _usability(self) -> dict[str, tuple[bool, str]]:
+        """For each tool whether it can be used now, and if not, why."""
+        hindrance = self._hindrance()
+        return {kind: (False, hindrance) if hindrance else self._logic.options.accepts(kind) for kind in self._buttons}
+
+    def _hindrance(self) -> str:
+        """Why no tool at all can be used now; empty where the model decides."""
         logic = self._logic
         if logic.volumeNode is None:
-            return False, _("Load or choose an image first.")
+            return _("Load or choose an image first.")
         if not logic.options.isInstalled:
-            return False, _("This model is not on this computer; see 'About this model', or choose another one.")
-        if logic.segmentId and logic.segments.isLocked(logic.segmentId):
-            return False, _("The current segment is locked; unlock it, or go on to the next one.")
+            return _("This model is not on this computer; see 'About this model', or choose another one.")
+        if logic.isLocked:
+            return _("The current segment is locked; unlock it, or go on to the next one.")
         editor = logic.workspace.current()
-        if editor is not None and (reason := logic.workspace.foreignImage(editor)):
-            return False, reason
-        return logic.options.accepts(kind)
+        return logic.workspace.foreignImage(editor) if editor is not None else ""
 
     def _putDown(self) -> None:
         self._mouse.stop()

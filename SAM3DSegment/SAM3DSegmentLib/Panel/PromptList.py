@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
+from SAM3DSegmentLib.Panel.Views import centerOn
 
 SIGN, TEXT, VISIBLE, JUMP, FLIP, DELETE = range(6)
 
@@ -60,8 +60,7 @@ class PromptList:
 
     def _jump(self, promptId: str) -> None:
         """Show the prompt in the middle of all slice views."""
-        node = slicer.vtkMRMLSliceNode
-        node.JumpAllSlices(slicer.mrmlScene, *self._logic.prompts.positionOf(promptId), node.CenteredJumpSlice)
+        centerOn(self._logic.prompts.positionOf(promptId))
 
     def _deleteCurrent(self) -> None:
         key = self._items.currentKey

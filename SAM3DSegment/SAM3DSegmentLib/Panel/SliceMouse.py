@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import slicer
 
+from SAM3DSegmentLib.Panel.Views import sliceViews
+
 Point = tuple[float, float, float]
 
 # Ahead of the view's own interactor style, which knows of no tool of ours.
@@ -53,11 +55,6 @@ class SliceMouse:
         self._gesture: Gesture | None = None
         self._cursor: Any = None
 
-    @property
-    def isWatching(self) -> bool:
-        """Whether a gesture is being watched for."""
-        return self._gesture is not None
-
     def start(self, gesture: Gesture, cursor: Any = None) -> None:
         """Tell a gesture of the mouse; the views show the cursor."""
         self.stop()
@@ -74,11 +71,8 @@ class SliceMouse:
 
     def _watch(self, *_: Any) -> None:
         self._unwatch()
-        layout = slicer.app.layoutManager()
-        if self._gesture is None or layout is None:
-            return
-        for name in layout.sliceViewNames():
-            self._views.append(_View(layout.sliceWidget(name).sliceView(), self._gesture, self._cursor))
+        if self._gesture is not None:
+            self._views = [_View(view, self._gesture, self._cursor) for view in sliceViews()]
 
     def _unwatch(self) -> None:
         for view in self._views:

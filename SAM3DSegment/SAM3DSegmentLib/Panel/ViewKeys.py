@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
+
+from SAM3DSegmentLib.Panel.Views import sliceViews
 
 # Held keys repeat: X11 tells of a release before each repeated press.
 _REPEAT_MS = 80
@@ -25,9 +26,8 @@ class HeldKey:
     def start(self) -> None:
         """Listen to the slice views there are."""
         self.stop()
-        layout = slicer.app.layoutManager()
-        for name in layout.sliceViewNames() if layout is not None else ():
-            interactor = layout.sliceWidget(name).sliceView().interactor()
+        for view in sliceViews():
+            interactor = view.interactor()
             for event, call in (
                 ("KeyPressEvent", self._onPress), ("KeyReleaseEvent", self._onRelease), ("LeaveEvent", self._onLeave),
             ):  # fmt: skip

@@ -37,10 +37,15 @@ def centerOn(ras: Any) -> None:
     node.JumpAllSlices(slicer.mrmlScene, *ras, node.CenteredJumpSlice)
 
 
+def sliceViews() -> list[Any]:
+    """The slice views of the layout as it is now."""
+    layout = slicer.app.layoutManager()
+    return [layout.sliceWidget(name).sliceView() for name in layout.sliceViewNames()] if layout is not None else []
+
+
 def _background() -> Any:
-    names = slicer.app.layoutManager().sliceViewNames()
-    nodes = [slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode() for name in names]
-    return next((volume for volume in map(backgroundOf, nodes) if volume is not None), None)
+    shown = (backgroundOf(view.mrmlSliceNode()) for view in sliceViews())
+    return next((volume for volume in shown if volume is not None), None)
 
 
 def _overlap(first: Any, second: Any) -> bool:
