@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inference_core.engine.local_correction import Reach
 from inference_core.engine.logit_field import FIRM_LOGIT, LogitField
 from inference_core.engine.windowed_prediction import PromptGroup, WindowedPrediction
-from inference_core.geometry.grid import Grid
+from inference_core.geometry.grid import Grid, squared_lengths
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.values import unit_exponent
 from inference_core.models.interface import Float32
@@ -48,9 +48,8 @@ class ClickCorrection:
 def clicks_inside(prompts: PromptSet, region: Grid) -> list[tuple[Click, Voxel]]:
     """The clicks that lie in a region, and the voxels of it that they are on."""
     clicks = prompts.clicks
-    at = np.floor(region.to_ijk(np.array([click.ras for click in clicks]).reshape(-1, 3)) + 0.5).astype(np.int64)
-    inside = np.flatnonzero(((at >= 0) & (at < region.shape)).all(axis=1))
-    return [(clicks[n], tuple(at[n].tolist())) for n in inside]
+    at = region.voxels_at(np.array([click.ras for click in clicks]).reshape(-1, 3))
+    return [(clicks[n], tuple(at[n].tolist())) for n in np.flatnonzero(region.holds(at))]
 
 
 def click_corrections(
@@ -118,7 +117,7 @@ def _share(voxel: Voxel, box: VoxelBox, radius: float, *, region: Grid, voxels: 
     offsets = [
         (np.arange(a, b) - v) * step for a, b, v, step in zip(box.start, box.stop, voxel, region.spacing, strict=True)
     ]
-    squared = sum(axis**2 for axis in np.ix_(*offsets))
+    squared = squared_lengths(offsets)
     unlike = _unlike(np.asarray(voxels[box.slices()]), tuple(np.asarray(voxel) - box.start))
     share = np.exp(-squared / (2 * radius**2) - 0.5 * (unlike / _ALIKE_STD) ** 2)
     return np.asarray(share, dtype=np.float32)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.geometry.axes import matching_axes
-from inference_core.geometry.grid import Float, Grid
+from inference_core.geometry.grid import Float, Grid, squared_lengths
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import rescaled
 from inference_core.models.interface import Float32
@@ -132,16 +132,14 @@ def _distance_to_surface(ras: tuple[float, float, float], inside: NDArray[np.boo
     """How far a place is from the nearest cell on the other side of the surface, in mm; None without a surface."""
     if inside.all() or not inside.any():
         return None
-    at = tuple(np.clip(np.floor(cells.to_ijk(ras) + 0.5).astype(int), 0, np.asarray(inside.shape) - 1))
-    held = bool(inside[at]) if cells.contains(ras) else False
+    held = bool(inside[cells.voxel_of(ras)]) if cells.contains(ras) else False
     return float(np.sqrt(_squared_distances(ras, cells)[inside != held].min()))
 
 
 def _squared_distances(center_ras: tuple[float, float, float], grid: Grid) -> NDArray[np.float64]:
     center = grid.to_ijk(center_ras)
     offsets = [(np.arange(n) - c) * step for n, c, step in zip(grid.shape, center, grid.spacing, strict=True)]
-    i, j, k = np.ix_(*[offset**2 for offset in offsets])
-    return np.asarray(i + j + k)
+    return squared_lengths(offsets)
 
 
 def _distances(center_ras: tuple[float, float, float], grid: Grid) -> Float:

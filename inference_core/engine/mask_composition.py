@@ -118,7 +118,7 @@ def _extent(prediction: WindowedPrediction, prompts: PromptSet, grid: Grid, thre
     if len(points) and prediction:
         widest = max(radius_of(group) for group in prediction)
         around = np.ceil(3 * widest / np.asarray(grid.spacing)).astype(np.int64)
-        centers = np.clip(np.floor(grid.to_ijk(points) + 0.5), 0, np.asarray(grid.shape) - 1).astype(np.int64)
+        centers = grid.nearest_voxels(points)
         starts.append(np.maximum(0, centers.min(axis=0) - around))
         stops.append(np.minimum(grid.shape, centers.max(axis=0) + around + 1))
     if not starts:
@@ -148,8 +148,8 @@ def _clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -
     numbered = sitk.ConnectedComponent(image, True)
     # A view does not keep its image alive: `numbered` must outlive it.
     pieces = sitk.GetArrayViewFromImage(numbered).T
-    at = np.floor(region.to_ijk(np.array(points).reshape(-1, 3)) + 0.5).astype(np.int64)
-    inside = at[((at >= 0) & (at < region.shape)).all(axis=1)]
+    at = region.voxels_at(np.array(points).reshape(-1, 3))
+    inside = at[region.holds(at)]
     kept = {int(piece) for piece in pieces[tuple(inside.T)]} - {0}
     if not kept:
         return mask

@@ -187,12 +187,13 @@ class Session:
         return self.volume.array[VoxelBox(start, stop).slices()]
 
     def _check_clicked_values(self, prompts: PromptSet) -> None:
-        for click in prompts.clicks:
-            if not np.isfinite(self.volume.array[self.volume.grid.voxel_of(click.ras)]):
-                raise PromptError(
-                    "'{name}' has no value (NaN or infinite) where the click is; place it on the image.",
-                    name=self.volume.name,
-                )
+        places = np.array([click.ras for click in prompts.clicks]).reshape(-1, 3)
+        values = self.volume.array[tuple(self.volume.grid.nearest_voxels(places).T)]
+        if not np.isfinite(values).all():
+            raise PromptError(
+                "'{name}' has no value (NaN or infinite) where the click is; place it on the image.",
+                name=self.volume.name,
+            )
 
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds

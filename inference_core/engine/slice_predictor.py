@@ -28,6 +28,7 @@ from inference_core.engine.windowed_prediction import (
     WindowedPrediction,
 )
 from inference_core.geometry.grid import Grid
+from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import extent_on, resample_onto
 from inference_core.geometry.slices import slices_last
 from inference_core.geometry.values import with_background
@@ -78,9 +79,9 @@ class SlicePredictor:
 
     def start(self, mask: Volume) -> WindowedPrediction:
         """The prediction that an initial mask stands for, a group for each of its slices; nothing is encoded yet."""
-        voxels = np.argwhere(mask.array)
-        held = mask.grid.cropped(voxels.min(axis=0), voxels.max(axis=0) + 1)
-        first, stop = (int(end[2]) for end in extent_on(held, self.volume.grid))
+        box = VoxelBox.over(mask.array)
+        assert box is not None, "an empty mask was refused"
+        first, stop = (int(end[2]) for end in extent_on(mask.grid.cropped(box.start, box.stop), self.volume.grid))
         run = range(first, max(stop, first + 1))
         inside = resample_onto((mask.array != 0).astype(np.float32), mask.grid, self._window(run), outside=0.0) >= 0.5
         prompts = PromptSet(initial_mask=mask)

@@ -36,6 +36,7 @@ from inference_core.engine.windows import (
     windows_over,
 )
 from inference_core.geometry.grid import Float, Grid
+from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import resample_onto, rescaled, sample_window
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32
@@ -301,8 +302,9 @@ def _agreement(inner: LogitLayer, wider: LogitLayer) -> float:
 
 
 def _center_of(layer: LogitLayer) -> Float:
-    voxels = np.argwhere(layer.logits > 0)
-    return rescaled(layer.window, layer.logits.shape).to_ras((voxels.min(axis=0) + voxels.max(axis=0)) / 2)
+    box = VoxelBox.over(layer.logits > 0)
+    assert box is not None, "a mask that runs into a face holds something"
+    return rescaled(layer.window, layer.logits.shape).to_ras((box.start + box.stop - 1) / 2)
 
 
 def _coarse_mask(base: LogitLayer, patch: Grid) -> NDArray[np.bool_]:

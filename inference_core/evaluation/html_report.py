@@ -17,6 +17,7 @@ from inference_core.evaluation.cases import read_case
 from inference_core.evaluation.pictures import Outline, Row, plot_dice_against_clicks, three_planes
 from inference_core.evaluation.report import Case, curve_line, dice_curves, summary_of
 from inference_core.evaluation.summary import Estimate, Summary
+from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.volume import Volume
 from inference_core.io.atomic import replacing
 
@@ -103,8 +104,9 @@ def _table(cases: Sequence[Case]) -> str:
 def _picture(case: Case, *, label: int | None) -> str:
     volume, target = read_case(Path(case.image), Path(case.label), label=label)
     mask = case.result.answer.unpack().on(volume.grid.shape)
-    voxels = np.argwhere(target)
-    low, high = volume.grid.to_ras(voxels.min(axis=0)), volume.grid.to_ras(voxels.max(axis=0))
+    box = VoxelBox.over(target)
+    assert box is not None, "the target holds something"
+    low, high = volume.grid.to_ras(box.start), volume.grid.to_ras(box.stop - 1)
     outlines = [
         Outline("truth", Volume(target, volume.grid), "#4aa8ff"),
         Outline("mask", Volume(mask, volume.grid), "#ff4fa3"),

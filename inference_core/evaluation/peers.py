@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.errors import PromptError
+from inference_core.geometry.grid import squared_lengths
 from inference_core.prompts.simulation import Spacing, Voxel
 
 Float32 = NDArray[np.float32]
@@ -105,8 +106,7 @@ def _distance_mm(voxel: Voxel, region: tuple[slice, ...], spacing: Spacing) -> F
         (np.arange(part.start, part.stop, dtype=np.float32) - index) * np.float32(step)
         for part, index, step in zip(region, voxel, spacing, strict=True)
     ]
-    i, j, k = np.ix_(*offsets)
-    return np.asarray(np.sqrt(i**2 + j**2 + k**2), dtype=np.float32)
+    return np.asarray(np.sqrt(squared_lengths(offsets)), dtype=np.float32)
 
 
 def _nearer_to_positive(region: tuple[slice, ...], spacing: Spacing, clicks: Clicks) -> Mask:

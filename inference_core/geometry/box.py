@@ -53,7 +53,7 @@ class Box3D:
     def in_voxels(cls, grid: Grid, *, center_ijk: ArrayLike, size_ijk: ArrayLike) -> Box3D:
         """A box along a grid's axes, its center (3,) in voxel indices and its size (3,) in voxels."""
         # A grid may be sheared a little more than a box: the nearest orthonormal axes, by polar decomposition.
-        left, _, right = np.linalg.svd(grid.affine[:3, :3] / np.asarray(grid.spacing))
+        left, _, right = np.linalg.svd(grid.directions)
         return cls(grid.to_ras(center_ijk), left @ right, np.asarray(size_ijk) * np.asarray(grid.spacing))
 
     @property

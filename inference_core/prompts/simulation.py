@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.errors import PromptError
+from inference_core.geometry.mask import VoxelBox
 
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
@@ -88,13 +89,8 @@ def _to_kji(mask: Mask) -> Mask:
 
 def _cropped(mask: Mask) -> tuple[Mask, Voxel]:
     """The part of a mask (k, j, i) within its bounding box, and where that starts; an empty array for an empty mask."""
-    bounds = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        occupied = np.flatnonzero(mask.any(axis=others))
-        bounds.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if occupied.size else slice(0, 0))
-    k, j, i = bounds
-    return mask[k, j, i], (k.start, j.start, i.start)
+    box = VoxelBox.over(mask)
+    return (mask[:0, :0, :0], (0, 0, 0)) if box is None else (mask[box.slices()], box.extent[0])
 
 
 def _largest_component(mask: Mask) -> tuple[Mask, Voxel]:

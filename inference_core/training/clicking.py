@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from inference_core.geometry.mask import VoxelBox
 from inference_core.training.synthetic import Mask
 
 _CENTRAL, _ANYWHERE = 0.5, 1 / 3
@@ -15,7 +16,9 @@ _SLIPS = 0.05
 
 def clicked_cell(rng: np.random.Generator, region: Mask) -> NDArray[np.int64]:
     """A cell (3,) of a region (D, H, W) that is not empty: half the time a deep one, a third of the time any."""
-    corner, part = cropped(region)
+    box = VoxelBox.over(region)
+    assert box is not None, "the region holds something"
+    part = region[box.slices()]
     depth = ndi.distance_transform_edt(np.pad(part, 1))[1:-1, 1:-1, 1:-1]
     kind = rng.random()
     if kind < _CENTRAL:
@@ -25,7 +28,7 @@ def clicked_cell(rng: np.random.Generator, region: Mask) -> NDArray[np.int64]:
     else:
         chosen = part & (depth <= max(1.0, _SHALLOW * depth.max()))
     cells = np.argwhere(chosen)
-    return np.asarray(cells[rng.integers(len(cells))] + corner)
+    return np.asarray(cells[rng.integers(len(cells))] + box.start)
 
 
 def slip(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -41,10 +44,3 @@ def largest_piece(region: Mask) -> Mask:
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return np.asarray(parts == sizes.argmax())
-
-
-def cropped(region: Mask) -> tuple[NDArray[np.int64], Mask]:
-    """Where a region begins (3,), and the part of it in its bounding box."""
-    voxels = np.argwhere(region)
-    low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
-    return low, region[low[0] : high[0], low[1] : high[1], low[2] : high[2]]

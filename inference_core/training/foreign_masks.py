@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage as ndi
 
+from inference_core.geometry.grid import squared_lengths
 from inference_core.training.clicking import clicked_cell
 from inference_core.training.synthetic import Mask, smooth_noise
 
@@ -64,10 +65,9 @@ def _ball(rng: np.random.Generator, mask: Mask, *, around: Mask) -> Mask:
     if not around.any():
         return np.zeros_like(mask)
     center = clicked_cell(rng, around)
-    squares = [(np.arange(n) - c) ** 2 for n, c in zip(mask.shape, center, strict=True)]
     radius = _radius(mask) * rng.uniform(0.25, 0.8)
-    distance = squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :]
-    return np.asarray(distance <= max(1.0, radius) ** 2)
+    squares = squared_lengths([np.arange(n) - c for n, c in zip(mask.shape, center, strict=True)])
+    return np.asarray(squares <= max(1.0, radius) ** 2)
 
 
 def _radius(mask: Mask) -> float:

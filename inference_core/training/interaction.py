@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_core.geometry.grid import Float
+from inference_core.geometry.mask import VoxelBox
 from inference_core.models.sam3d_lite.prompt_maps import DensePrompts, bounded_prior, draw_boxes
 from inference_core.models.sam3d_lite.stroke_maps import (
     BALL,
@@ -174,8 +175,9 @@ def _box_around(rng: np.random.Generator, target: Mask) -> Tensor:
 
     Half the loose ones are so on all sides alike.
     """
-    voxels = np.argwhere(target)
-    low, high = voxels.min(axis=0) - 0.5, voxels.max(axis=0) + 0.5
+    held = VoxelBox.over(target)
+    assert held is not None, "targets hold something"
+    low, high = held.start - 0.5, held.stop - 0.5
     edge = high - low
     most = rng.uniform(0.0, 0.05) if rng.random() < 1 / 3 else rng.uniform(0.05, 0.3)
     least = 0.7 if rng.random() < 0.5 else -0.1

@@ -16,6 +16,7 @@ from scipy import ndimage as ndi
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.grid import Float, Grid, corners_ijk, isotropic_grid
+from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import sample_window
 from inference_core.geometry.volume import Volume
 from inference_core.io.files import read_labels, read_volume
@@ -135,8 +136,9 @@ def organ_set(folder: Path, *, validation: bool = False) -> list[LabeledVolume]:
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """The part of an image that holds a mask, and a voxel around it where the image goes on."""
-    occupied = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return tuple(slice(max(0, int(index[0]) - 1), int(index[-1]) + 2) for index in occupied)
+    box = VoxelBox.over(mask)
+    assert box is not None, "the mask holds something"
+    return VoxelBox(np.maximum(box.start - 1, 0), box.stop + 1).slices()
 
 
 def labeled_sample(rng: np.random.Generator, volumes: Sequence[LabeledVolume], size: int) -> Sample:

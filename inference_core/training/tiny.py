@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
+from inference_core.geometry.grid import squared_lengths
 from inference_core.training.synthetic import Array, Mask, Sample, smooth_noise
 
 _FEWEST, _MOST = 1, 60
@@ -61,9 +62,8 @@ def _limb(rng: np.random.Generator, size: int) -> tuple[Mask, Array]:
 
 def _ellipsoid(size: int, center: np.ndarray, radii: np.ndarray) -> Array:
     """The distance from a center in radii (D, H, W)."""
-    axes = [((np.arange(size) - c) / r) ** 2 for c, r in zip(center, radii, strict=True)]
-    square = axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :]
-    return np.asarray(np.sqrt(square), dtype=np.float32)
+    squares = squared_lengths([(np.arange(size) - c) / r for c, r in zip(center, radii, strict=True)])
+    return np.asarray(np.sqrt(squares), dtype=np.float32)
 
 
 def _random_cell(rng: np.random.Generator, mask: Mask) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inference_core.geometry.grid import Float
+from inference_core.geometry.grid import Float, squared_lengths
 from inference_core.prompts.encoding import WindowStroke
 from inference_core.prompts.polygon import PlanarOutline
 from inference_core.prompts.strokes import Lasso, Line
@@ -54,8 +54,7 @@ def stroke_seeds(maps: Tensor) -> Tensor:
 def line_maps(points: Float, half: tuple[int, ...]) -> np.ndarray:
     """A line from points[0] to points[1] in window voxels, as (2, d, h, w): its stamp and the ball that it spans."""
     center, radius = points.mean(axis=0), float(np.linalg.norm(points[1] - points[0])) / 2
-    axes = [(2 * np.arange(n) + 0.5 - c) ** 2 for n, c in zip(half, center, strict=True)]
-    distance = np.sqrt(axes[0][:, None, None] + axes[1][None, :, None] + axes[2][None, None, :])
+    distance = np.sqrt(squared_lengths([2 * np.arange(n) + 0.5 - c for n, c in zip(half, center, strict=True)]))
     return np.stack([stamped(path_cells(points, half)), np.clip(1 - distance / max(radius, 1.0), -1, 1)])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from inference_core.geometry.grid import LPS_FROM_RAS, Float, Grid
+from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.volume import Volume
 from inference_core.io.itk import sitk_from_array, volume_from_sitk
 from inference_core.models.interface import WindowImage
@@ -97,8 +98,9 @@ def canonical(volume: Volume) -> Volume:
 
 def begin_around(label: NDArray[Any], size: int) -> NDArray[np.int64]:
     """The first voxel (3,) of a window around the bounding box of a label's non-zero voxels."""
-    extents = [np.flatnonzero(label.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return np.array([(first[0] + first[-1] + 1) // 2 - size // 2 for first in extents])
+    box = VoxelBox.over(label)
+    assert box is not None, "the label holds something"
+    return (box.start + box.stop) // 2 - size // 2
 
 
 def crop_or_pad(volume: Volume, begin: ArrayLike, *, size: int) -> Volume:
@@ -150,7 +152,7 @@ def _orientation(grid: Grid) -> tuple[list[int], list[bool]]:
 
     An axis is used once; the axis that lies closest to a patient axis chooses first.
     """
-    directions = grid.affine[:3, :3] / np.asarray(grid.spacing)
+    directions = grid.directions
     free = np.abs(directions)
     order, flips = [0, 0, 0], [False, False, False]
     for source in np.argsort(-free.max(axis=0), kind="stable"):
