@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import slicer
@@ -27,7 +28,8 @@ class Tour:
     """
 
     def __init__(self, user, out, *, inputPath=None, target=None):
-        self._user, self._out = user, out
+        # Loading a scene does not find a relative path that saving it took.
+        self._user, self._out = user, Path(out).resolve()
         self._inputPath, self._target = inputPath, target
         self._logic = user.panel.logic
         self._count = 0

@@ -43,6 +43,16 @@ def test_the_tour_does_what_it_says_on_a_dicom_series(a_host, a_series, tmp_path
     assert (tmp_path / "out" / "scene.mrb").stat().st_size > 0
 
 
+def test_the_tour_takes_a_folder_named_from_where_it_was_begun(a_host, a_series, tmp_path, monkeypatch):
+    from Host.tour import Tour
+
+    monkeypatch.chdir(tmp_path)
+    a_host.openModule()
+    Tour(a_host, Path("out"), inputPath=a_series).run()
+
+    assert (tmp_path / "out" / "08_scene_reopened.png").stat().st_size > 0
+
+
 def test_a_missing_input_is_named(tmp_path):
     command = [sys.executable, "-m", "Host", "--out", str(tmp_path), "--input", str(tmp_path / "nowhere")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "Testing")}
