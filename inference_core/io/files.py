@@ -18,12 +18,12 @@ from inference_core.geometry.grid import SAME_GRID_MM, Grid
 from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
 from inference_core.io.atomic import check_writable, replacing
-from inference_core.io.dicom import read_dicom
+from inference_core.io.dicom import find_source, read_dicom
 from inference_core.io.dicom_folder import DICOM_SUFFIXES
 from inference_core.io.dicom_header import is_dicom, is_directory_file
 from inference_core.io.itk import grid_from_sitk, quiet_itk, simpleitk, volume_from_sitk
 from inference_core.io.metaimage import check_metaimage
-from inference_core.io.nifti import LONGEST_AXIS, read_nifti, write_nifti
+from inference_core.io.nifti import LONGEST_AXIS, read_nifti, read_nifti_grid, write_nifti
 from inference_core.io.nrrd import Color, named_segments, segmentation_keys, segments_in, write_nrrd
 from inference_core.io.nrrd_header import check_nrrd
 from inference_core.io.opening import check_readable
@@ -37,12 +37,15 @@ _ITK_READERS = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaIma
 _CHECKS = {"NrrdImageIO": check_nrrd, "MetaImageIO": check_metaimage}
 
 
-def read_volume(path: AnyPath, *, series_uid: str | None = None, part: int | None = None) -> Volume:
+def read_volume(
+    path: AnyPath, *, series_uid: str | None = None, part: int | None = None, single_slice: bool = False
+) -> Volume:
     """Read a scalar 3D volume; its voxels keep their own type unless the file scales them.
 
     `path` is a DICOM folder, any one file of a DICOM series, or a NIfTI, NRRD or MetaImage file. Of a folder with
     several series the one with the most slices is read, unless `series_uid` names another; of a series with several
-    parts (phases, echoes, time points, ...) the first, unless `part` (from 1) says which.
+    parts (phases, echoes, time points, ...) the first, unless `part` (from 1) says which. Of a 4D NIfTI file `part`
+    must. `single_slice` allows a volume of one slice, as 2D data sets are kept.
 
     Raises:
         VolumeError: nothing is there or readable, or it is not one scalar volume on a right-angled, evenly spaced grid.
@@ -51,25 +54,42 @@ def read_volume(path: AnyPath, *, series_uid: str | None = None, part: int | Non
     check_readable(source)
     if is_dicom_source(source):
         volume = read_dicom(source, series_uid=series_uid, part=part)
+    elif part is not None and _is_nifti(source) and series_uid is None:
+        volume = read_nifti(source, part=part)
     elif part is not None:
         raise VolumeError(f"'{source.name}' is not DICOM, so it has no parts to choose from; leave the part out.")
     elif series_uid is not None:
         raise VolumeError(f"'{source.name}' is not DICOM, so it has no series '{series_uid}'; leave the series out.")
     else:
         volume = _read_single_file(source)
-    if min(volume.grid.shape) < 2:
+    if min(volume.grid.shape) < 2 and not single_slice:
         size = " x ".join(str(n) for n in volume.grid.shape)
         raise VolumeError(f"'{source.name}' is a single slice ({size} voxels); choose a volume of two slices or more.")
     return volume
 
 
-def read_labels(path: AnyPath) -> Volume:
+def read_grid(path: AnyPath, *, series_uid: str | None = None) -> Grid:
+    """The grid of the volume that `read_volume` reads, from the headers alone; of a 4D NIfTI file that of its volumes.
+
+    Raises:
+        VolumeError: as `read_volume`, as far as the headers tell.
+    """
+    source = Path(path)
+    check_readable(source)
+    if is_dicom_source(source):
+        return find_source(source, series_uid=series_uid).grid
+    if _is_nifti(source):
+        return read_nifti_grid(source)
+    return _grid_by_itk(source)
+
+
+def read_labels(path: AnyPath, *, single_slice: bool = False) -> Volume:
     """Read a label map; its array is of an integer type, whatever type the file stored.
 
     Raises:
         VolumeError: as `read_volume`, or the voxels are not whole numbers.
     """
-    volume = read_volume(path)
+    volume = read_volume(path, single_slice=single_slice)
     if np.issubdtype(volume.array.dtype, np.integer):
         return volume
     whole = np.isfinite(volume.array).all() and np.array_equal(volume.array, np.rint(volume.array))
@@ -149,21 +169,16 @@ def is_dicom_source(path: Path) -> bool:
     return path.is_dir() or is_dicom(path) or path.suffix.lower() in DICOM_SUFFIXES or is_directory_file(path)
 
 
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith((*_NIFTI_SUFFIXES, *_PAIR_SUFFIXES))
+
+
 def _read_single_file(path: Path) -> Volume:
-    lower = path.name.lower()
-    if lower.endswith((*_NIFTI_SUFFIXES, *_PAIR_SUFFIXES)):
-        return read_nifti(path)
-    if path.suffix.lower() in _ITK_READERS:
-        return _read_with_itk(path)
-    known = ", ".join((*_NIFTI_SUFFIXES, ".hdr", *_ITK_READERS))
-    raise VolumeError(f"'{path.name}' is of no known kind; choose a DICOM folder or a file ending in {known}.")
+    return read_nifti(path) if _is_nifti(path) else _read_with_itk(path)
 
 
 def _read_with_itk(path: Path) -> Volume:
-    reader = simpleitk().ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO(_ITK_READERS[path.suffix.lower()])
-    _CHECKS[_ITK_READERS[path.suffix.lower()]](path)
+    reader = _itk_reader(path)
     try:
         with quiet_itk():
             reader.ReadImageInformation()
@@ -173,6 +188,29 @@ def _read_with_itk(path: Path) -> Volume:
     except RuntimeError as error:
         raise _itk_refusal(path, str(error)) from error
     return volume_from_sitk(image, name=path.name.removesuffix(path.suffix).removesuffix(".seg"))
+
+
+def _grid_by_itk(path: Path) -> Grid:
+    reader = _itk_reader(path)
+    try:
+        with quiet_itk():
+            reader.ReadImageInformation()
+            _check_scalar_3d(reader, path)
+            return grid_from_sitk(reader)
+    except RuntimeError as error:
+        raise _itk_refusal(path, str(error)) from error
+
+
+def _itk_reader(path: Path) -> Any:
+    kind = _ITK_READERS.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join((*_NIFTI_SUFFIXES, ".hdr", *_ITK_READERS))
+        raise VolumeError(f"'{path.name}' is of no known kind; choose a DICOM folder or a file ending in {known}.")
+    reader = simpleitk().ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(kind)
+    _CHECKS[kind](path)
+    return reader
 
 
 def _check_scalar_3d(reader: Any, path: Path) -> None:

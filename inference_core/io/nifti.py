@@ -38,8 +38,10 @@ _PAIR = (b"ni1", b"ni2")
 _MOST_AFTER = 1 << 28
 
 
-def read_nifti(path: Path) -> Volume:
+def read_nifti(path: Path, *, part: int | None = None) -> Volume:
     """Read a NIfTI volume: its voxels in their own type, in float where the file scales them.
+
+    Of a 4D file (channels, time points) the volume with the number `part`, counted from 1, is read.
 
     Raises:
         VolumeError: the file is damaged or cut off, not one scalar 3D volume, or its geometry cannot be trusted.
@@ -47,15 +49,42 @@ def read_nifti(path: Path) -> Volume:
     try:
         with _opened(_header_path(path)) as stream:
             header, size = _read_header(stream, path)
-        shape = _shape(header, path)
+        shape = _shape(header, path, part=part)
         grid = grid_of_header(header, shape, path)
         data, offset = _voxels_of(path, header, size=size)
         with _opened(data) as stream:
-            stream.seek(offset)
+            stream.seek(offset + _bytes_before(header, shape, part))
             array = _read_voxels(stream, header, shape=shape, path=data)
     except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
         raise _damaged(path) from error
     return Volume(_scaled(array, header), grid, _stem(path))
+
+
+def read_nifti_grid(path: Path) -> Grid:
+    """The grid of a NIfTI file's volume, or of each of a 4D file's, from its header alone.
+
+    Raises:
+        VolumeError: as `read_nifti`, as far as the header tells.
+    """
+    try:
+        with _opened(_header_path(path)) as stream:
+            header, _ = _read_header(stream, path)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _damaged(path) from error
+    return grid_of_header(header, _shape(header, path, part=1), path)
+
+
+def nifti_parts(path: Path) -> int:
+    """How many volumes a NIfTI file holds: one, or those of its fourth dimension.
+
+    Raises:
+        VolumeError: it is no readable NIfTI file.
+    """
+    try:
+        with _opened(_header_path(path)) as stream:
+            return _parts(_read_header(stream, path)[0])
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _damaged(path) from error
 
 
 def write_nifti(path: Path, array: NDArray[np.uint8], grid: Grid) -> None:
@@ -142,13 +171,24 @@ def _voxels_of(path: Path, header: Any, *, size: int) -> tuple[Path, int]:
     return own, max(offset, 0)
 
 
-def _shape(header: Any, path: Path) -> tuple[int, int, int]:
+def _parts(header: Any) -> int:
+    """How many volumes there are along the fourth dimension and those after it."""
+    return int(np.prod([max(1, int(n)) for n in header["dim"][4 : int(header["dim"][0]) + 1]], dtype=object))
+
+
+def _bytes_before(header: Any, shape: tuple[int, int, int], part: int | None) -> int:
+    itemsize = np.dtype(_TYPES.get(int(header["datatype"]), "u1")).itemsize
+    return 0 if part is None else (part - 1) * int(np.prod(shape, dtype=object)) * itemsize
+
+
+def _shape(header: Any, path: Path, *, part: int | None = None) -> tuple[int, int, int]:
     """The three sizes; further dimensions of one, or of zero as some programs leave them, are dropped."""
     rank = int(header["dim"][0])
     if not 1 <= rank <= 7 or (header["dim"][1 : min(rank, 3) + 1] < 1).any():
         raise _damaged(path)
-    extra = [int(n) for n in header["dim"][4 : rank + 1]]
-    if any(n > 1 for n in extra):
+    if part is not None and not 1 <= part <= _parts(header):
+        raise VolumeError(f"'{path.name}' has no part {part}; it has {_parts(header)}.")
+    if part is None and _parts(header) > 1:
         raise VolumeError(f"'{path.name}' has {rank} dimensions; choose one single 3D volume of it.")
     i, j, k = (int(header["dim"][axis]) if axis <= rank else 1 for axis in (1, 2, 3))
     return i, j, k

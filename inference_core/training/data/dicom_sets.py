@@ -1,0 +1,95 @@
+"""DICOM as an archive exports it: a folder a patient, with a series and the SEG or RTSTRUCT that was drawn on it.
+
+The series is the one that the SEG or RTSTRUCT refers to, since a patient's folder holds several. Classes are the names
+of the segments, the same name the same class in all patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from inference_core.errors import VolumeError
+from inference_core.io.dicom_header import is_dicom, kind_of_dicom
+from inference_core.training.data.cases import Case, DataSet, is_segmentation_object
+from inference_core.training.data.listing import Patients, dataset_json, folders_in
+
+_KINDS = ("SEG", "RTSTRUCT")
+
+
+def read_dicom_set(folder: Path, pattern: str | None = None) -> DataSet | None:
+    """Read the cases of a folder of patients' folders, or None where none of them holds a SEG or RTSTRUCT.
+
+    Raises:
+        VolumeError: a SEG or RTSTRUCT cannot be read.
+    """
+    patients = Patients.of(dataset_json(folder), pattern)
+    cases = [case for below in folders_in(folder) for case in _cases_of(below, patients)]
+    return with_segments(DataSet(folder.absolute().name, tuple(cases), {}, ("image",))) if cases else None
+
+
+def with_segments(data: DataSet) -> DataSet:
+    """A set whose SEG and RTSTRUCT labels are numbered by the names of their segments, in the order of the names.
+
+    Raises:
+        VolumeError: a SEG or RTSTRUCT cannot be read.
+    """
+    objects = [case for case in data.cases if case.label is not None and is_segmentation_object(case.label)]
+    if not objects:
+        return data
+    found = {name for case in objects if case.label for name in segment_names(case.label)}
+    names = tuple(data.classes.values()) or tuple(sorted(found))
+    cases = [
+        replace(case, segments=names, series_uid=case.series_uid or _series_of(case)) if case in objects else case
+        for case in data.cases
+    ]
+    return replace(data, cases=tuple(cases), classes=dict(enumerate(names, start=1)))
+
+
+def segment_names(path: Path) -> list[str]:
+    """The names of a SEG's segments or of an RTSTRUCT's regions.
+
+    Raises:
+        VolumeError: it cannot be read.
+    """
+    dataset = _header(path)
+    if dataset.get("SegmentSequence"):
+        return [str(item.SegmentLabel) for item in dataset.SegmentSequence]
+    return [str(item.ROIName) for item in dataset.get("StructureSetROISequence", [])]
+
+
+def _cases_of(folder: Path, patients: Patients) -> Iterator[Case]:
+    """A case for each SEG and RTSTRUCT; the image is the folder itself, of which the series is told by its UID."""
+    labels = [path for path in sorted(folder.rglob("*")) if _is_object(path)]
+    for number, label in enumerate(labels, start=1):
+        name = folder.name if len(labels) == 1 else f"{folder.name}_{number}"
+        yield Case(name, patients(folder.name), (folder,), label)
+
+
+def _is_object(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".") and is_dicom(path) and kind_of_dicom(path) in _KINDS
+
+
+def _series_of(case: Case) -> str | None:
+    """The series that a SEG or RTSTRUCT refers to, where it says so."""
+    if case.label is None or not case.images[0].is_dir():
+        return None
+    dataset = _header(case.label)
+    for item in dataset.get("ReferencedSeriesSequence", []):
+        return str(item.SeriesInstanceUID)
+    for frame in dataset.get("ReferencedFrameOfReferenceSequence", []):
+        for study in frame.get("RTReferencedStudySequence", []):
+            for series in study.get("RTReferencedSeriesSequence", []):
+                return str(series.SeriesInstanceUID)
+    return None
+
+
+def _header(path: Path) -> Any:
+    from pydicom import dcmread
+
+    try:
+        return dcmread(path, stop_before_pixels=True)
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
+        raise VolumeError(f"'{path.name}' cannot be read as a DICOM SEG or RTSTRUCT; copy it again.") from error
