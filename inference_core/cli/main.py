@@ -19,14 +19,14 @@ from types import FrameType
 from typing import Any
 
 from inference_core import __version__
-from inference_core.cli import benchmark, demo, download, evaluate, measure, models, segment, series, train
-from inference_core.cli.parsing import Parser, shielded
+from inference_core.cli import benchmark, data, demo, download, evaluate, measure, models, segment, series, train
+from inference_core.cli.parsing import Parser, add_debug, shielded
 from inference_core.cli.remedies import told
 from inference_core.cli.reporting import StderrHandler, say
 from inference_core.errors import SAM3DError
 
 INTERRUPTED, TERMINATED = 130, 143
-_COMMANDS = (segment, measure, series, evaluate, models, download, benchmark, demo, train)
+_COMMANDS = (segment, measure, series, evaluate, models, download, benchmark, demo, data, train)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,23 +62,17 @@ def build_parser() -> Parser:
         epilog="Coordinates are millimeters in the patient's right-anterior-superior frame, as Slicer shows them.",
     )
     parser.add_argument("--version", action="version", version=f"sam3dsegment {__version__}")
-    _add_debug(parser)
+    add_debug(parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in _COMMANDS:
         command = commands.add_parser(
             module.NAME, help=module.SUMMARY, description=module.DESCRIPTION, epilog=module.EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
-        _add_debug(command)
+        add_debug(command)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser
-
-
-def _add_debug(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--debug", action="store_true", default=argparse.SUPPRESS, help="show where in the program an error arose"
-    )
 
 
 def _run(arguments: list[str]) -> int:

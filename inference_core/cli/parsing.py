@@ -89,6 +89,13 @@ def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = 
     )  # fmt: skip
 
 
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Add --debug, which every command has."""
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show where in the program an error arose"
+    )
+
+
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add --json FILE."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a JSON file as well")

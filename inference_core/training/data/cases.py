@@ -22,6 +22,10 @@ SPLITS = (TRAIN, VALIDATION, TEST)
 _SEGMENTATIONS = ("SEG", "RTSTRUCT")
 
 
+class OffGridError(VolumeError):
+    """A label map lies on other voxels than its image."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One labeled image of a data set.
@@ -92,7 +96,7 @@ class Case:
             why = f"has {by(labels.shape)} voxels but its image {by(image.shape)}"
         else:
             why = "has its image's size but lies elsewhere in the patient"
-        raise VolumeError(
+        raise OffGridError(
             f"Label '{path.name}' of case '{self.name}' {why}; resample it onto the image's voxels, or "
             "leave the case out."
         )

@@ -55,8 +55,9 @@ def split_by_patient(data: DataSet, *, share: float = 0.2, seed: int = 0, fold: 
     else:
         known = {case.patient: case.split for case in cases if case.split is not None}
         sides = {case.name: case.split or known.get(case.patient, TRAIN) for case in cases}
-        if VALIDATION not in sides.values():
-            sides |= _drawn([case for case in cases if sides[case.name] == TRAIN], share=share, seed=seed, fold=fold)
+    if VALIDATION not in sides.values():
+        own = None if data.folds else fold
+        sides |= _drawn([case for case in cases if sides[case.name] == TRAIN], share=share, seed=seed, fold=own)
     _check_patients(cases, sides)
     named = {side: tuple(case.name for case in cases if sides[case.name] == side) for side in SPLITS}
     if not named[TRAIN]:
