@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inference_core.cli.reporting import say
-from inference_core.errors import CheckpointError
+from inference_core.errors import CheckpointError, ModelError
 from inference_core.io.opening import is_regular_file
-from inference_core.models.registry import get_spec
+from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.spec import ModelSpec
-from inference_core.models.store import installed_path, require_installed
+from inference_core.models.store import installed_path, require_installed, trained_model, weights_of
 
 if TYPE_CHECKING:
     from inference_core.models.interface import Model
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
     """The spec of a model and the file of its weights: the one given, else the installed one.
 
+    A training run's folder stands for its best weights, and for its model where another is not asked for.
+
     Raises:
         ModelError: there is no such model, or it is not installed.
         CheckpointError: there is no such file.
     """
-    spec = get_spec(name)
+    trained = trained_model(weights) if weights is not None else None
+    if trained is not None and name not in (trained, DEFAULT_MODEL):
+        raise ModelError(f"The run '{weights}' trained '{trained}', not '{name}'; give --model {trained}.")
+    spec = get_spec(trained or name)
     if weights is None:
         return spec, require_installed(spec)
+    weights = weights_of(weights)
     if not is_regular_file(weights):
         raise CheckpointError(f"There is no weights file '{weights}'; give the path of one.")
     return spec, weights

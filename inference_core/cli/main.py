@@ -65,18 +65,22 @@ def build_parser() -> Parser:
     add_debug(parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in _COMMANDS:
+        own = getattr(module, "OWN_OPTIONS", False)
         command = commands.add_parser(
             module.NAME, help=module.SUMMARY, description=module.DESCRIPTION, epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=argparse.RawDescriptionHelpFormatter, add_help=not own,
         )  # fmt: skip
         add_debug(command)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, own_options=own, command=command)
     return parser
 
 
 def _run(arguments: list[str]) -> int:
-    options = build_parser().parse_args(shielded(arguments))
+    options, options_of_its_own = build_parser().parse_known_args(shielded(arguments))
+    if options_of_its_own and not options.own_options:
+        options.command.error(f"unrecognized arguments: {' '.join(options_of_its_own)}")
+    options.rest = options_of_its_own
     options.run(options)
     sys.stdout.flush()
     return 0

@@ -1,54 +1,46 @@
-"""`train`: make SAM3D lite's weights anew, from procedural volumes and, where given, labeled tumors and organs."""
+"""`train`: adapt a model to labeled cases by its paper's recipe; every setting of `TrainConfig` is an option."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.parsing import UsageError, count, positive
-from inference_core.cli.reporting import check_outputs
+from inference_core.cli.parsing import UsageError
+from inference_core.cli.reporting import say
+
+if TYPE_CHECKING:
+    from inference_core.training.config import TrainConfig
 
 NAME = "train"
-SUMMARY = "train SAM3D lite"
+SUMMARY = "adapt a model to your own labeled cases, by its paper's recipe"
 DESCRIPTION = (
-    "Train SAM3D lite within a budget of time or steps. Ctrl-C or SIGTERM keeps what was learnt; --resume goes on."
+    "Train a model on labeled cases. Ctrl-C or SIGTERM keeps all that was learned, and --resume goes on from there, as "
+    "it does after a crash. The folder RUN then stands for the model: --weights RUN."
 )
 EXAMPLES = """examples:
-  sam3dsegment train --minutes 600 --sarcoma data/sarcoma --output sam3d_lite.safetensors
-  sam3dsegment train --minutes 60 --sarcoma data/sarcoma --output again.safetensors --start-from sam3d_lite.safetensors
-  sam3dsegment train --minutes 600 --sarcoma data/sarcoma --output sam3d_lite.safetensors --resume
+  sam3dsegment train --data my_cases --output run --start-from sam3d_lite.safetensors --scope norms --minutes 10
+  sam3dsegment train --model ma_sam --data btcv --start-from sam_vit_h_4b8939.pth --output run --preset 24gb
+  sam3dsegment train --model sam_med3d --data my_cases --output run --print-config > run.json
+  sam3dsegment train --config run.json
+  sam3dsegment train --output run --resume --steps 5000
+  torchrun --nproc-per-node 2 -m inference_core train --model ma_sam --data btcv --output run
 
---sarcoma names a folder of STS_* patients with *_image.nii.gz and *_label.nii.gz; ten patients are always held out.
---lesions, --organs and --coarse-organs name folders of cases, each a folder with an image.* (or a DICOM series in
-dicom) and a label.* in which every value is a target.
-Beside OUT.safetensors, to be used with --weights, OUT.state.pt is written, to go on from with --resume. OUT.safetensors
-is written only when it is better than what the run began with, measured on cases that are not trained on.
+Data are folders in nnU-Net's raw layout, or any of those that Resources/Docs/data.md lists. Empty and zero settings
+mean what the model's paper does; --print-config shows all filled in. Resources/Docs/training.md has the recipes.
 """
+OWN_OPTIONS = True
+_LISTS: dict[str, type] = {"data": Path, "shares": float, "classes": int}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this command's arguments."""
-    budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--minutes", type=positive, help="how long to train, in all")
-    budget.add_argument("--steps", type=count, help="how many steps to train, in all")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the weights: .safetensors")
-    parser.add_argument("--sarcoma", type=Path, metavar="DIR", help="the labeled patients (default: procedural only)")
-    parser.add_argument("--lesions", type=Path, metavar="DIR", help="other labeled lesions (default: none)")
-    parser.add_argument("--organs", type=Path, metavar="DIR", help="labeled organs beside them (default: none)")
-    parser.add_argument("--coarse-organs", type=Path, metavar="DIR", help="organs on coarse grids, seen less often")
-    parser.add_argument("--start-from", type=Path, metavar="FILE", help="the .safetensors of an earlier run")
-    parser.add_argument("--resume", action="store_true", help="go on with the run that wrote --output")
-    parser.add_argument(
-        "--quality-only",
-        action="store_true",
-        help="train only the estimate of a mask's IoU, by which scales are chosen",
-    )
-    parser.add_argument(
-        "--bfloat16", action="store_true", help="compute in bfloat16: faster where the processor has AVX512-BF16 or AMX"
-    )
-    parser.add_argument("--learning-rate", type=positive, default=2e-3, help="at its highest (default 0.002)")
-    parser.add_argument("--seed", type=int, default=0, help="of all random choices (default 0)")
+    """Nothing: the options are those of `TrainConfig`, parsed by `run`."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -57,40 +49,111 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; nothing has been trained then.
     """
-    check_outputs(options.output)
-    if options.output.suffix != ".safetensors":
-        raise UsageError(f"'{options.output}' is no weights file; let its name end in .safetensors.")
-    for path, kind in (
-        (options.sarcoma, "folder of patients"),
-        (options.lesions, "folder of cases"),
-        (options.organs, "folder of cases"),
-        (options.coarse_organs, "folder of cases"),
-        (options.start_from, "state of an earlier run"),
-    ):
-        if path is not None and not path.exists():
-            raise UsageError(f"There is no {kind} '{path}'; check the path.")
     # A thread that waits by spinning takes the processor from the one it waits for: measured 3 times slower training
     # on two busy cores. It must be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not 0 <= options.seed < 2**63:
-        raise UsageError(f"The seed {options.seed} is not between 0 and {2**63 - 1}; choose another.")
-    from inference_core.training.config import TrainingConfig
-    from inference_core.training.loop import Trainer
+    config, flags = parsed(options.rest)
+    _check(config)
+    if flags["print_config"]:
+        print(json.dumps(_shown(config), indent=1))
+        return
+    from inference_core.cli.training_progress import reporter_for
+    from inference_core.training.run import train
 
-    config = TrainingConfig(
-        minutes=options.minutes,
-        steps=options.steps,
-        output=options.output,
-        sarcoma=options.sarcoma,
-        lesions=options.lesions,
-        organs=options.organs,
-        coarse_organs=options.coarse_organs,
-        resume=options.resume,
-        start_from=options.start_from,
-        quality_only=options.quality_only,
-        bfloat16=options.bfloat16,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-    )
-    better = Trainer(config).run()
-    print(f"written  {options.output}" if better else "not better than what it began with: no weights were written")
+    folder = train(config, resume=flags["resume"], reporter=reporter_for(sys.stderr))
+    say(f"Written to '{folder.path}'; use it with --weights {folder.path}, and see {folder.page.name} there.")
+
+
+def parsed(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, bool]]:
+    """The configuration of a command line, and what else it asks for.
+
+    Raises:
+        UsageError: an option is unknown or has no such value, or the libraries for training are not installed.
+    """
+    try:
+        from jsonargparse import ArgumentParser, Namespace
+    except ImportError as error:
+        raise UsageError("Training needs more libraries; run: pip install 'sam3dsegment[train]'.") from error
+    from inference_core.training.config import LiteMixture, TrainConfig
+
+    parser = ArgumentParser(
+        prog="sam3dsegment train", description=DESCRIPTION, epilog=EXAMPLES, exit_on_error=False,
+        formatter_class=_formatter(), default_env=False,
+    )  # fmt: skip
+    parser.add_argument("--config", action="config", help="a JSON or YAML file of these settings")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    parser.add_argument("--show-config", action="store_true", help=argparse.SUPPRESS)
+    parser.add_class_arguments(TrainConfig, skip=set(_LISTS))
+    for name, kind in _LISTS.items():
+        parser.add_argument(f"--{name}", type=kind, nargs="*", default=[], help=_help_of(name))
+    found: Namespace = _parse(parser, [_with_underscores(argument) for argument in arguments])
+    values = {field.name: getattr(found, field.name) for field in fields(TrainConfig)}
+    values |= {name: tuple(kind(value) for value in getattr(found, name) or ()) for name, kind in _LISTS.items()}
+    values["lite"] = _mixture(found.lite, LiteMixture)
+    return TrainConfig(**values), {"resume": found.resume, "print_config": found.show_config}
+
+
+def _check(config: TrainConfig) -> None:
+    named = [(config.start_from, "weights"), (config.split, "split"), *((path, "data") for path in config.data)]
+    for path, kind in named:
+        if path is not None and not path.exists():
+            raise UsageError(f"There is no {kind} '{path}'; check the path.")
+
+
+def _shown(config: TrainConfig) -> dict[str, Any]:
+    """Every setting, filled in as far as it can be before the network is built."""
+    from importlib import import_module
+
+    from inference_core.training.data.layouts import read_data_set
+    from inference_core.training.presets import resolved
+    from inference_core.training.registry import recipe_entry
+    from inference_core.training.run_folder import plain
+
+    plan = import_module(recipe_entry(config.model).builder.split(":")[0]).PLAN
+    count = sum(len(read_data_set(path).cases) for path in config.data)
+    return plain(resolved(config, plan, cases=round(count * (1 - config.validation_share))))
+
+
+def _parse(parser: Any, arguments: list[str]) -> Any:
+    from jsonargparse import ArgumentError
+
+    try:
+        return parser.parse_args(arguments)
+    except (ArgumentError, TypeError, ValueError, OSError) as error:
+        lines = [line.strip(" -") for line in str(error).splitlines() if line.strip(" -")]
+        raise UsageError(f"{' '.join(lines[:2]).rstrip('.:')}; see `sam3dsegment train --help`.") from error
+
+
+def _with_underscores(argument: str) -> str:
+    """Options may be written with hyphens, as everywhere else, or with the underscores of the settings' names."""
+    name, equals, value = argument.partition("=")
+    if not re.match(r"--[a-z]", name):
+        return argument
+    if name == "--print-config":
+        return "--show-config"
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _mixture(found: Any, kind: Any) -> Any:
+    from inference_core.training.interaction import Habits
+
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in vars(found).items()}
+    if not isinstance(values["habits"], Habits):
+        values["habits"] = Habits(**vars(values["habits"]))
+    return kind(**values)
+
+
+def _help_of(name: str) -> str:
+    from inference_core.training.config import TrainConfig
+
+    line = next(line for line in (TrainConfig.__doc__ or "").splitlines() if line.strip().startswith(f"{name}:"))
+    return line.partition(":")[2].strip()
+
+
+def _formatter() -> Any:
+    from jsonargparse import DefaultHelpFormatter
+
+    class Raw(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        """Examples keep their lines."""
+
+    return Raw

@@ -8,7 +8,7 @@ from inference_core.engine.device import choose_device, memory_errors_as_device_
 from inference_core.models.interface import Model
 from inference_core.models.registry import build_model, get_spec
 from inference_core.models.spec import ModelSpec
-from inference_core.models.store import installed_path, require_installed
+from inference_core.models.store import installed_path, require_installed, weights_of
 from inference_core.models.weights import verify_sha256
 
 
@@ -27,7 +27,7 @@ def open_model(
     Args:
         model: its name in the registry, or a spec; `model.spec.automatic` of the result says whether it takes prompts.
         device: "auto" (the fastest one present), "cuda", "mps" or "cpu".
-        weights: a file of the user's own.
+        weights: a file of the user's own, or the folder of a training run.
         base: the weights of the model that this one adapts (`spec.base`), where they are not installed; the model says
             what is missing where there are none.
         precision: what its encoder computes in: "float32", "bfloat16", or "auto", which is float32 on a CPU.
@@ -38,7 +38,7 @@ def open_model(
         DeviceError: the device is absent, or has too little memory.
     """
     spec = get_spec(model) if isinstance(model, str) else model
-    path = weights or require_installed(spec)
+    path = require_installed(spec) if weights is None else weights_of(weights)
     if weights is None and spec.checkpoint.sha256:
         verify_sha256(path, spec.checkpoint.sha256)
     if spec.base and base is None:

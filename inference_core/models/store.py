@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from inference_core.errors import ModelError, Remedy
 from inference_core.models.spec import ModelSpec
 
 FOLDER_VARIABLE = "SAM3DSEGMENT_MODELS"
+RUN_FILE = "run.json"
+"""In the folder of a training run: the model's name, and the name of the file with its weights."""
 
 
 def resources_dir() -> Path | None:
@@ -70,6 +73,33 @@ def require_installed(spec: ModelSpec) -> Path:
         model=spec.name,
         filename=spec.checkpoint.filename,
     )
+
+
+def weights_of(path: Path) -> Path:
+    """A weights file as it is given, or the best weights of a training run's folder.
+
+    Raises:
+        ModelError: the folder is not a run's, or the run has no weights yet.
+    """
+    if not path.is_dir():
+        return path
+    return path / _run(path)[1]
+
+
+def trained_model(path: Path) -> str | None:
+    """The model that a training run's folder is of; None for a file."""
+    return _run(path)[0] if path.is_dir() else None
+
+
+def _run(folder: Path) -> tuple[str, str]:
+    try:
+        content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        model, weights = str(content["model"]), content["weights"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"'{folder.name}' is a folder but not of a training run; choose a weights file.") from error
+    if not isinstance(weights, str) or Path(weights).name != weights:
+        raise ModelError(f"The training run '{folder.name}' has no weights yet; let it go on with `train --resume`.")
+    return model, weights
 
 
 def _user_data_dir() -> Path:

@@ -13,7 +13,7 @@ from inference_core.errors import CheckpointError
 from inference_core.io.atomic import replacing
 from inference_core.models.weights import load_content, load_state_dict
 
-_STATE_KEYS = {"network", "ema", "optimizer", "steps", "samples", "minutes", "best", "numpy_rng", "torch_rng"}
+_STATE_KEYS = {"network", "ema", "optimizer", "progress", "torch_rng"}
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:

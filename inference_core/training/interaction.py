@@ -5,6 +5,7 @@ Errors are looked for at half resolution, where a distance transform is eight ti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,10 +52,15 @@ class Habits:
 
 
 class SimulatedUser:
-    """Holds the prompts of one batch of targets (B, D, H, W) and adds to them as masks come back."""
+    """Holds the prompts of one batch of targets (B, D, H, W) and adds to them as masks come back.
 
-    def __init__(self, targets: Tensor, *, habits: Habits, rng: np.random.Generator) -> None:
-        self.targets, self.rng = targets.numpy(), rng
+    `rngs` are one a target, so that what is done to one does not depend on the others.
+    """
+
+    def __init__(self, targets: Tensor, *, habits: Habits, rngs: Sequence[np.random.Generator]) -> None:
+        self.device = targets.device
+        targets = targets.cpu()
+        self.targets, self.rngs = targets.numpy(), rngs
         self.half = tuple(n // 2 for n in targets.shape[1:])
         share = _halved(targets.float()).numpy()
         self.tiny = [bool((cells > 0.5).sum() < _FEW_CELLS) for cells in share]
@@ -80,11 +86,13 @@ class SimulatedUser:
         drawn = [draw_boxes(box, self.half) for box in self.boxes]
         box = torch.stack([map_ for map_, _ in drawn])[:, None]
         center = torch.stack([middle for _, middle in drawn])[:, None]
-        return DensePrompts(points, labels, box, center, self.prior, self.strokes.clone())
+        told = (points, labels, box, center, self.prior, self.strokes.clone())
+        return DensePrompts(*(part.to(self.device) for part in told))
 
     def see(self, logits: Tensor) -> None:
         """Look at the masks (B, 1, D, H, W) and click into the largest error of each."""
-        self.prior = bounded_prior(logits.detach())
+        logits = logits.detach().cpu()
+        self.prior = bounded_prior(logits)
         share = _halved((logits[:, 0] > 0).float()).numpy()
         for index, cells in enumerate(share):
             self._correct(index, cells > (0 if self.tiny[index] else 0.5))
@@ -93,7 +101,7 @@ class SimulatedUser:
         habits, region = self.habits, self.small[index]
         shares = (habits.foreign, habits.line, habits.scribble, habits.lasso, habits.box)
         bounds = np.cumsum(shares)
-        kind = int(np.searchsorted(bounds, self.rng.random(), side="right"))
+        kind = int(np.searchsorted(bounds, self.rngs[index].random(), side="right"))
         if self.tiny[index] and kind < 4:
             kind = len(shares)
         if kind == 0:
@@ -103,14 +111,14 @@ class SimulatedUser:
         elif kind == 2:
             self._scribble(index, region, label=1)
         elif kind == 3:
-            self._lasso(index, region, clicked_cell(self.rng, region))
+            self._lasso(index, region, clicked_cell(self.rngs[index], region))
         elif kind == 4:
-            self.boxes[index] = _box_around(self.rng, self.targets[index])
-        if kind == 5 or (kind == 4 and self.rng.random() < 0.3):
+            self.boxes[index] = _box_around(self.rngs[index], self.targets[index])
+        if kind == 5 or (kind == 4 and self.rngs[index].random() < 0.3):
             self._place(index, region, label=1)
 
     def _start_from_foreign_mask(self, index: int) -> None:
-        mask = foreign_mask(self.rng, self.targets[index])
+        mask = foreign_mask(self.rngs[index], self.targets[index])
         logits = torch.from_numpy(_PRIOR_LOGIT * (2 * mask.astype(np.float32) - 1))
         self.prior[index] = bounded_prior(logits[None, None])[0]
         self._correct(index, _halved(torch.from_numpy(mask)[None].float())[0].numpy() > 0.5)
@@ -120,22 +128,25 @@ class SimulatedUser:
         found = max((largest_piece(missed), 1), (largest_piece(spilled), 0), key=lambda pair: pair[0].sum())
         if not found[0].any():
             return
-        if self.tiny[index] or self.rng.random() >= self.habits.drawn_correction:
+        if self.tiny[index] or self.rngs[index].random() >= self.habits.drawn_correction:
             self._place(index, found[0], label=found[1])
-        elif self.rng.random() < 0.7:
+        elif self.rngs[index].random() < 0.7:
             self._scribble(index, found[0], label=found[1])
         else:
             self._lasso(
-                index, self.small[index] if found[1] else found[0], clicked_cell(self.rng, found[0]), label=found[1]
+                index,
+                self.small[index] if found[1] else found[0],
+                clicked_cell(self.rngs[index], found[0]),
+                label=found[1],
             )
 
     def _line(self, index: int) -> None:
-        ends = line_across(self.rng, self.targets[index])
+        ends = line_across(self.rngs[index], self.targets[index])
         self.strokes[index, LINE : BALL + 1] = torch.from_numpy(line_maps(ends, self.half))
         self._tell(index, stroke_points(Line, ends), label=1)
 
     def _scribble(self, index: int, region: Mask, *, label: int) -> None:
-        cells = scribble_through(self.rng, region)
+        cells = scribble_through(self.rngs[index], region)
         path = np.asarray(2 * cells + 0.5, dtype=np.float64)
         channel = SCRIBBLE if label else SCRIBBLE_BACKGROUND
         stamp = torch.from_numpy(stamped(path_cells(path, self.half)))
@@ -143,7 +154,7 @@ class SimulatedUser:
         self._tell(index, stroke_points(Scribble, path), label=label)
 
     def _lasso(self, index: int, region: Mask, through: NDArray[np.int64], *, label: int = 1) -> None:
-        drawn, deepest = lasso_around(self.rng, region, through)
+        drawn, deepest = lasso_around(self.rngs[index], region, through)
         lasso = torch.from_numpy(drawn)
         if label:
             earlier = self.strokes[index, LASSO]
@@ -158,14 +169,14 @@ class SimulatedUser:
         self.labels[index] += [label] * len(points)
 
     def _place(self, index: int, region: Mask, *, label: int) -> None:
-        cell = 2 * clicked_cell(self.rng, region)
-        point = cell + self.rng.uniform(0, 1, 3)
+        cell = 2 * clicked_cell(self.rngs[index], region)
+        point = cell + self.rngs[index].uniform(0, 1, 3)
         if self.tiny[index] and label:
             # In a cell that is met by few voxels the user clicks on one of those.
             block = self.targets[index][tuple(slice(c, c + 2) for c in cell)]
             voxels = np.argwhere(block)
-            point = cell + voxels[self.rng.integers(len(voxels))] + self.rng.uniform(-0.4, 0.4, 3)
-        point = np.clip(point + slip(self.rng), 0, np.asarray(self.targets[index].shape) - 1)
+            point = cell + voxels[self.rngs[index].integers(len(voxels))] + self.rngs[index].uniform(-0.4, 0.4, 3)
+        point = np.clip(point + slip(self.rngs[index]), 0, np.asarray(self.targets[index].shape) - 1)
         self.points[index].append(tuple(float(v) for v in point))
         self.labels[index].append(label)
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from inference_core.errors import VolumeError
 from inference_core.geometry.grid import Float, Grid, corners_ijk, isotropic_grid
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import sample_window
 from inference_core.geometry.volume import Volume
-from inference_core.io.files import read_labels, read_volume
+from inference_core.training.data.cases import Case
+from inference_core.training.samples import values_of
 from inference_core.training.synthetic import Array, Sample, smooth_noise
 
 SPACING_RANGE_MM = (0.75, 5.0)
@@ -29,15 +28,8 @@ _ALL_WINDOWS = (0.4, 9.0)
 # A quarter of the windows lie as a box asks for them: its own edge and that of the window about it, as boxes are loose.
 _BOXED, _BOX_WINDOWS = 0.25, (1.4, 2.6)
 _SMALLEST = 12
-# An organ of fewer voxels is a sliver at the image's edge.
-_ORGAN = 60
-_IMAGES = ("image", "dicom")
-_SHARES = {"CT": 3, "MR": 2}
-_HELD_OUT = ("003", "007", "016", "018", "022", "029", "035", "038", "043", "046")
-HELD_OUT_SARCOMA_PATIENTS = frozenset(f"STS_{number}" for number in _HELD_OUT)
-# Never trained on: what is reported on, and what weights are chosen by.
-HELD_OUT = HELD_OUT_SARCOMA_PATIENTS | {"10_pre", "10_post"}
-VALIDATION = frozenset({"STS_002", "STS_014", "STS_032", "STS_047", "08_pre", "08_post", "pt_100", "pt_200"})
+# A target of fewer voxels is a sliver at the image's edge.
+_SLIVER = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +57,6 @@ class LabeledVolume:
         return np.asarray(inside | (np.isin(pieces, np.unique(pieces[inside])) & (pieces > 0)))
 
     @classmethod
-    def read(cls, image: Path, label: Path) -> LabeledVolume:
-        """Read an image and a label map (above zero is target).
-
-        Raises:
-            VolumeError: a file cannot be read, or the label map has no target.
-        """
-        volume, labels = read_volume(image), read_volume(label)
-        mask = np.ascontiguousarray(labels.array > 0)
-        if not mask.any():
-            raise VolumeError(f"'{label.name}' of '{label.parent.name}' has no target; leave the case out.")
-        return cls.of(volume, mask)
-
-    @classmethod
     def of(cls, volume: Volume, mask: NDArray[np.bool_]) -> LabeledVolume:
         """An image, and its target as a mask of the image's shape that is not empty."""
         around = _bounds(mask)
@@ -90,48 +69,15 @@ class LabeledVolume:
         return cls(volume, target, volume.grid.to_ras(interior), corners, size_mm3)
 
 
-def is_of(case: str, *, validation: bool) -> bool:
-    """Whether a case's folder is one to choose weights by, or one to train on; those held out are neither."""
-    return case not in HELD_OUT and (case in VALIDATION) == validation
-
-
-def sarcoma_set(folder: Path, *, validation: bool = False) -> list[LabeledVolume]:
-    """All images of the sarcoma patients to train on, or of those to choose weights by.
-
-    CT and MR come up more often than PET (3, 2 and 1 times): their tumors are the harder and the commoner task.
-    """
-    found = []
-    for patient in sorted(folder.glob("STS_*")):
-        if not is_of(patient.name, validation=validation):
-            continue
-        for image in sorted(patient.glob("*_image.nii.gz")):
-            case = LabeledVolume.read(image, image.with_name(image.name.replace("_image", "_label")))
-            found += [case] * _SHARES.get(image.name[:2], 1)
-    return found
-
-
-def organ_set(folder: Path, *, validation: bool = False) -> list[LabeledVolume]:
-    """Every value of every label map as a target of its own: each sub-folder holds an image.* or dicom, and a label.*.
+def targets_of(case: Case, classes: Sequence[int] = ()) -> tuple[LabeledVolume, ...]:
+    """Every value of a case's label map, of those asked for, as a target of its own; slivers are left out.
 
     Raises:
-        VolumeError: there is no such sub-folder to train on, a file cannot be read, or image and label map differ in
-            shape; the message names the case.
+        VolumeError: a file cannot be read, or image and label map differ in shape; the message names the case.
     """
-    found = []
-    for labels in sorted(folder.glob("*/label.*")):
-        if not is_of(labels.parent.name, validation=validation):
-            continue
-        image = next((path for path in sorted(labels.parent.iterdir()) if path.name.split(".")[0] in _IMAGES), None)
-        if image is None:
-            raise VolumeError(f"'{labels.parent.name}' has a label map but no image; name it image.* or dicom.")
-        volume, values = read_volume(image), read_labels(labels).array
-        if values.shape != volume.grid.shape:
-            raise VolumeError(f"Image and label map of '{labels.parent.name}' differ in shape; leave the case out.")
-        kept = [value for value, voxels in zip(*np.unique(values, return_counts=True), strict=True) if voxels >= _ORGAN]
-        found += [LabeledVolume.of(volume, np.ascontiguousarray(values == value)) for value in kept if value]
-    if not found and not validation:
-        raise VolumeError(f"'{folder}' has no sub-folder with an image and a label map; check the path.")
-    return found
+    volume, labels = case.read(), case.read_labels().array
+    values = values_of(labels, classes, least=_SLIVER)
+    return tuple(LabeledVolume.of(volume, np.ascontiguousarray(labels == value)) for value in values)
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_SMOOTH = 1e-5
+_IGNORED = -100
+
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Soft Dice plus cross-entropy, both (B, 1, D, H, W); small targets weigh as much as large ones."""
@@ -34,3 +37,42 @@ def quality_loss(quality: Tensor, logits: Tensor, target: Tensor, whole: Tensor)
         outside = (whole - truth.sum(dim=(1, 2, 3, 4))).clamp(min=0)
         either = (mask | truth).sum(dim=(1, 2, 3, 4)).clamp(min=1) + outside
     return F.binary_cross_entropy_with_logits(quality, both / either)
+
+
+def dice_and_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """MONAI's DiceCE of one channel, as SAM-Med3D and Medical SAM Adapter train: both (B, 1, ...).
+
+    1 - (2 sum(p t) + e) / (sum(p^2) + sum(t^2) + e) with e = 1e-5 for each sample, averaged, plus binary cross-entropy.
+    """
+    axes = tuple(range(2, logits.ndim))
+    probability = torch.sigmoid(logits)
+    both = (probability * target).sum(dim=axes)
+    sizes = (probability**2).sum(dim=axes) + (target**2).sum(dim=axes)
+    dice = 1 - (2 * both + _SMOOTH) / (sizes + _SMOOTH)
+    return dice.mean() + F.binary_cross_entropy_with_logits(logits, target)
+
+
+def class_dice_and_cross_entropy(logits: Tensor, labels: Tensor, *, dice_share: float = 0.8) -> Tensor:
+    """MA-SAM's loss: logits (N, T, ...) of all classes with the background, labels (N, ...) from 0, -100 for ignored.
+
+    0.2 cross-entropy + 0.8 Dice of the softmax, the background included, averaged over the classes; sums run over batch
+    and space at once, denominators are squared, and 1e-5 is added above and below (specification 8).
+    """
+    kept = (labels != _IGNORED)[:, None]
+    truth = F.one_hot(labels.clamp(min=0), logits.shape[1]).movedim(-1, 1).to(logits) * kept
+    probability = torch.softmax(logits, dim=1) * kept
+    axes = (0, *range(2, logits.ndim))
+    both = (probability * truth).sum(dim=axes)
+    sizes = (probability**2).sum(dim=axes) + (truth**2).sum(dim=axes)
+    dice = 1 - (2 * both + _SMOOTH) / (sizes + _SMOOTH)
+    entropy = F.cross_entropy(logits, labels, ignore_index=_IGNORED)
+    return (1 - dice_share) * entropy + dice_share * dice.mean()
+
+
+@torch.no_grad()
+def batch_dice(logits: Tensor, truth: Tensor) -> float:
+    """The mean Dice of masks cut from logits (B, 1, ...) with targets of the same shape."""
+    axes = tuple(range(2, logits.ndim))
+    mask = (logits > 0).float()
+    both = (mask * truth).sum(dim=axes)
+    return float((2 * both / (mask.sum(dim=axes) + truth.sum(dim=axes)).clamp(min=1)).mean())

@@ -60,9 +60,9 @@ def test_the_published_network_takes_less_than_ten_megabytes(tmp_path):
 @pytest.fixture
 def a_state(a_network) -> dict[str, Any]:
     average = {name: value + 0.125 for name, value in a_network.state_dict().items()}
-    numbers = {"steps": 3, "samples": 6, "minutes": 0.5, "best": 0.25, "numpy_rng": "{}"}
-    tensors = {"network": a_network.state_dict(), "ema": average, "torch_rng": torch.get_rng_state()}
-    return {**tensors, "optimizer": {}, **numbers}
+    progress = {"step": 3, "samples": 6, "minutes": 0.5, "best": 0.25}
+    tensors = {"network": a_network.state_dict(), "ema": average, "torch_rng": [torch.get_rng_state()]}
+    return {**tensors, "optimizer": {}, "progress": progress}
 
 
 def test_a_state_comes_back_in_full_precision_and_carries_no_code(tmp_path, a_state):
@@ -74,7 +74,7 @@ def test_a_state_comes_back_in_full_precision_and_carries_no_code(tmp_path, a_st
         assert torch.equal(state["ema"][name], a_state["ema"][name])
 
 
-@pytest.mark.parametrize("missing", ["network", "optimizer", "numpy_rng", "best"])
+@pytest.mark.parametrize("missing", ["network", "optimizer", "torch_rng", "progress"])
 def test_a_file_without_all_that_a_run_needs_is_refused(tmp_path, a_state, missing):
     save_training_state(tmp_path / "tiny.state.pt", {key: value for key, value in a_state.items() if key != missing})
     with pytest.raises(CheckpointError, match="start from its weights"):

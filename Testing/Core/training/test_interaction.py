@@ -36,7 +36,8 @@ BOTH = box_target(LEFT, RIGHT)
 
 
 def user_of(*targets: torch.Tensor, seed: int = 0, box_share: float = 0.0, **habits: float) -> SimulatedUser:
-    return SimulatedUser(torch.stack(targets), habits=Habits(box=box_share, **habits), rng=np.random.default_rng(seed))
+    rngs = [np.random.default_rng([seed, number]) for number in range(len(targets))]
+    return SimulatedUser(torch.stack(targets), habits=Habits(box=box_share, **habits), rngs=rngs)
 
 
 def logits_of(*masks: torch.Tensor) -> torch.Tensor:

@@ -1,31 +1,30 @@
-"""Windows from labeled volumes: the target stays on the image, and test patients never come into training."""
+"""Windows from labeled volumes: the target stays on the image, at any scale and in any orientation."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.labeled_sets import write_balls
 
-from inference_core.errors import VolumeError
+from inference_core.geometry.grid import Grid, isotropic_grid
+from inference_core.geometry.volume import Volume
 from inference_core.io.files import write_labels
 from inference_core.training import labeled
+from inference_core.training.data.cases import Case
+from inference_core.training.data.layouts import read_data_set
 from inference_core.training.labeled import (
-    HELD_OUT_SARCOMA_PATIENTS,
     SPACING_RANGE_MM,
-    VALIDATION,
     LabeledVolume,
     augmented,
     background_window,
     labeled_sample,
     random_window,
-    sarcoma_set,
+    targets_of,
 )
 
-SARCOMA = Path(__file__).resolve().parents[4] / "shared" / "data" / "sarcoma"
 RADIUS_MM = 8.0
 BACKGROUND, TUMOR = 100, 600
 
@@ -37,7 +36,8 @@ def rng_of(seed: int) -> np.random.Generator:
 @pytest.fixture
 def a_case(tmp_path, a_patient) -> LabeledVolume:
     a_patient(tmp_path / "STS_001", images=("CT",))
-    return LabeledVolume.read(tmp_path / "STS_001" / "CT_image.nii.gz", tmp_path / "STS_001" / "CT_label.nii.gz")
+    image, label = (tmp_path / "STS_001" / f"CT_{kind}.nii.gz" for kind in ("image", "label"))
+    return targets_of(Case("STS_001", "STS_001", (image,), label))[0]
 
 
 def test_a_case_knows_its_targets_size_and_inside(a_case):
@@ -47,67 +47,29 @@ def test_a_case_knows_its_targets_size_and_inside(a_case):
     assert distances.max() < 0.75 * RADIUS_MM
 
 
-def test_a_label_map_without_a_target_is_refused(tmp_path, a_patient, a_grid):
-    a_patient(tmp_path / "STS_001", images=("CT",))
-    label = tmp_path / "STS_001" / "CT_label.nii.gz"
-    write_labels(label, np.zeros(a_grid.shape, dtype=np.uint8), a_grid)
-    with pytest.raises(VolumeError, match=r"'CT_label\.nii\.gz' of 'STS_001' has no target"):
-        LabeledVolume.read(tmp_path / "STS_001" / "CT_image.nii.gz", label)
+def test_every_value_is_a_target_but_for_slivers(tmp_path):
+    data = read_data_set(write_balls(tmp_path / "set", cases=("a",), classes=2, radius_mm=6.0))
+    labels = data.cases[0].read_labels()
+    targets = targets_of(data.cases[0])
+    assert [target.volume_mm3 for target in targets] == pytest.approx(
+        [(labels.array == value).sum() * labels.grid.voxel_volume_mm3 for value in (1, 2)]
+    )
+    assert len(targets_of(data.cases[0], classes=(2,))) == 1
+    sliver = Volume(np.zeros((9, 9, 9), dtype=np.uint8), Grid((9, 9, 9), np.eye(4)))
+    sliver.array[4, 4, 2:7] = 1
+    write_labels(tmp_path / "label.nii.gz", sliver.array, sliver.grid)
+    write_labels(tmp_path / "image.nii.gz", sliver.array, sliver.grid)
+    assert targets_of(Case("s", "s", (tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz")) == ()
 
 
-def test_ten_patients_are_held_out():
-    assert len(HELD_OUT_SARCOMA_PATIENTS) == 10
-    assert "STS_003" in HELD_OUT_SARCOMA_PATIENTS
-
-
-def test_held_out_patients_do_not_come_into_training(tmp_path, a_patient):
-    """Each patient's background is its number, so that voxels tell whose they are."""
-    numbers = [1, 4, 3, 7, 16]
-    for number in numbers:
-        a_patient(tmp_path / f"STS_{number:03}", background=number)
-    cases = sarcoma_set(tmp_path)
-    assert {int(case.image.array.min()) for case in cases} == {1, 4}
-    everything_held_out = [name for name in HELD_OUT_SARCOMA_PATIENTS if (tmp_path / name).exists()]
-    assert len(everything_held_out) == 3
-
-
-def test_ct_comes_three_times_mr_twice_and_pet_once(tmp_path, a_patient):
-    a_patient(tmp_path / "STS_001", images=("CT", "MR_T1", "MR_T2FS", "PET"))
-    names = Counter(case.image.name for case in sarcoma_set(tmp_path))
-    assert sorted(names.values()) == [1, 2, 2, 3]
-    assert len({id(case) for case in sarcoma_set(tmp_path)}) == 4
-
-
-def test_an_image_is_read_with_its_own_label(tmp_path, a_patient, monkeypatch):
-    a_patient(tmp_path / "STS_001")
-    pairs = recorded(monkeypatch)
-    sarcoma_set(tmp_path)
-    assert {(image.name, label.name) for image, label in pairs} == {
-        (f"{name}_image.nii.gz", f"{name}_label.nii.gz") for name in ("CT", "MR_T1", "PET")
-    }
-
-
-def recorded(monkeypatch) -> list[tuple[Path, Path]]:
-    """The files that would be read; none is."""
-    pairs: list[tuple[Path, Path]] = []
-    monkeypatch.setattr(labeled.LabeledVolume, "read", lambda image, label: pairs.append((image, label)))
-    return pairs
-
-
-def test_no_held_out_patient_of_the_real_data_would_be_read(monkeypatch):
-    if not SARCOMA.is_dir():
-        pytest.skip(f"the sarcoma patients are not at {SARCOMA}")
-    pairs = recorded(monkeypatch)
-    sarcoma_set(SARCOMA)
-    trained = {path.parent.name for pair in pairs for path in pair}
-    assert all(image.is_file() and label.is_file() for image, label in pairs)
-    pairs.clear()
-    sarcoma_set(SARCOMA, validation=True)
-    chosen_by = {path.parent.name for pair in pairs for path in pair}
-    present = {folder.name for folder in SARCOMA.glob("STS_*")}
-    assert present > HELD_OUT_SARCOMA_PATIENTS
-    assert trained == present - HELD_OUT_SARCOMA_PATIENTS - VALIDATION
-    assert chosen_by == present & VALIDATION
+@pytest.mark.parametrize(("first_slice", "seen"), [(0, 2 * 8**3), (4, 8**3)])
+def test_a_target_that_the_edge_cuts_goes_on_in_the_mirror_and_another_is_not_doubled(first_slice, seen):
+    """A block of 8^3 mm in a slab of 16 slices, in a window of 40 mm that shows the slab's mirror above and below."""
+    mask = np.zeros((40, 40, 16), dtype=np.bool_)
+    mask[16:24, 16:24, first_slice : first_slice + 8] = True
+    slab = LabeledVolume.of(Volume(mask.astype(np.int16), Grid(mask.shape, np.eye(4))), mask)
+    window = isotropic_grid(slab.image.grid.center_ras, shape=(40, 40, 40), spacing=1.0)
+    assert abs(int(slab.target_in(window).sum()) - seen) <= 0.13 * seen
 
 
 def test_the_target_lies_where_the_image_shows_it(a_case):

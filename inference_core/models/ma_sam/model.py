@@ -47,13 +47,22 @@ _RULES: dict[IntensityRule, Callable[[Volume], GrayRule]] = {
 }
 
 
+def gray_rule(intensity: IntensityRule, slices: Volume) -> GrayRule:
+    """How a volume's gray values are read by a model with this rule.
+
+    Raises:
+        VolumeError: the rule goes by the volume's range, and it has none.
+    """
+    return _RULES[intensity](slices)
+
+
 class MaSamReader:
     """MA-SAM at work on one volume without prompts."""
 
     def __init__(self, model: MaSam, slices: Volume) -> None:
         self.model, self.slices = model, slices
         check_finite(slices.array, slices.name)
-        self.rule = _RULES[model.spec.intensity](slices)
+        self.rule = gray_rule(model.spec.intensity, slices)
         self._kept: OrderedDict[int, SlicePatches] = OrderedDict()
 
     @torch.inference_mode()

@@ -1,0 +1,100 @@
+"""A run as one page: its curves, its settings, and pictures of cases kept back with what was found and what is true."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_core.io.atomic import replacing
+from inference_core.training.run_folder import RunFolder
+
+Picture = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+"""An image (H, W), the true mask, and the mask found."""
+
+_MOST_POINTS = 600
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}
+img{max-width:100%}pre{background:#f6f6f6;padding:1rem;overflow:auto}"""
+
+
+def write_page(folder: RunFolder, pictures: Sequence[Picture]) -> None:
+    """Write the run's page; each picture is an image (H, W), the true mask and the mask found.
+
+    Without matplotlib, which the extra `train` brings, there is no page.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return
+    lines = folder.lines()
+    config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
+    body = [
+        f"<h1>Training {html.escape(config['model'])}</h1>",
+        _image(_curves(lines)),
+        "<p>Cases kept back: the true outline in green, what was found in orange.</p>" if pictures else "",
+        _image(_overlays(pictures)) if pictures else "",
+        f"<h2>Settings</h2><pre>{html.escape(json.dumps(config, indent=1))}</pre>",
+    ]
+    head = f"<!doctype html><meta charset='utf-8'><title>Training</title><style>{_STYLE}</style>"
+    with replacing(folder.page) as temporary:
+        temporary.write_text(head + "\n".join(body) + "\n", encoding="utf-8")
+
+
+def middle_slices(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any]) -> Picture:
+    """Of volumes of one shape (D, H, W) the slice along the first axis with most of the target."""
+    number = int(np.argmax(truth.reshape(len(truth), -1).sum(axis=1)))
+    return image[number], truth[number], found[number]
+
+
+def _curves(lines: Sequence[Mapping[str, Any]]) -> Any:
+    figure = _figure(9, 3.2)
+    left, right = figure.subplots(1, 2)
+    steps = [line for line in lines if "loss" in line]
+    kept = [line for line in lines if "validation_dice" in line]
+    thin = max(1, len(steps) // _MOST_POINTS)
+    shown = [steps[first : first + thin] for first in range(0, len(steps), thin)]
+    at = [part[-1]["step"] for part in shown]
+    left.plot(at, [np.mean([line["loss"] for line in part]) for part in shown], color="tab:blue")
+    left.set(xlabel="step", ylabel="loss")
+    for name, label in (("dice_first", "training, first prompt"), ("dice_last", "training, last prompt")):
+        right.plot(at, [np.mean([line[name] for line in part]) for part in shown], lw=1, label=label)
+    right.plot(
+        [line["step"] for line in kept], [line["validation_dice"] for line in kept], "ko-", ms=3, label="kept back"
+    )
+    right.set(xlabel="step", ylabel="Dice", ylim=(0, 1))
+    right.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def _overlays(pictures: Sequence[Picture]) -> Any:
+    columns = min(4, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure = _figure(2.4 * columns, 2.4 * rows)
+    for number, (image, truth, found) in enumerate(pictures):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.imshow(image, cmap="gray")
+        for mask, color in ((truth, "lime"), (found, "orange")):
+            if mask.any() and not mask.all():
+                axes.contour(mask, [0.5], colors=color, linewidths=1)
+        axes.set_axis_off()
+    figure.tight_layout()
+    return figure
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=110)
+
+
+def _image(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return f"<img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"

@@ -1,0 +1,1 @@
+"""The published recipes, one file a family."""
