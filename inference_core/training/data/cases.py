@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,11 @@ class Split:
 
     def of(self, name: str) -> str | None:
         """On which side a case is, if on any."""
-        return next((side for side in SPLITS if name in getattr(self, side)), None)
+        return self._sides.get(name)
+
+    @cached_property
+    def _sides(self) -> dict[str, str]:
+        return {name: side for side in SPLITS for name in getattr(self, side)}
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,11 @@ class DataSet:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Case:
-        return next(case for case in self.cases if case.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Case]:
+        return {case.name: case for case in self.cases}
 
 
 def is_segmentation_object(path: Path) -> bool:

@@ -59,20 +59,17 @@ class ClassFinding:
 def findings_of(labels: Volume, rules: CleaningRules) -> Iterator[ClassFinding]:
     """What each class in a label map is like, by its value."""
     flat = min(labels.grid.shape) < 2
-    for value in np.unique(labels.array).tolist():
-        if value <= 0:
-            continue
-        mask = labels.array == value
+    for value, around in _boxes(labels):
+        mask = labels.array[around] == value
         count = int(mask.sum())
         extent = _extent_mm(mask, labels.grid)
         volume = count * labels.grid.voxel_volume_mm3
         small = not flat and (volume < rules.least_mm3 or min(extent) < rules.least_extent_mm)
         parts, sizes = _components(mask)
-        background = 1 - count / mask.size
+        background = 1 - count / labels.array.size
         rare = background > rules.most_background
-        yield ClassFinding(
-            value, volume, extent, background, len(sizes), small, rare, _is_pair(parts, sizes, labels.grid)
-        )
+        pair = _is_pair(parts, sizes, _grid_in(labels.grid, around))
+        yield ClassFinding(value, volume, extent, background, len(sizes), small, rare, pair)
 
 
 def cleaned(labels: Volume, rules: CleaningRules, *, split: Mapping[int, int]) -> NDArray[np.uint16]:
@@ -82,21 +79,39 @@ def cleaned(labels: Volume, rules: CleaningRules, *, split: Mapping[int, int]) -
     center is on.
     """
     result = np.zeros(labels.grid.shape, dtype=np.uint16)
+    boxes = dict(_boxes(labels))
     for found in findings_of(labels, rules):
         if found.dropped:
             continue
-        parts, sizes = _components(labels.array == found.value)
+        around = boxes[found.value]
+        parts, sizes = _components(labels.array[around] == found.value)
         kept = np.argsort(-sizes, kind="stable")[: rules.most_components] + 1
-        result[np.isin(parts, kept)] = found.value
+        inside = result[around]
+        inside[np.isin(parts, kept)] = found.value
         if found.value in split:
-            for part in _right_parts(parts, kept, labels.grid, pair=found.pair):
-                result[parts == part] = split[found.value]
+            middle = None if found.pair else float(labels.grid.center_ras[0])
+            for part in _right_parts(parts, kept, _grid_in(labels.grid, around), middle=middle):
+                inside[parts == part] = split[found.value]
     return result
 
 
 def is_named_by_side(name: str) -> bool:
     """Whether a class's name says left or right already."""
     return _SIDED.search(name.replace("_", " ").replace("-", " ")) is not None
+
+
+def _boxes(labels: Volume) -> Iterator[tuple[int, tuple[slice, ...]]]:
+    """Each value above zero, and the part of the array that holds it."""
+    from scipy import ndimage as ndi
+
+    for value, around in enumerate(ndi.find_objects(labels.array.astype(np.int32, copy=False)), start=1):
+        if around is not None:
+            yield value, around
+
+
+def _grid_in(grid: Grid, around: tuple[slice, ...]) -> Grid:
+    """The grid of a part of an array."""
+    return grid.cropped([edge.start for edge in around], [edge.stop for edge in around])
 
 
 def _components(mask: Bools) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -127,14 +142,15 @@ def _is_pair(parts: NDArray[np.int32], sizes: NDArray[np.int64], grid: Grid) -> 
     return bool(not overlaps and apart[0] > apart[1] and apart[0] > apart[2])
 
 
-def _right_parts(parts: NDArray[np.int32], kept: NDArray[np.int64], grid: Grid, *, pair: bool) -> list[int]:
-    """Of the parts that are kept, those on the patient's right: R grows to the right in RAS."""
+def _right_parts(parts: NDArray[np.int32], kept: NDArray[np.int64], grid: Grid, *, middle: float | None) -> list[int]:
+    """Of the parts that are kept, those on the patient's right of a plane: R grows to the right in RAS.
+
+    None stands for the plane half-way between the two largest.
+    """
     centers = {int(part): float(_points_ras(parts == part, grid)[:, 0].mean()) for part in kept}
-    if pair:
-        first, second = list(centers.values())[:2]  # the two largest
+    if middle is None:
+        first, second = list(centers.values())[:2]
         middle = (first + second) / 2
-    else:
-        middle = float(grid.center_ras[0])
     return [part for part, center in centers.items() if center > middle]
 
 

@@ -66,7 +66,8 @@ def _case(entry: Any, split: str | None, folder: Path, patients: Patients, chann
     if not paths or len(paths) < len(listed):
         raise VolumeError("An entry of the list names no 'image'; give each a file or a list of files.")
     label = fields.get("label")
-    name = without_channel(stem_of(paths[0]))[0]
+    stem = stem_of(paths[0])
+    name = stem if len(paths) == 1 else without_channel(stem)[0]
     case = Case(
         name,
         str(fields.get("patient") or patients(name)),

@@ -36,13 +36,13 @@ def with_segments(data: DataSet) -> DataSet:
     Raises:
         VolumeError: a SEG or RTSTRUCT cannot be read.
     """
-    objects = [case for case in data.cases if case.label is not None and is_segmentation_object(case.label)]
+    objects = {case.name: case.label for case in data.cases if case.label and is_segmentation_object(case.label)}
     if not objects:
         return data
-    found = {name for case in objects if case.label for name in segment_names(case.label)}
+    found = {name for label in objects.values() for name in segment_names(label)}
     names = tuple(data.classes.values()) or tuple(sorted(found))
     cases = [
-        replace(case, segments=names, series_uid=case.series_uid or _series_of(case)) if case in objects else case
+        replace(case, segments=names, series_uid=case.series_uid or _series_of(case)) if case.name in objects else case
         for case in data.cases
     ]
     return replace(data, cases=tuple(cases), classes=dict(enumerate(names, start=1)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,17 @@ class Patients:
     """How a case's name tells its patient: by a pattern whose first group is the patient, or by a table of both."""
 
     pattern: str = VISIT_PATTERN
-    table: tuple[tuple[str, str], ...] = ()
+    table: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, content: dict[str, Any], pattern: str | None = None) -> Patients:
         """As asked for, else as a dataset.json's `patient_pattern` and `patients` say, else by the words for visits."""
         table = content.get("patients", {})
-        pairs = tuple((str(name), str(patient)) for name, patient in table.items()) if isinstance(table, dict) else ()
-        return cls(pattern or str(content.get("patient_pattern", VISIT_PATTERN)), () if pattern else pairs)
+        known = {str(name): str(patient) for name, patient in table.items()} if isinstance(table, dict) else {}
+        return cls(pattern or str(content.get("patient_pattern", VISIT_PATTERN)), {} if pattern else known)
 
     def __call__(self, name: str) -> str:
-        return dict(self.table).get(name) or patient_of(name, self.pattern)
+        return self.table.get(name) or patient_of(name, self.pattern)
 
 
 def is_image(path: Path) -> bool:

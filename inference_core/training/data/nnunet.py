@@ -14,6 +14,7 @@ from typing import Any
 from inference_core.errors import VolumeError
 from inference_core.training.data.cases import TEST, Case, DataSet, Split
 from inference_core.training.data.listing import (
+    DATASET_JSON,
     Patients,
     channels_of,
     classes_of,
@@ -31,10 +32,17 @@ _KNOWN = {"channel_names", "modality", "labels", "file_ending", "numTraining", "
 
 
 def is_nnunet(folder: Path) -> bool:
-    """Whether a folder is nnU-Net raw, of either version."""
-    if not (folder / "dataset.json").is_file() or not (folder / "imagesTr").is_dir():
+    """Whether a folder is nnU-Net raw, of either version.
+
+    Four digits at the end of a name may be a case's own, as in amos_0001: a channel's are not in the label's name.
+    """
+    if not (folder / DATASET_JSON).is_file() or not (folder / "imagesTr").is_dir():
         return False
-    return all(without_channel(stem_of(path))[0] != stem_of(path) for path in images_in(folder / "imagesTr"))
+    if "channel_names" in dataset_json(folder):
+        return True
+    stems = [stem_of(path) for path in images_in(folder / "imagesTr")]
+    labels = {stem_of(path) for path in images_in(folder / "labelsTr")}
+    return any(without_channel(stem)[0] in labels and stem not in labels for stem in stems)
 
 
 def read_nnunet(folder: Path, pattern: str | None = None) -> DataSet:

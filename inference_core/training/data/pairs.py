@@ -69,12 +69,15 @@ def _by_two_folders(folder: Path, patients: Patients) -> Iterator[Case]:
     if images is None or labels is None:
         return
     labeled = {_core(stem_of(path), _NAMED_LABEL): path for path in images_in(labels)}
-    channels: dict[str, list[Path]] = defaultdict(list)
+    found: dict[str, list[Path]] = defaultdict(list)
     for path in images_in(images):
-        channels[without_channel(stem_of(path))[0]].append(path)
-    for name, paths in channels.items():
-        label = labeled.get(_core(name, _NAMED_IMAGE))
-        yield Case(name, patients(name), tuple(paths), label)
+        stem = stem_of(path)
+        base = without_channel(stem)[0]
+        # Four digits at the end are a channel's only where the label does not have them too.
+        of_channel = _core(stem, _NAMED_IMAGE) not in labeled and _core(base, _NAMED_IMAGE) in labeled
+        found[base if of_channel else stem].append(path)
+    for name, paths in found.items():
+        yield Case(name, patients(name), tuple(paths), labeled.get(_core(name, _NAMED_IMAGE)))
 
 
 def _by_names(folder: Path, patients: Patients) -> Iterator[Case]:
@@ -94,7 +97,7 @@ def _named_pairs(folder: Path, named: Callable[[str], tuple[str, str]]) -> Itera
 
 
 def _core(stem: str, words: re.Pattern[str]) -> str:
-    """What an image's and its label's name have in common: of img0001, label0001, 0001_image and 0001_0000 0001."""
+    """What an image's and its label's name have in common: of img0001, label0001 and 0001_image 0001."""
     found = words.fullmatch(stem)
-    stem = without_channel(found.group(1) if found else stem)[0]
+    stem = found.group(1) if found else stem
     return re.sub(rf"(?i)^(?:{_LABEL_WORDS}|{_IMAGE_WORDS})[-_]?(?=\d)", "", stem)

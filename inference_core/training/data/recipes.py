@@ -67,7 +67,11 @@ _ALL = (
         )},
     ),
     Recipe(
-        "msd_pancreas", "Medical Segmentation Decathlon, Task07_Pancreas", _DECATHLON,
+        "msd_pancreas", "Medical Segmentation Decathlon, Task07_Pancreas",
+        (  # as the Decathlon lays it out, and as MA-SAM's list of cases does
+            *_DECATHLON,
+            Source(("{case:pancreas_[0-9]+}/image.nii.gz",), "{case}/segmentation.nii.gz"),
+        ),
         ("CT",), {1: "pancreas", 2: "tumor"},
         {
             ADAPTER_3D: Paper(

@@ -13,9 +13,12 @@ from inference_core.training.data.cases import SPLITS, TEST, TRAIN, VALIDATION, 
 
 VISIT_PATTERN = (
     r"(.+?)[-_. ](?:pre|post|baseline|bl|follow-?up\d*|fu\d*|ses(?:sion)?-?\w+|visit-?\d+|v\d+|tp?\d+|timepoint-?\d+"
-    r"|scan\d+|study\d+|day\d+|week\d+|month\d+|year\d+)(?:[-_. ].*)?"
+    r"|scan\d+|study\d+|day\d+|week\d+|month\d+|year\d+)(?:[-_. ][a-z].*)?"
 )
-"""What a case's name begins with before a word that tells visits of one patient apart: 01_pre and 01_post are 01."""
+"""What a case's name begins with before a word that tells visits of one patient apart: 01_pre and 01_post are 01.
+
+What follows that word begins with a letter: in liver_post_01 the number is the patient's.
+"""
 
 
 def patient_of(name: str, pattern: str = VISIT_PATTERN) -> str:

@@ -140,6 +140,33 @@ def test_monai_lists_are_read_with_their_folds(tmp_path, put, a_label):
     assert split_by_patient(data, fold=1).validation == ("b", "c")
 
 
+def test_four_digits_that_the_label_has_too_are_no_channel(tmp_path, put, a_label):
+    entries = []
+    for n in (1, 2, 507):
+        (
+            put(tmp_path / "imagesTr" / f"amos_{n:04d}.nii.gz"),
+            put(tmp_path / "labelsTr" / f"amos_{n:04d}.nii.gz", a_label(1)),
+        )
+        entries.append({key: f"./{key}sTr/amos_{n:04d}.nii.gz" for key in ("image", "label")})
+    names = ["amos_0001", "amos_0002", "amos_0507"]
+    assert [case.name for case in read_data_set(tmp_path).cases] == names
+    content = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "spleen"}, "training": entries}
+    write_json(tmp_path / "dataset.json", content)
+    data = read_data_set(tmp_path)
+    assert [case.name for case in data.cases] == names
+    assert all(len(case.images) == 1 for case in data.cases)
+
+
+def test_nnunets_first_version_is_read(tmp_path, put, a_label):
+    put(tmp_path / "imagesTr" / "la_003_0000.nii.gz"), put(tmp_path / "labelsTr" / "la_003.nii.gz", a_label(1))
+    entry = {"image": "./imagesTr/la_003.nii.gz", "label": "./labelsTr/la_003.nii.gz"}  # as it names them: without 0000
+    content = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "atrium"}, "training": [entry]}
+    write_json(tmp_path / "dataset.json", content)
+    data = read_data_set(tmp_path)
+    assert [case.name for case in data.cases] == ["la_003"]
+    assert (data.channels, data.classes) == (("MRI",), {1: "atrium"})
+
+
 def test_a_list_with_validation_keeps_it(tmp_path, put, a_label):
     for name in "ab":
         put(tmp_path / f"{name}.nrrd"), put(tmp_path / f"{name}_l.nrrd", a_label(1))
@@ -250,6 +277,16 @@ def test_an_image_without_a_label_is_refused_where_its_label_is_asked_for(tmp_pa
     put(tmp_path / "b" / "image.nii.gz")
     with pytest.raises(VolumeError, match="'b' has an image without a label; add its label or leave the case out"):
         read_data_set(tmp_path)["b"].read_labels()
+
+
+def test_images_alone_are_read_where_no_labels_are_asked_for(tmp_path, put, a_series):
+    put(tmp_path / "set" / "a" / "t1.nii.gz"), put(tmp_path / "set" / "b" / "t1.nrrd")
+    a_series.rename(tmp_path / "set" / "c")
+    with pytest.raises(VolumeError, match="no layout that is known"):
+        read_data_set(tmp_path / "set")
+    data = read_data_set(tmp_path / "set", labeled=False)
+    assert [case.name for case in data.cases] == ["a_t1", "b_t1", "c"]
+    assert data["c"].read().grid.shape == (5, 6, 7)
 
 
 def test_a_folder_of_no_known_layout_is_refused(tmp_path):

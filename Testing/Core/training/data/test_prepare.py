@@ -92,6 +92,13 @@ def test_msd_pancreas_is_prepared_with_the_published_folds(place, prepared, pape
     assert len(done.missing) == 277
 
 
+def test_msd_pancreas_is_prepared_from_a_folder_a_case_as_well(place, prepared):
+    for n in (1, 56):
+        place(f"Training/pancreas_{n:03d}/image.nii.gz", f"Training/pancreas_{n:03d}/segmentation.nii.gz", 1, 2)
+    _, data = prepared("msd_pancreas", paper="ma_sam")
+    assert {case.name for case in data.cases} == {"pancreas_001", "pancreas_056"}
+
+
 def test_the_published_pancreas_folds_have_the_papers_counts():
     for (validation, test), (count_v, count_t) in zip(
         RECIPES["msd_pancreas"].papers["ma_sam"].split.folds, [(28, 57)] * 4 + [(28, 53)], strict=True

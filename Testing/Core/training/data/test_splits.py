@@ -31,6 +31,7 @@ def a_set(*names: str, split: dict[str, str] | None = None, folds=()) -> DataSet
         ("P7_fu2", "P7"),
         ("pt_100", "pt_100"),
         ("STS_003_T1", "STS_003"),
+        ("liver_post_01", "liver_post_01"),
     ],
 )
 def test_a_patient_is_what_stands_before_a_word_for_a_visit(name, patient):
