@@ -93,6 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--measure", action="store_true", help="add diameters and voxel statistics to the summary and the JSON file"
     )
+    parser.add_argument(
+        "--accept", type=Path, metavar="DIR", help="keep image, mask and prompts there to learn from (`adapt`)"
+    )
     add_export_options(parser)
     add_json_option(parser)
 
@@ -243,6 +246,10 @@ def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction:
     with staged(options.save_prompts, prompts), exports:
         if not is_dicom_seg(options.output):
             write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
+    if options.accept is not None:
+        from inference_core.training.accepted import accept
+
+        accept(options.accept, volume, prediction.mask.on(volume.grid.shape).view(bool), prediction.prompts)
 
 
 def _measured(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction: Prediction) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def run(options: argparse.Namespace) -> None:
     from inference_core.training.run import train
 
     folder = train(config, resume=flags["resume"], reporter=reporter_for(sys.stderr))
+    if int(os.environ.get("RANK", "0")):
+        return
     say(f"Written to '{folder.path}'; use it with --weights {folder.path}, and see {folder.page.name} there.")
 
 

@@ -6,12 +6,11 @@ Together they see the samples that one process of so many times the batch would 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
 
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Sampler
 
 from inference_core.errors import SAM3DError
@@ -19,6 +18,61 @@ from inference_core.errors import SAM3DError
 _ENDLESS = 2**40
 # What gloo and NCCL say of a peer that is gone.
 _LOST = ("gloo", "NCCL", "Connection", "peer")
+
+
+class Device(Protocol):
+    """What a run asks of Lightning Fabric, which brings devices, precision and processes."""
+
+    world_size: int
+    global_rank: int
+    is_global_zero: bool
+
+    def setup(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]: ...
+
+    def to_device(self, obj: Any) -> Any: ...
+
+    def backward(self, tensor: Tensor) -> None: ...
+
+    def no_backward_sync(self, module: nn.Module, enabled: bool) -> AbstractContextManager[None]: ...
+
+    def all_reduce(self, data: Tensor, reduce_op: str = "mean") -> Any: ...
+
+    def all_gather(self, data: Tensor) -> Any: ...
+
+    def barrier(self) -> None: ...
+
+
+class OnCpu:
+    """One process on the CPU in float32: all that adapting a small network takes, where Fabric is not installed."""
+
+    world_size, global_rank, is_global_zero = 1, 0, True
+
+    def setup(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Both as they are."""
+        return module, optimizer
+
+    def to_device(self, obj: Any) -> Any:
+        """It is there."""
+        return obj
+
+    def backward(self, tensor: Tensor) -> None:
+        """Gradients of a loss."""
+        torch.autograd.backward(tensor)
+
+    def no_backward_sync(self, module: nn.Module, enabled: bool) -> AbstractContextManager[None]:
+        """There is nobody to bring gradients together with."""
+        return nullcontext()
+
+    def all_reduce(self, data: Tensor, reduce_op: str = "mean") -> Tensor:
+        """The only process's own."""
+        return data
+
+    def all_gather(self, data: Tensor) -> Tensor:
+        """The only process's own."""
+        return data[None]
+
+    def barrier(self) -> None:
+        """There is nobody to wait for."""
 
 
 class LostProcess(SAM3DError):
@@ -42,7 +96,7 @@ class Numbers(Sampler[int]):
 class Processes:
     """What a run asks of Fabric beyond a step."""
 
-    def __init__(self, fabric: Fabric) -> None:
+    def __init__(self, fabric: Device) -> None:
         self.fabric = fabric
 
     def numbers(self, first: int, *, batch: int) -> Numbers:
@@ -67,7 +121,7 @@ class Processes:
         total = torch.tensor([float(sum(values)), float(len(values))], dtype=torch.float64)
         if self.fabric.world_size > 1:
             with self.others_alive():
-                total = self.fabric.all_reduce(total, reduce_op="sum")  # type: ignore[assignment]
+                total = self.fabric.all_reduce(total, reduce_op="sum")
         return float(total[0] / total[1].clamp(min=1))
 
     def largest(self, value: float) -> float:

@@ -8,10 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from inference_core.engine.device import choose_device
 from inference_core.errors import OptionError, VolumeError
@@ -22,10 +18,11 @@ from inference_core.training.data.layouts import read_data_set
 from inference_core.training.data.splits import split_by_patient
 from inference_core.training.pools import Pool
 from inference_core.training.presets import check_settings, resolved
+from inference_core.training.processes import Device, OnCpu
 from inference_core.training.progress import Reporter
 from inference_core.training.recipe import Recipe, build_recipe
 from inference_core.training.registry import recipe_entry
-from inference_core.training.run_folder import RunFolder, read_config, read_splits
+from inference_core.training.run_folder import SPLIT_FILE, RunFolder, read_config, read_splits
 from inference_core.training.trainer import Trainer
 
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
@@ -33,18 +30,27 @@ _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 _CHANGEABLE = ("steps", "minutes", "device", "workers", "save_every", "validate_every")
 
 
-def train(config: TrainConfig, *, resume: bool = False, reporter: Reporter | None = None) -> RunFolder:
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    splits: Mapping[str, Split] | None = None,
+    reporter: Reporter | None = None,
+) -> RunFolder:
     """Train a model as configured, or go on with the run in `config.output`; the run's folder.
+
+    `splits` say of each data set, by name, who is trained on; else the configuration does.
 
     Raises:
         SAM3DError: something given cannot be used; nothing has been trained then.
         KeyboardInterrupt: the run was interrupted, after its state was written.
     """
     entry = recipe_entry(config.model if not resume else read_config(config.output).model)
-    config = continued(config) if resume else config
+    if resume:
+        config, splits = continued(config), read_splits(config.output / SPLIT_FILE)
     check_settings(config)
     sets = [read_data_set(path) for path in config.data]
-    splits = splits_of(config, sets)
+    splits = splits or splits_of(config, sets)
     fabric = _fabric(config)
     recipe = build_recipe(entry, config, _classes(sets))
     trained = sum(len(_cases(data, splits[data.name].train)) for data in sets)
@@ -127,9 +133,16 @@ def _classes(sets: Sequence[DataSet]) -> dict[int, str]:
     return classes
 
 
-def _fabric(config: TrainConfig) -> Fabric:
+def _fabric(config: TrainConfig) -> Device:
     """One process, or as many as torchrun or Slurm has started."""
     device = choose_device(config.device)
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+        from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+        from lightning_fabric.strategies.ddp import DDPStrategy
+    except ImportError:
+        return _on_cpu(config)
     precision = config.precision or ("bfloat16" if device == "cuda" else "float32")
     settings: dict[str, Any] = {"accelerator": device, "precision": _PRECISIONS[precision], "devices": 1}
     if TorchElasticEnvironment.detect() or SLURMEnvironment.detect():
@@ -140,7 +153,19 @@ def _fabric(config: TrainConfig) -> Fabric:
     fabric = Fabric(**settings)
     fabric.launch()
     torch.manual_seed(config.seed)
-    return fabric
+    return fabric  # type: ignore[return-value]
+
+
+def _on_cpu(config: TrainConfig) -> Device:
+    """Without Fabric, as inside Slicer.
+
+    Raises:
+        OptionError: more is asked for than that can do.
+    """
+    if config.device not in ("auto", "cpu") or config.precision not in ("", "float32") or "WORLD_SIZE" in os.environ:
+        raise OptionError("This needs Lightning Fabric; run: pip install 'sam3dsegment[train]'.")
+    torch.manual_seed(config.seed)
+    return OnCpu()
 
 
 def _processes() -> tuple[int, int]:

@@ -28,6 +28,7 @@ from inference_core.training.config import LiteMixture, TrainConfig
 from inference_core.training.data.cases import Split
 from inference_core.training.interaction import Habits
 
+SPLIT_FILE = "split.json"
 _PATHS = ("output", "start_from", "split", "cache")
 
 
@@ -75,13 +76,13 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"'{self.path}' cannot be made ({error.strerror}); choose another folder.") from error
         self.write("config.json", plain(config))
-        self.write("split.json", {name: asdict(split) for name, split in splits.items()})
+        self.write(SPLIT_FILE, {name: asdict(split) for name, split in splits.items()})
         self.write("environment.json", environment())
         self.write(RUN_FILE, {"model": config.model, "weights": None})
 
-    def name_weights(self, model: str, weights: Path) -> None:
-        """Say which file `--weights RUN` shall take."""
-        self.write(RUN_FILE, {"model": model, "weights": weights.name})
+    def name_weights(self, model: str, weights: Path | None) -> None:
+        """Say which file `--weights RUN` shall take; None where there is none worth taking."""
+        self.write(RUN_FILE, {"model": model, "weights": None if weights is None else weights.name})
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one JSON file."""

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -25,7 +24,7 @@ from inference_core.training.checkpoint import load_training_state, save_trainin
 from inference_core.training.config import TrainConfig
 from inference_core.training.optimization import Optimization
 from inference_core.training.page import Picture, middle_slices, write_page
-from inference_core.training.processes import Processes
+from inference_core.training.processes import Device, Processes
 from inference_core.training.progress import Progress, Reporter
 from inference_core.training.recipe import Batch, Draws, Recipe, SampleSource, Stage, Step
 from inference_core.training.run_folder import RunFolder
@@ -50,7 +49,7 @@ class Trainer:
         recipe: Recipe,
         folder: RunFolder,
         *,
-        fabric: Fabric,
+        fabric: Device,
         reporter: Reporter | None = None,
     ) -> None:
         self.config, self.recipe, self.folder, self.fabric = config, recipe, folder, fabric
@@ -220,7 +219,7 @@ class Trainer:
         self._pictures.clear()
         for number in self.processes.share(self.config.validation_samples):
             collated = torch.utils.data.default_collate([validation[number]])
-            batch: Batch = self.fabric.to_device(collated)  # type: ignore[assignment]
+            batch: Batch = self.fabric.to_device(collated)
             rng = np.random.default_rng([_VALIDATION_SEED, number])
             step = self.recipe.step(batch, Draws([rng], rng))
             found.append(np.mean(step.dice))
