@@ -14,6 +14,7 @@ from inference_core.errors import OptionError, VolumeError
 from inference_core.training.checkpointing import checkpoint_blocks
 from inference_core.training.config import TrainConfig
 from inference_core.training.data.cases import Case, DataSet, Split
+from inference_core.training.data.checks import require_trainable
 from inference_core.training.data.layouts import read_data_set
 from inference_core.training.data.splits import split_by_patient
 from inference_core.training.pools import Pool
@@ -51,6 +52,7 @@ def train(
     check_settings(config)
     sets = [read_data_set(path) for path in config.data]
     splits = splits or splits_of(config, sets)
+    require_trainable([(data, splits[data.name]) for data in sets], classes=config.classes)
     fabric = _fabric(config)
     recipe = build_recipe(entry, config, _classes(sets))
     trained = sum(len(_cases(data, splits[data.name].train)) for data in sets)

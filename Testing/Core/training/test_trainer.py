@@ -217,7 +217,7 @@ def test_bad_settings_are_refused_with_a_sentence(a_config):
         ({"model": "sam_2"}, "choose one of sam3d_lite"),
         ({"seed": -1}, "not between 0"),
         ({"shares": (1.0, 2.0)}, "give one for each"),
-        ({"classes": (7,)}, "check the labels' values"),
+        ({"classes": (7,)}, "Class '7' occurs in no case to train on"),
     ):
         with pytest.raises((OptionError, VolumeError), match=message):
             train(replace(a_config, **change, output=a_config.output.with_name(str(abs(hash(message))))))

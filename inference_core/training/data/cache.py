@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,9 +67,32 @@ class PreprocessingCache:
         """
         path = self.folder / f"{key_of(files, parameters)}.npy"
         found = _mapped(path)
-        if found is not None:
-            return found
-        array = np.ascontiguousarray(make())
+        return self._put(path, make()) if found is None else found
+
+    def get_arrays(
+        self,
+        files: Iterable[Path],
+        parameters: Mapping[str, Any],
+        names: Sequence[str],
+        make: Callable[[], Mapping[str, NDArray[Any]]],
+    ) -> dict[str, NDArray[Any]]:
+        """As `get`, of several arrays that are made together, such as a case's image and labels: an entry each.
+
+        Raises:
+            VolumeError: a file cannot be read.
+        """
+        key = key_of(files, parameters)
+        paths = {name: self.folder / f"{hashlib.sha256(f'{key} {name}'.encode()).hexdigest()}.npy" for name in names}
+        found = {name: _mapped(path) for name, path in paths.items()}
+        there = {name: array for name, array in found.items() if array is not None}
+        if len(there) == len(names):
+            return there
+        made = make()
+        return there | {name: self._put(paths[name], made[name]) for name in names if name not in there}
+
+    def _put(self, path: Path, made: NDArray[Any]) -> NDArray[Any]:
+        """Write an array and return it mapped; from memory where the disk refuses it."""
+        array = np.ascontiguousarray(made)
         try:
             with replacing(path) as temporary, temporary.open("wb") as stream:
                 np.save(stream, array, allow_pickle=False)

@@ -81,14 +81,27 @@ class Case:
         Raises:
             VolumeError: there is none, it cannot be read, or it lies on other voxels than the image.
         """
+        label, grid = self._labeled(), self.grid()
+        if is_segmentation_object(label):
+            return Volume(self._from_segments(label, grid), grid, self.name)
+        labels = read_labels(label, single_slice=True)
+        self._check_on_grid(labels.grid, grid, label)
+        return Volume(self._as_value(labels.array), labels.grid, self.name)
+
+    def check_label(self) -> None:
+        """Refuse what `read_labels` would, as far as the headers tell.
+
+        Raises:
+            VolumeError: as `read_labels`.
+        """
+        label = self._labeled()
+        if not is_segmentation_object(label):
+            self._check_on_grid(read_grid(label), self.grid(), label)
+
+    def _labeled(self) -> Path:
         if self.label is None:
             raise VolumeError(f"Case '{self.name}' has an image without a label; add its label or leave the case out.")
-        grid = self.grid()
-        if is_segmentation_object(self.label):
-            return Volume(self._from_segments(self.label, grid), grid, self.name)
-        labels = read_labels(self.label, single_slice=True)
-        self._check_on_grid(labels.grid, grid, self.label)
-        return Volume(self._as_value(labels.array), labels.grid, self.name)
+        return self.label
 
     def _check_on_grid(self, labels: Grid, image: Grid, path: Path) -> None:
         if labels.matches(image, tolerance_mm=SAME_GRID_MM):

@@ -13,7 +13,7 @@ import numpy as np
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.volume import Volume
-from inference_core.training.data.cases import SPLITS, TEST, Case, DataSet, OffGridError, Split
+from inference_core.training.data.cases import TEST, TRAIN, VALIDATION, Case, DataSet, OffGridError, Split
 from inference_core.training.data.cleaning import ClassFinding, CleaningRules, findings_of, is_named_by_side
 from inference_core.training.data.listing import stem_of
 from inference_core.training.data.splits import split_by_patient
@@ -83,40 +83,34 @@ def check(
     return Report(len(data.cases), tuple(findings), classes, paired)
 
 
-def require_trainable(
-    data: DataSet, split: Split, *, notify: Notify | None = None, every_class: bool = True
-) -> dict[str, dict[int, int]]:
-    """The voxels of each class in each case of a split; refuses what training would stumble on hours later.
+def require_trainable(sets: Sequence[tuple[DataSet, Split]], *, classes: Iterable[int] = ()) -> None:
+    """Refuse what training would stumble on hours later; of the label maps no more are read than are needed.
+
+    `classes` are the label values to learn, all that the sets name where there are none.
 
     Raises:
-        VolumeError: a case to train on is unlabeled, a label has another size than its image or lies elsewhere, one
-            holds a value of no class, or a class occurs in no case to train on (unless not `every_class`).
+        VolumeError: an image is unlabeled, a label has another size than its image or lies elsewhere, or a class
+            occurs in no case to train on.
     """
-    bare = next((case for case in data.cases if case.label is None and case.split != TEST), None)
-    if bare is not None:
-        raise VolumeError(f"Case '{bare.name}' has an image without a label; add its label or leave the case out.")
-    names = [name for side in SPLITS for name in getattr(split, side)]
-    counts: dict[str, dict[int, int]] = {}
-    by_name = {case.name: case for case in data.cases}
-    for number, name in enumerate(names):
-        if notify is not None:
-            notify(number, len(names), name)
-        values, voxels = np.unique(by_name[name].read_labels().array, return_counts=True)
-        counts[name] = {int(v): int(n) for v, n in zip(values, voxels, strict=True) if v > 0}
-        strange = next((value for value in counts[name] if value not in data.classes), None)
-        if strange is not None:
-            raise VolumeError(
-                f"The label of case '{name}' holds {strange}, which is no class of '{data.name}'; name it in "
-                "dataset.json."
-            )
-    present = {value for name in split.train for value in counts[name]}
-    absent = [label for value, label in data.classes.items() if value not in present]
-    if absent and every_class:
+    for data, split in sets:
+        bare = next((case for case in data.cases if case.label is None and case.split != TEST), None)
+        if bare is not None:
+            bare.check_label()
+        for case in data.cases:  # a split of another run may name cases that are not in the set
+            if split.of(case.name) in (TRAIN, VALIDATION):
+                case.check_label()
+    names = {value: label for data, _ in sets for value, label in data.classes.items()}
+    absent = set(classes) or set(names)
+    for data, split in sets:
+        for case in data.cases:
+            if absent and split.of(case.name) == TRAIN:
+                absent -= set(np.unique(case.read_labels().array).tolist())
+    if absent:
+        label = names.get(min(absent), str(min(absent)))
         raise VolumeError(
-            f"Class '{absent[0]}' occurs in no case to train on; leave it out of dataset.json or add "
-            "cases that have it."
+            f"Class '{label}' occurs in no case to train on; leave it out of dataset.json or --classes, or add cases "
+            "that have it."
         )
-    return counts
 
 
 def content_of(volume: Volume) -> str:

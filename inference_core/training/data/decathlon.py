@@ -45,7 +45,7 @@ def read_list(path: Path, pattern: str | None = None) -> DataSet:
     """
     content = read_json(path)
     patients, channels = Patients.of(content, pattern), channels_of(content)
-    entries = [(entry, split) for key, split in _SECTIONS for entry in content.get(key, [])]
+    entries = [(entry, split) for key, split in _SECTIONS for entry in _section(content, key, path)]
     found = [_case(entry, split, path.parent, patients, len(channels)) for entry, split in entries]
     cases = named_apart((case for case, _ in found), path.parent.absolute(), patients)
     if any(case.split == VALIDATION for case in cases):
@@ -56,6 +56,13 @@ def read_list(path: Path, pattern: str | None = None) -> DataSet:
     count = max((len(case.images) for case in cases), default=1)
     named = channels if len(channels) == count else tuple(f"channel {n}" for n in range(count))
     return DataSet(name, cases, classes_of(content) or values_in(cases), named, folds, notes)
+
+
+def _section(content: dict[str, Any], key: str, path: Path) -> list[Any]:
+    section = content.get(key, [])
+    if not isinstance(section, list):
+        raise VolumeError(f"'{key}' in '{path.name}' is no list of images and labels; correct it.")
+    return section
 
 
 def _case(entry: Any, split: str | None, folder: Path, patients: Patients, channels: int) -> tuple[Case, int | None]:

@@ -123,9 +123,18 @@ def classes_of(content: dict[str, Any]) -> dict[int, str]:
 
 
 def channels_of(content: dict[str, Any]) -> tuple[str, ...]:
-    """The names of the channels, in order; none where nothing is said."""
+    """The names of the channels, in order; none where nothing is said.
+
+    Raises:
+        VolumeError: they have no numbers.
+    """
     table = content.get("channel_names") or content.get("modality") or {}
-    return tuple(str(table[key]) for key in sorted(table, key=int)) if isinstance(table, dict) else ()
+    if not isinstance(table, dict):
+        return ()
+    try:
+        return tuple(str(table[key]) for key in sorted(table, key=int))
+    except ValueError as error:
+        raise VolumeError("dataset.json names channels by something other than 0, 1, ...; correct it.") from error
 
 
 def channel_paths(image: Path, channels: int) -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.errors import VolumeError
+from inference_core.errors import OutputError, VolumeError
 from inference_core.geometry.grid import Grid
 from inference_core.io.files import read_labels, write_labels
 from inference_core.training.data import prepared_splits
@@ -72,6 +72,8 @@ def prepare(
         OutputError: the folder holds something else, or cannot be written.
     """
     name, rule = recipe.paper(paper)
+    if source.resolve() in out.resolve().parents:
+        raise OutputError(f"'{out}' lies in the source, where it would be read as a part of it; choose another folder.")
     found, write = _jobs(recipe, rule, source)
     folds = prepared_splits.folds_of(rule.split, sides_in(found), pattern=recipe.patient_pattern, seed=seed)
     begin(out, {"recipe": recipe.name, "paper": name, "seed": seed, "cases": _digest(case.name for case in found)})

@@ -41,6 +41,24 @@ def test_an_array_is_made_once_and_mapped_read_only_afterwards(tmp_path, a_file)
         array[0, 0] = 5
 
 
+def test_arrays_that_belong_together_are_made_together(tmp_path, a_file):
+    cache, count = PreprocessingCache(tmp_path / "cache"), []
+
+    def make():
+        count.append(1)
+        return {"image": np.full((2, 3), 1.5), "labels": np.full((2, 3), 2, dtype=np.uint8)}
+
+    for _ in range(2):
+        arrays = cache.get_arrays([a_file], {}, ("image", "labels"), make)
+        assert {name: (array.dtype, array[0, 0]) for name, array in arrays.items()} == {
+            "image": (np.float64, 1.5), "labels": (np.uint8, 2),
+        }  # fmt: skip
+    assert len(count) == 1
+    next(cache.folder.glob("*.npy")).unlink()
+    assert set(cache.get_arrays([a_file], {}, ("image", "labels"), make)) == {"image", "labels"}
+    assert len(count) == 2
+
+
 def test_a_copy_under_another_name_is_the_same_content(tmp_path, a_file):
     copy = tmp_path / "copy"
     copy.write_bytes(b"voxels")

@@ -224,24 +224,37 @@ def test_a_folder_that_holds_something_else_is_not_cleaned_into(a_set):
         write_cleaned(data, checks.check(data), a_set, rules=CleaningRules())
 
 
-def test_a_set_to_train_on_is_counted(a_set, a_body):
-    content = json.loads((a_set / "dataset.json").read_text())
+def without_cyst(folder):
+    content = json.loads((folder / "dataset.json").read_text())
     del content["labels"]["cyst"]
-    (a_set / "dataset.json").write_text(json.dumps(content))
-    data = read_data_set(a_set)
-    counts = checks.require_trainable(data, split_by_patient(data))
-    assert counts["b"] == {1: 2 * 480, 2: 8}
+    (folder / "dataset.json").write_text(json.dumps(content))
+
+
+def require_trainable(folder, **settings):
+    data = read_data_set(folder)
+    checks.require_trainable([(data, split_by_patient(data))], **settings)
+
+
+def test_a_sound_set_may_be_trained_on(a_set):
+    require_trainable(a_set, classes=(1, 2))
+    without_cyst(a_set)
+    require_trainable(a_set)
+
+
+def test_label_maps_are_read_until_every_class_was_seen(a_set):
+    without_cyst(a_set)
+    header_alone = (a_set / "labelsTr" / "c.nii.gz").read_bytes()[:600]
+    (a_set / "labelsTr" / "c.nii.gz").write_bytes(header_alone)
+    require_trainable(a_set)
 
 
 def spoiled(kind, folder, put, grid):
     if kind == "size":
         put(
-            folder / "labelsTr" / "b.nii.gz",
+            folder / "labelsTr" / "d.nii.gz",
             np.zeros((60, 40, 19), dtype=np.uint8),
             grid=Grid((60, 40, 19), grid.affine),
         )
-    elif kind == "value":
-        put(folder / "labelsTr" / "b.nii.gz", blocks(grid, (9, 5, 5, 5, BIG)).array, grid=grid)
     elif kind == "unlabeled":
         (folder / "labelsTr" / "c.nii.gz").unlink()
 
@@ -249,14 +262,17 @@ def spoiled(kind, folder, put, grid):
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("absent", "Class 'cyst' occurs in no case to train on; leave it out of dataset.json or add cases"),
-        ("size", "'b' has 60 x 40 x 19 voxels but its image 60 x 40 x 20; resample it"),
-        ("value", "The label of case 'b' holds 9, which is no class of 'set'; name it in dataset.json"),
+        ("absent", "Class 'cyst' occurs in no case to train on; leave it out of dataset.json or --classes, or add"),
+        ("size", "'d' has 60 x 40 x 19 voxels but its image 60 x 40 x 20; resample it"),
         ("unlabeled", "Case 'c' has an image without a label; add its label or leave the case out"),
     ],
 )
 def test_a_set_that_training_would_stumble_on_is_refused_by_one_sentence(a_set, put, a_body, kind, said):
     spoiled(kind, a_set, put, a_body)
-    data = read_data_set(a_set)
     with pytest.raises(VolumeError, match=said):
-        checks.require_trainable(data, split_by_patient(data))
+        require_trainable(a_set)
+
+
+def test_a_class_asked_for_that_no_label_holds_is_refused(a_set):
+    with pytest.raises(VolumeError, match="Class '7' occurs in no case to train on"):
+        require_trainable(a_set, classes=(1, 7))

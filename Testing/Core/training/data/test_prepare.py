@@ -333,6 +333,12 @@ def test_a_folder_that_holds_something_else_is_not_touched(place, prepared, tmp_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
 
 
+def test_a_folder_in_the_source_is_refused(place, tmp_path):
+    a_colon(place, 1, 2)
+    with pytest.raises(OutputError, match="lies in the source"):
+        prepare(get_recipe("msd_colon"), tmp_path / "source", tmp_path / "source" / "out")
+
+
 def test_a_folder_begun_with_another_seed_is_not_mixed_up(place, prepared):
     a_colon(place, 1, 2)
     prepared("msd_colon")
