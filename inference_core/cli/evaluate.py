@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, positive
 from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged
+from inference_core.cli.sharding import Share
 from inference_core.errors import SAM3DError
 
 if TYPE_CHECKING:
@@ -80,13 +81,19 @@ def run(options: argparse.Namespace) -> None:
     methods = _methods(model, peers=options.peers)
     done: dict[str, list[Case]] = {name: [] for name, _, _ in methods}
     failed: list[dict[str, str]] = []
-    for number, (image, labels) in enumerate(pairs, start=1):
-        where = f"[{number}/{len(pairs)}] {image}"
+    share = Share.of_environment()
+    mine = share.of(pairs)
+    for number, (image, labels) in enumerate(mine, start=1):
+        where = f"[{number}/{len(mine)}] {image}"
         try:
             _evaluate(image, labels, methods, firsts=firsts, done=done, options=options, where=where)
         except SAM3DError as error:
             say(f"{where}: failed. {error}")
             failed.append({"image": str(image), "label": str(labels), "error": str(error)})
+    everything = share.gathered((done, failed))
+    if everything is None:
+        return
+    done, failed = _joined(everything)
     content = {"model": spec.name, "device": model.device, **as_json(done[spec.name])}
     peers = {name: as_json(cases) for name, cases in done.items() if name != spec.name}
     content |= ({"peers": peers} if peers else {}) | ({"failed": failed} if failed else {})
@@ -95,6 +102,17 @@ def run(options: argparse.Namespace) -> None:
     print(_summary(done, tolerance=options.tolerance))
     if failed:
         raise SAM3DError(f"{len(failed)} of {len(pairs)} cases could not be evaluated; see the lines above.")
+
+
+def _joined(
+    parts: Sequence[tuple[dict[str, list[Case]], list[dict[str, str]]]],
+) -> tuple[dict[str, list[Case]], list[dict[str, str]]]:
+    """What all processes found, the cases by name, so that their order does not depend on how many there were."""
+    names = parts[0][0]
+    done = {name: [case for found, _ in parts for case in found[name]] for name in names}
+    if len(parts) > 1:
+        done = {name: sorted(cases, key=lambda case: case.image) for name, cases in done.items()}
+    return done, [failure for _, failures in parts for failure in failures]
 
 
 def _margin(text: str) -> float:

@@ -19,14 +19,27 @@ from types import FrameType
 from typing import Any
 
 from inference_core import __version__
-from inference_core.cli import adapt, benchmark, data, demo, download, evaluate, measure, models, segment, series, train
+from inference_core.cli import (
+    adapt,
+    batch,
+    benchmark,
+    data,
+    demo,
+    download,
+    evaluate,
+    measure,
+    models,
+    segment,
+    series,
+    train,
+)
 from inference_core.cli.parsing import Parser, add_debug, shielded
 from inference_core.cli.remedies import told
 from inference_core.cli.reporting import StderrHandler, say
 from inference_core.errors import SAM3DError
 
 INTERRUPTED, TERMINATED = 130, 143
-_COMMANDS = (segment, measure, series, evaluate, models, download, benchmark, demo, data, train, adapt)
+_COMMANDS = (segment, batch, measure, series, evaluate, models, download, benchmark, demo, data, train, adapt)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

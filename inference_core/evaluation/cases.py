@@ -16,17 +16,19 @@ from inference_core.io.files import read_labels, read_volume
 _SAME_PLACE_MM = 1e-2
 
 
-def matched_pairs(images: str, labels: str) -> list[tuple[Path, Path]]:
+def matched_pairs(images: str, labels: str, *, second: str = "label map") -> list[tuple[Path, Path]]:
     """The images and label maps that two glob patterns find ("**" goes into sub-folders), paired in sorted order.
+
+    `second` is what messages call the others.
 
     Raises:
         VolumeError: a pattern finds nothing, or they do not find equally many.
     """
-    found_images, found_labels = _found(images), _found(labels)
+    found_images, found_labels = found_by(images), found_by(labels)
     if len(found_images) != len(found_labels):
         raise VolumeError(
-            f"There are {len(found_images)} images but {len(found_labels)} label maps; "
-            "make the two patterns find one label map for each image."
+            f"There are {len(found_images)} images but {len(found_labels)} {second}s; "
+            f"make the two patterns find one {second} for each image."
         )
     return list(zip(found_images, found_labels, strict=True))
 
@@ -47,7 +49,12 @@ def read_case(image: Path, labels: Path, *, label: int | None = None) -> tuple[V
     return volume, target
 
 
-def _found(pattern: str) -> list[Path]:
+def found_by(pattern: str) -> list[Path]:
+    """What a glob pattern finds, sorted.
+
+    Raises:
+        VolumeError: nothing.
+    """
     # Path.glob refuses absolute patterns.
     paths = sorted(Path(name) for name in glob.glob(str(Path(pattern).expanduser()), recursive=True))  # noqa: PTH207
     if not paths:
