@@ -133,6 +133,38 @@ def readSegment(segmentationNode: Any, segmentId: str) -> "Mask":
     return Mask.of(array == value, first)
 
 
+def readLayer(segmentationNode: Any, segmentId: str) -> "dict[str, Mask]":
+    """The voxels of a segment and of all that share its labelmap, in its own indices, by their ids.
+
+    The labelmap is gone through once, however many share it.
+    """
+    from inference_core.geometry.mask import Mask, VoxelBox
+
+    segmentation = segmentationNode.GetSegmentation()
+    image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
+    others = segmentation.GetSegmentIDs() if image is not None else ()
+    shared = [
+        other for other in others if segmentationNode.GetBinaryLabelmapInternalRepresentation(other) is image
+    ]  # fmt: skip
+    view = labelView(segmentationNode, segmentId)
+    if view is None or len(shared) < 2:
+        return {other: readSegment(segmentationNode, other) for other in (shared or [segmentId])}
+    array, first, _ = view
+    places = np.flatnonzero(array.ravel(order="K"))
+    values = array.ravel(order="K")[places]
+    found = {}
+    for other in shared:
+        value = segmentation.GetSegment(other).GetLabelValue()
+        ijk = np.unravel_index(places[values == value], array.shape, order="F")
+        if not ijk[0].size:
+            found[other] = readSegment(segmentationNode, other)
+            continue
+        box = VoxelBox(np.array([axis.min() for axis in ijk]), np.array([axis.max() + 1 for axis in ijk]))
+        start = np.add(first, box.start).tolist()
+        found[other] = Mask((start[0], start[1], start[2]), np.asfortranarray(array[box.slices()] == value))
+    return found
+
+
 def labelTime(segmentationNode: Any, segmentId: str) -> Hashable:
     """What tells the labelmap that holds a segment, and maybe others, from what it was before it was changed."""
     image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)

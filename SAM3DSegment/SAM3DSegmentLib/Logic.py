@@ -19,6 +19,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from SAM3DSegmentLib.AutomaticRun import AutomaticRun
 from SAM3DSegmentLib.Engine import Engine
 from SAM3DSegmentLib.Listeners import Listener, Listeners
+from SAM3DSegmentLib.Measuring import Measuring
 from SAM3DSegmentLib.Models import Models
 from SAM3DSegmentLib.ModelWarmer import ModelWarmer
 from SAM3DSegmentLib.Options import Options
@@ -38,6 +39,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
 
     prompts, segments, options: what can be done with the current segment's prompts, with the list of segments, and with
     the settings. controller: asks the model and undoes. automatic: models without prompts. warmer: loads ahead.
+    measuring: the numbers of segments.
     The engine and the models are the project's own, unless others are handed in.
     """
 
@@ -51,6 +53,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         self.options = Options(models or Models(), self.workspace)
         self.options.onChanged = self._settingsChanged
         self.segments = Segments(self.workspace, tell)
+        self.measuring = Measuring(self.workspace)
         self.prompts = Prompts(self.workspace, self.options, self.promptsTouched)
         self.controller = PredictionController(
             engine or Engine(), Worker(), self.workspace, self.options,
@@ -238,6 +241,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         """Everything goes: drop all questions, editors and nodes."""
         self.cancel()
         self.workspace.clear()
+        self.measuring.forget()
 
     def sceneSaving(self) -> None:
         """Take the user's own edits into what the segments remember."""

@@ -28,12 +28,20 @@ def loadSample() -> Any:
             ijkToRAS=phantom.volume.grid.affine,
             name=slicer.mrmlScene.GenerateUniqueName(_("Phantom CT")),
         )
+    node.SetVoxelValueUnits(_hounsfield())
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(_WINDOW, _LEVEL)
     slicer.util.setSliceViewerLayers(background=node, fit=True)
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *TUMOR_RAS, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
     return node
+
+
+def _hounsfield() -> Any:
+    """The unit of a CT's voxels, as Slicer's DICOM reader notes it."""
+    units = slicer.vtkCodedEntry()
+    units.SetValueSchemeMeaning("[hnsf'U]", "UCUM", "Hounsfield unit")
+    return units
 
 
 def _download(_source: Any) -> list[Any]:

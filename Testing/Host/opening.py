@@ -36,11 +36,16 @@ def centerOf(volume):
 
 def _readSeries(path):
     """DICOM through the project's own reader: the host has no DICOM module."""
+    from inference_core.io.dicom import find_source
     from inference_core.io.files import read_volume
 
     volume = read_volume(path)
     array = volume.array.transpose(2, 1, 0).copy()
     node = slicer.util.addVolumeFromArray(array, ijkToRAS=volume.grid.affine, name=path.name)
+    if find_source(path).unit == "HU":
+        units = slicer.vtkCodedEntry()
+        units.SetValueSchemeMeaning("[hnsf'U]", "UCUM", "Hounsfield unit")
+        node.SetVoxelValueUnits(units)
     if array.min() < AIR_BELOW:
         node.GetDisplayNode().AutoWindowLevelOff()
         node.GetDisplayNode().SetWindowLevelMinMax(*SOFT_TISSUE)

@@ -14,7 +14,19 @@ slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.1
 QtCore = pytest.importorskip("PySide6.QtCore")
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("pollTimer", "tools", "parameters", "message", "segments", "prompts", "see", "handles", "peekKey", "shortcuts")
+PARTS = (
+    "pollTimer",
+    "tools",
+    "parameters",
+    "message",
+    "segments",
+    "prompts",
+    "see",
+    "measures",
+    "handles",
+    "peekKey",
+    "shortcuts",
+)
 
 
 def reload_as_slicer_does(app):

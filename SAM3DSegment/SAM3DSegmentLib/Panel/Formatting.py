@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
+    from inference_core.measures.measurements import Measurements
     from inference_core.models.spec import ModelSpec
 
 # The directions of the first and the second half of each axis of RAS.
@@ -68,3 +69,47 @@ def whereFrom(spec: "ModelSpec", *, installed: bool) -> str:
     if spec.checkpoint.bundled and installed:
         return _("built in")
     return _("installed") if installed else _("not installed")
+
+
+def measurements(found: "Measurements") -> str:
+    """Two lines: "16.9 ml · 42.1 × 33.0 mm axial · 45.2 mm in 3D", and "mean 41, SD 12 HU"."""
+    parts = [volume(found.volume_ml)]
+    if found.axial is not None:
+        axes = f"{found.axial.longest.mm:.1f} × {found.axial.perpendicular.mm:.1f}"
+        parts.append(_("{axes} mm axial").format(axes=axes))
+    if found.longest_3d is not None:
+        parts.append(_("{length} mm in 3D").format(length=f"{found.longest_3d.mm:.1f}"))
+    first = " · ".join(parts)
+    return first if found.statistics is None else f"{first}\n{meanAndSd(found)}"
+
+
+def meanAndSd(found: "Measurements") -> str:
+    """ "mean 41.3, SD 12.1 HU"; without a unit where none is known, empty without statistics."""
+    values = found.statistics
+    if values is None:
+        return ""
+    text = _("mean {mean}, SD {sd} {unit}")
+    return text.format(mean=grayValue(values.mean), sd=grayValue(values.sd), unit=found.unit).rstrip()
+
+
+def grayValue(value: float) -> str:
+    """A voxel's value with about three digits: "70.1", "1240", "0.0123"."""
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 1 or not value else f"{value:.3g}"
+
+
+def measurementsInFull(found: "Measurements") -> str:
+    """Every number with its name, a line each, and what the lengths are."""
+    lines = [_("Volume {ml} ml, {voxels} voxels").format(ml=f"{found.volume_ml:.4g}", voxels=found.voxels)]
+    if found.axial is not None:
+        lines.append(_("Longest axial diameter {mm} mm (RECIST 1.1)").format(mm=f"{found.axial.longest.mm:.1f}"))
+        lines.append(_("Short axis across it {mm} mm").format(mm=f"{found.axial.perpendicular.mm:.1f}"))
+    if found.longest_3d is not None:
+        lines.append(_("Longest in 3D {mm} mm").format(mm=f"{found.longest_3d.mm:.1f}"))
+    if (values := found.statistics) is not None:
+        numbers = (values.mean, values.sd, values.median, values.min, values.max)
+        mean, sd, median, low, high = map(grayValue, numbers)
+        text = _("Mean {mean}, SD {sd}, median {median}, from {low} to {high} {unit}")
+        lines.append(text.format(mean=mean, sd=sd, median=median, low=low, high=high, unit=found.unit).rstrip())
+    return "\n".join(lines)

@@ -16,6 +16,7 @@ from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.Panel.MeasuresRow import MeasuresRow
 from SAM3DSegmentLib.Panel.MessageArea import MessageArea
 from SAM3DSegmentLib.Panel.ModelInstaller import ModelInstaller
 from SAM3DSegmentLib.Panel.ModelPicker import ModelPicker
@@ -95,6 +96,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.shortcuts.disable()
         self.tools.activate(None)
         self.handles.stop()
+        self.measures.hide()
         self.peekKey.stop()
         self.parameters.disconnect()
 
@@ -137,6 +139,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             prepare=self._ensureDependencies, mayClick=self._mayClick, onPlaced=self._onPlaced,
         )  # fmt: skip
         self.see = SeeRow(ui, logic)
+        self.measures = MeasuresRow(ui, logic)
         self.handles = BoxHandles(logic)
         self.prompts.onChosen = lambda: self.handles.choose(self.prompts.chosen)
         self.peekKey = HeldKey("h", self.see.peek)
@@ -236,6 +239,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.workArea.setVisible(hasVolume)
         for part in (self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced, self.see):
             part.refresh()
+        self.measures.refresh()
         self.message.refresh()
         hasPrompts, locked = bool(logic.prompts.items()), logic.isLocked
         ui.clearButton.setEnabled(hasPrompts and not locked)

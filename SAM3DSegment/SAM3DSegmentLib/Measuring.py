@@ -1,0 +1,147 @@
+"""Measures segments, and remembers the numbers until the segment's voxels, its place, the image or the unit is another.
+
+Lengths and the volume are those of the segmentation's own voxels; statistics are of the image's voxels, onto which a
+segmentation on another grid is brought first.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from SAM3DSegmentLib.Conversion import SegmentGrid, labelTime, onSegmentGrid, readLayer, segmentGrid, volumeFromNode
+from SAM3DSegmentLib.Workspace import Workspace, volumeOf
+
+if TYPE_CHECKING:
+    from inference_core.geometry.mask import Mask, PackedMask
+    from inference_core.geometry.volume import Volume
+    from inference_core.measures.measurements import Measurements
+
+# UCUM's codes of voxel units, as Slicer's DICOM reader notes them, and how a radiologist writes them.
+_UNITS = {"[hnsf'U]": "HU", "{SUVbw}g/ml": "SUVbw", "{SUVlbm}g/ml": "SUVlbm", "Bq/ml": "Bq/ml"}
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A segment's voxels as they were seen last; `revision` is another one for other voxels."""
+
+    time: Hashable
+    packed: "PackedMask"
+    revision: int
+
+
+class Measuring:
+    """Measures the segments of the workspace's images; all calls come from the main thread."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._measured: dict[tuple[str, str], tuple[Hashable, Measurements | None]] = {}
+        self._revisions = count(1)
+
+    def of(self, segmentId: str, segmentationNode: Any = None) -> "Measurements | None":
+        """The numbers of a segment, measured now if need be; None where it or its image cannot be measured."""
+        node = segmentationNode or self._workspace.segmentationNode
+        state = self._state(node, segmentId)
+        known = self._measured.get(_keyOf(node, segmentId))
+        if known is None or known[0] != state:
+            known = (state, self._measure(node, segmentId) if state is not None else None)
+            self._measured[_keyOf(node, segmentId)] = known
+        return known[1]
+
+    def isKnown(self, segmentId: str, segmentationNode: Any = None) -> bool:
+        """Whether `of` has the numbers at hand."""
+        node = segmentationNode or self._workspace.segmentationNode
+        known = self._measured.get(_keyOf(node, segmentId))
+        return known is not None and known[0] == self._state(node, segmentId)
+
+    def maskOf(self, segmentId: str, segmentationNode: Any = None) -> "Mask":
+        """A segment's voxels, in its labelmap's own indices."""
+        node = segmentationNode or self._workspace.segmentationNode
+        return self._look(node, segmentId).packed.unpack()
+
+    def forget(self) -> None:
+        """Everything goes, as where a scene is closed."""
+        self._seen.clear()
+        self._measured.clear()
+
+    def imageOf(self, segmentationNode: Any) -> Any:
+        """The image that a segmentation's statistics are of: its own, else the one that is chosen."""
+        own = volumeOf(segmentationNode)
+        if own is not None:
+            return own
+        return self._workspace.volumeNode if segmentationNode is self._workspace.segmentationNode else None
+
+    def _state(self, node: Any, segmentId: str) -> Hashable:
+        """All that the numbers depend on; None where they cannot be had."""
+        from inference_core.errors import SAM3DError
+
+        image = self.imageOf(node)
+        if image is None:
+            return None
+        try:
+            volume, where = volumeFromNode(image), segmentGrid(node)
+        except SAM3DError:
+            return None
+        place = where.lattice.affine.tobytes()
+        voxels = (image.GetID(), image.GetImageData().GetMTime(), volume.grid, unitOf(image))
+        return self._look(node, segmentId).revision, place, voxels
+
+    def _look(self, node: Any, segmentId: str) -> _Seen:
+        """A segment as it is now; where a labelmap was changed, all segments in it are looked at, once."""
+        time, key = labelTime(node, segmentId), _keyOf(node, segmentId)
+        if (seen := self._seen.get(key)) is None or seen.time != time:
+            for other, mask in readLayer(node, segmentId).items():
+                self._note(_keyOf(node, other), time, mask)
+        return self._seen[key]
+
+    def _note(self, key: tuple[str, str], time: Hashable, mask: "Mask") -> None:
+        """Segments share labelmaps: a change of one is no change of the others."""
+        packed, before = mask.pack(), self._seen.get(key)
+        same = before is not None and before.packed == packed
+        self._seen[key] = _Seen(time, packed, before.revision if same and before else next(self._revisions))
+
+    def _measure(self, node: Any, segmentId: str) -> "Measurements":
+        from inference_core.geometry.volume import Volume
+        from inference_core.measures.measurements import measure, statistics
+
+        image, where = self.imageOf(node), segmentGrid(node)
+        volume, mask = volumeFromNode(image), self.maskOf(segmentId, node)
+        unit = unitOf(image)
+        onImage = onVolume(mask, where, volume)
+        if onImage is not None and onImage.array.shape == mask.array.shape:
+            return measure(onImage, volume, unit=unit)
+        # On voxels of its own: lengths and milliliters there, gray values on the image.
+        from inference_core.geometry.mask import Mask
+
+        own = where.lattice.cropped(mask.start, mask.stop)
+        found = measure(Mask((0, 0, 0), mask.array), Volume(np.zeros(own.shape, np.uint8), own, volume.name), unit=unit)
+        return replace(found, statistics=None if onImage is None else statistics(onImage, volume))
+
+
+def onVolume(mask: "Mask", where: SegmentGrid, volume: "Volume") -> "Mask | None":
+    """A segment's voxels on an image's, as far as they lie on it; None where none does."""
+    target = SegmentGrid(volume.grid, volume.grid.affine)
+    moved = onSegmentGrid(mask, where.lattice, target)
+    if not moved.array.size:
+        return moved
+    start, stop = np.maximum(moved.start, 0), np.minimum(moved.stop, volume.grid.shape)
+    if (start >= stop).any():
+        return None
+    from inference_core.geometry.mask import Mask
+
+    return moved if moved.fits(volume.grid.shape) else Mask.of(moved.crop(start, stop), start)
+
+
+def unitOf(volumeNode: Any) -> str:
+    """The unit of an image's voxels: "HU", "SUVbw", what the node itself says, or "" where nothing does."""
+    entry = volumeNode.GetVoxelValueUnits()
+    if entry is None or not entry.GetCodeValue():
+        return ""
+    return _UNITS.get(entry.GetCodeValue(), entry.GetCodeMeaning() or entry.GetCodeValue())
+
+
+def _keyOf(node: Any, segmentId: str) -> tuple[str, str]:
+    return node.GetID(), segmentId
