@@ -16,7 +16,7 @@ Non-target lesions are listed and do not count here: their progression is a read
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -54,6 +54,7 @@ class Lesion:
     measurements: Measurements
     target: bool = True
     node: bool = False
+    organ: str = ""
 
     @property
     def present(self) -> bool:
@@ -166,7 +167,7 @@ def _by_name(lesions: Sequence[Lesion]) -> dict[str, Lesion]:
 def _change_of(name: str, first: Mapping[str, Lesion], second: Mapping[str, Lesion]) -> LesionChange:
     before, after = first.get(name), second.get(name)
     if before is not None and after is not None:
-        after = Lesion(name, after.measurements, target=before.target, node=before.node)
+        after = replace(before, measurements=after.measurements)
     return LesionChange(name, before, after)
 
 
