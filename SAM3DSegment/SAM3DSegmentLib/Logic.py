@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SAM3DSegmentLib.AutomaticRun import AutomaticRun
 from SAM3DSegmentLib.Engine import Engine
+from SAM3DSegmentLib.Lesions import Lesions
 from SAM3DSegmentLib.Listeners import Listener, Listeners
 from SAM3DSegmentLib.Measuring import Measuring
 from SAM3DSegmentLib.Models import Models
@@ -39,7 +40,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
 
     prompts, segments, options: what can be done with the current segment's prompts, with the list of segments, and with
     the settings. controller: asks the model and undoes. automatic: models without prompts. warmer: loads ahead.
-    measuring: the numbers of segments.
+    measuring, lesions: the numbers of segments, and the table of them.
     The engine and the models are the project's own, unless others are handed in.
     """
 
@@ -54,6 +55,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         self.options.onChanged = self._settingsChanged
         self.segments = Segments(self.workspace, tell)
         self.measuring = Measuring(self.workspace)
+        self.lesions = Lesions(self.workspace, self.segments, self.measuring, tell)
         self.prompts = Prompts(self.workspace, self.options, self.promptsTouched)
         self.controller = PredictionController(
             engine or Engine(), Worker(), self.workspace, self.options,

@@ -77,7 +77,7 @@ def points(request, a_busy_panel):
     a_busy_panel.settle()
 
 
-@pytest.mark.parametrize("section", [None, "advancedSection", "shortcutsSection", "aboutSection"])
+@pytest.mark.parametrize("section", [None, "lesionsSection", "advancedSection", "shortcutsSection", "aboutSection"])
 @pytest.mark.parametrize("points", [9.0, 11.0], indirect=True)
 def test_nothing_is_cut_off_in_a_narrow_panel(a_busy_panel, section, points):
     ui = a_busy_panel.panel.ui
@@ -92,12 +92,14 @@ def test_nothing_is_cut_off_in_a_narrow_panel(a_busy_panel, section, points):
 
 def test_the_seldom_used_sections_are_closed_at_first(an_app):
     ui = an_app.panel.ui
-    assert all(section.collapsed for section in (ui.advancedSection, ui.shortcutsSection, ui.aboutSection))
+    assert all(
+        section.collapsed for section in (ui.lesionsSection, ui.advancedSection, ui.shortcutsSection, ui.aboutSection)
+    )
 
 
 def test_tab_goes_through_the_controls_from_top_to_bottom(a_busy_panel):
     ui = a_busy_panel.panel.ui
-    for section in (ui.advancedSection, ui.shortcutsSection, ui.aboutSection):
+    for section in (ui.lesionsSection, ui.advancedSection, ui.shortcutsSection, ui.aboutSection):
         section.collapsed = False
     a_busy_panel.settle()
     a_busy_panel.window.activateWindow()

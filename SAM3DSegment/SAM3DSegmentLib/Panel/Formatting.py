@@ -22,12 +22,14 @@ def boxSize(size: Any) -> str:
     return _("box {edges} mm").format(edges=" × ".join(f"{edge:.0f}" for edge in size))
 
 
-def volume(milliliters: float) -> str:
+def volume(ml: float) -> str:
     """A volume with about three digits: "0.62 ml", "8.3 ml", "142 ml"."""
-    if milliliters <= 0:
-        return _("empty")
-    digits = 2 if milliliters < 1 else 1 if milliliters < 100 else 0
-    return _("{number} ml").format(number=f"{milliliters:.{digits}f}")
+    return _("{number} ml").format(number=milliliters(ml)) if ml > 0 else _("empty")
+
+
+def milliliters(number: float) -> str:
+    """A volume in milliliters without its unit, with about three digits."""
+    return f"{number:.{2 if number < 1 else 1 if number < 100 else 0}f}"
 
 
 def seconds(duration: float) -> str:

@@ -124,8 +124,9 @@ class ItemTable:
     def _fit(self) -> None:
         """High enough for the least rows, and not higher than for the most; further ones are scrolled to."""
         least, most = (rows * self.rowHeight + 2 * self._table.frameWidth for rows in self._heights)
-        # Its own wish, which is the same for any table, would make the panel scroll.
-        self._table.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Ignored)
+        # Its own wish, which is the same for any table, would make the panel scroll; a fixed height is a wish, too.
+        vertical = qt.QSizePolicy.Fixed if least == most else qt.QSizePolicy.Ignored
+        self._table.setSizePolicy(qt.QSizePolicy.Expanding, vertical)
         self._table.setMinimumHeight(least)
         self._table.setMaximumHeight(most)
 

@@ -59,7 +59,7 @@ class SegmentList:
                 Cell(icon=swatch(segment.GetColor()), toolTip=_("Change the color"), spoken=_("Change the color")),
                 Cell(name, toolTip=f"{currentTip}. " + _("Double-click to rename it."), editable=True, bold=current),
                 Cell(Formatting.volume(self._milliliters(segment, segmentId)), toolTip=_("Volume"), alignRight=True),
-                _status(self._logic.segments.status(segmentId)),
+                reviewCell(self._logic.segments.status(segmentId)),
                 _switch(visible, on=("Visible", _("Hide in the views")), off=("Hidden", _("Show in the views"))),
                 _switch(
                     locked,
@@ -125,7 +125,8 @@ class SegmentList:
             self.refresh()
 
 
-def _status(status: str) -> Cell:
+def reviewCell(status: str) -> Cell:
+    """How far a review is, as a cell; a click on it is for the next one."""
     picture, words = {
         "not started": ("StatusNone", _("Review: not started")),
         "in progress": ("StatusOpen", _("Review: in progress")),

@@ -16,6 +16,7 @@ from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.Panel.LesionSection import LesionSection
 from SAM3DSegmentLib.Panel.MeasuresRow import MeasuresRow
 from SAM3DSegmentLib.Panel.MessageArea import MessageArea
 from SAM3DSegmentLib.Panel.ModelInstaller import ModelInstaller
@@ -140,6 +141,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )  # fmt: skip
         self.see = SeeRow(ui, logic)
         self.measures = MeasuresRow(ui, logic)
+        self.lesions = LesionSection(
+            ui, logic, guarded, goTo=self.segments.goTo, refreshSoon=self.pollTimer.refreshSoon
+        )  # fmt: skip
         self.handles = BoxHandles(logic)
         self.prompts.onChosen = lambda: self.handles.choose(self.prompts.chosen)
         self.peekKey = HeldKey("h", self.see.peek)
@@ -240,6 +244,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for part in (self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced, self.see):
             part.refresh()
         self.measures.refresh()
+        self.lesions.refresh()
         self.message.refresh()
         hasPrompts, locked = bool(logic.prompts.items()), logic.isLocked
         ui.clearButton.setEnabled(hasPrompts and not locked)

@@ -1,0 +1,182 @@
+"""The table of lesions: numbers, RECIST roles and review, a row a lesion; a click on a row goes there.
+
+Nothing is measured while the section is closed. While it is open, as many lesions are measured at each refresh as take
+a few milliseconds, so that thirty of them do not hold up the panel.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib.AxisLines import diametersOf
+from SAM3DSegmentLib.Panel import Formatting
+from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
+from SAM3DSegmentLib.Panel.SegmentList import reviewCell
+from SAM3DSegmentLib.Panel.Views import centerOn
+
+NAME, VOLUME, AXES, MEAN, ROLE, REVIEW, ORGAN = range(7)
+_BUDGET_SECONDS = 0.03
+_WAITING = "…"
+
+
+class LesionSection:
+    """Shows the lesions of the logic's segmentation; goTo(segmentId) works on one and shows it.
+
+    refreshSoon() asks for another refresh; guarded(call) says what is refused.
+    """
+
+    def __init__(
+        self, ui: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any], *,
+        goTo: Callable[[str], None], refreshSoon: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._ui, self._logic, self._guarded = ui, logic, guarded
+        self._goTo, self._refreshSoon = goTo, refreshSoon
+        self._sortedBy, self._descending = -1, False
+        table = ui.lesionsTable
+        titles = (_("Lesion"), _("ml"), _("mm axial"), _("mean"), _("RECIST"), "", _("Organ"))
+        table.setHorizontalHeaderLabels(list(titles))
+        # The titles take the height of a row.
+        self._items = ItemTable(table, stretched=ORGAN, onCell=self._onCell, rows=(7, 7), empty="")
+        for column, widest in ((NAME, "Lesion 10 left"), (VOLUME, "1234"), (AXES, "123.4 × 123.4"), (MEAN, "-1234")):
+            self._items.fitColumn(column, widest)
+        self._items.fitColumn(ROLE, _("non-target"))
+        self._items.onCurrent = self._jump
+        self._items.onEdited = lambda key, organ: guarded(lambda: self._logic.lesions.setOrgan(key, organ))
+        table.horizontalHeader().connect("sectionClicked(int)", self._sortBy)
+        ui.lesionsSection.connect("contentsCollapsed(bool)", lambda _closed: refreshSoon())
+        ui.copyTableButton.connect("clicked(bool)", lambda: guarded(self._copy))
+        ui.saveTableButton.connect("clicked(bool)", lambda: guarded(self._save))
+
+    def refresh(self) -> None:
+        """Show what the logic holds now, and measure some of what is not measured yet."""
+        if self._ui.lesionsSection.collapsed:
+            return
+        ids, end, waiting = self._logic.segments.ids(), time.perf_counter() + _BUDGET_SECONDS, False
+        lesions: dict[str, Any] = {}
+        for segmentId in ids:
+            if time.perf_counter() < end or self._logic.measuring.isKnown(segmentId):
+                lesions[segmentId] = self._logic.lesions.lesion(segmentId)
+            else:
+                waiting = True
+        rows = self._sorted(ids, lesions)
+        self._items.show([self._row(segmentId, lesions) for segmentId in rows], current=self._logic.segmentId)
+        self._ui.lesionSumLabel.setText(_WAITING if waiting else _sum(list(lesions.values())))
+        for button in (self._ui.copyTableButton, self._ui.saveTableButton):
+            button.setEnabled(any(lesion is None or lesion.present for lesion in lesions.values()))
+        if waiting:
+            self._refreshSoon()
+
+    def _row(self, segmentId: str, lesions: dict[str, Any]) -> Row:
+        logic, lesion = self._logic, lesions.get(segmentId)
+        name, role = logic.segments.get(segmentId).GetName(), logic.lesions.role(segmentId)
+        finding = logic.lesions.finding(segmentId)
+        numbers = lesion.measurements if lesion is not None else None
+        axial = numbers.axial if numbers is not None else None
+        values = numbers.statistics if numbers is not None else None
+        full = Formatting.measurementsInFull(numbers) if numbers is not None else ""
+        blank = "" if segmentId in lesions else _WAITING
+        axes = f"{axial.longest.mm:.1f} × {axial.perpendicular.mm:.1f}" if axial else blank
+        roleTip = _("Click for the next one: non-target, target, target node. Five targets at most, two an organ.")
+        organTip = _("Double-click to say in which organ it is: RECIST takes two targets an organ.")
+        return Row(
+            segmentId,
+            (
+                Cell(name, toolTip="\n".join(filter(None, (finding, full))), bold=segmentId == logic.segmentId),
+                Cell(Formatting.milliliters(numbers.volume_ml) if numbers else blank, toolTip=full, alignRight=True),
+                Cell(axes, toolTip=full, alignRight=True),
+                Cell(Formatting.grayValue(values.mean) if values else blank, toolTip=full, alignRight=True),
+                Cell(_(role), toolTip=roleTip, bold=role != "non-target"),
+                reviewCell(logic.segments.status(segmentId)),
+                Cell(logic.lesions.organ(segmentId), toolTip=organTip, editable=True),
+            ),
+        )
+
+    def _sorted(self, ids: list[str], lesions: dict[str, Any]) -> list[str]:
+        """The segments in the order of the chosen column; what is not measured yet comes last."""
+        logic, column = self._logic, self._sortedBy
+        if column < 0:
+            return list(ids)
+
+        def worth(segmentId: str) -> Any:
+            words = {NAME: logic.segments.get(segmentId).GetName().lower(), ORGAN: logic.lesions.organ(segmentId)}
+            words |= {ROLE: logic.lesions.role(segmentId), REVIEW: logic.segments.status(segmentId)}
+            return words[column] if column in words else _number(lesions[segmentId], column)
+
+        known = [segmentId for segmentId in ids if lesions.get(segmentId) is not None]
+        rest = [segmentId for segmentId in ids if segmentId not in known]
+        return [*sorted(known, key=worth, reverse=self._descending), *rest]
+
+    def _sortBy(self, column: int) -> None:
+        """Up, down, and as they were made."""
+        if column != self._sortedBy:
+            self._sortedBy, self._descending = column, False
+        elif not self._descending:
+            self._descending = True
+        else:
+            self._sortedBy = -1
+        self.refresh()
+
+    def _onCell(self, segmentId: str, column: int) -> None:
+        if column == ROLE:
+            self._guarded(lambda: self._logic.lesions.nextRole(segmentId))
+        elif column == REVIEW:
+            self._guarded(lambda: self._logic.segments.goOnWithReview(segmentId))
+        elif column != ORGAN:
+            self._jump(segmentId)
+        self.refresh()
+
+    def _jump(self, segmentId: str) -> None:
+        """Work on a lesion, and show it where its axes were measured."""
+        self._goTo(segmentId)
+        diameters = diametersOf(self._logic.measuring.of(segmentId))
+        if "long" in diameters:
+            ends = diameters["long"]
+            centerOn([(a + b) / 2 for a, b in zip(ends.start_ras, ends.end_ras, strict=True)])
+
+    def _copy(self) -> None:
+        qt.QApplication.clipboard().setText(self._logic.lesions.table().as_text())
+
+    def _save(self) -> None:
+        from inference_core.io.atomic import replacing
+
+        table = self._logic.lesions.table()
+        path = chosenPath(_("Save the table"), "lesions.csv", _("Table (*.csv);;Numbers with units (*.json)"))
+        if path is None:
+            return
+        text = json.dumps(table.as_json(), indent=1) + "\n" if path.suffix == ".json" else table.as_csv()
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def chosenPath(title: str, name: str, kinds: str) -> Path | None:
+    """Where to save, as a file dialog answers: a string in PythonQt, a pair in other bindings; None where given up."""
+    answer = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, name, kinds)
+    path = str(answer[0] if isinstance(answer, tuple) else answer)
+    return Path(path) if path else None
+
+
+def _sum(lesions: list[Any]) -> str:
+    """What the targets sum up to, and what is to be looked at before that is used."""
+    from inference_core.measures.lesion_table import Entry, LesionTable
+
+    table = LesionTable(tuple(Entry(lesion) for lesion in lesions if lesion is not None and lesion.present))
+    count = len(table.targets)
+    if not count:
+        return _("No targets: click in the RECIST column to make a lesion one.")
+    text = _("Sum of diameters {mm} mm, targets: {count}").format(mm=f"{table.sum_mm:.1f}", count=count)
+    return "\n".join([text, *table.cautions()])
+
+
+def _number(lesion: Any, column: int) -> float:
+    numbers = lesion.measurements
+    if column == VOLUME:
+        return float(numbers.volume_ml)
+    if column == AXES:
+        return float(numbers.axial.longest.mm) if numbers.axial else 0.0
+    return float(numbers.statistics.mean) if numbers.statistics else 0.0
