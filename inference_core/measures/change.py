@@ -15,7 +15,7 @@ Non-target lesions are listed and do not count here: their progression is a read
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -44,6 +44,7 @@ class Fate(Enum):
     MEASURED_TWICE = ""
     NEW = "new"
     VANISHED = "vanished"
+    NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,18 @@ class Lesion:
 
 @dataclass(frozen=True)
 class LesionChange:
-    """One lesion before and after; None where it was not there."""
+    """One lesion before and after; None where it was not there, or not measured at the later visit."""
 
     name: str
     before: Lesion | None
     after: Lesion | None
+    measured: bool = True
 
     @property
     def fate(self) -> Fate:
-        """New, vanished, or measured at both visits."""
+        """New, vanished, measured at both visits, or not measured at the later one."""
+        if not self.measured:
+            return Fate.NOT_MEASURED
         if self.before is None:
             return Fate.NEW
         return Fate.MEASURED_TWICE if self.after is not None else Fate.VANISHED
@@ -128,17 +132,26 @@ class Change:
         }
 
 
-def compare(before: Sequence[Lesion], after: Sequence[Lesion], *, smallest_sum_mm: float | None = None) -> Change:
+def compare(
+    before: Sequence[Lesion],
+    after: Sequence[Lesion],
+    *,
+    smallest_sum_mm: float | None = None,
+    not_measured: Collection[str] = (),
+) -> Change:
     """The change from a baseline to a later visit; lesions of one name are one lesion.
 
     Of a lesion, what the baseline says decides whether it is a target and whether it is a node. `smallest_sum_mm` is
-    the smallest sum of diameters at any visit so far, where there were others than the baseline.
+    the smallest sum of diameters at any visit so far, where there were others than the baseline. `not_measured` names
+    lesions that could not be looked at later, as where the image does not reach them: they have not vanished.
 
     Raises:
         SAM3DError: two lesions of a visit have one name, or there are more than five targets.
     """
     first, second = _by_name(before), _by_name(after)
-    changes = tuple(_change_of(name, first, second) for name in {**first, **second})
+    changes = tuple(
+        replace(_change_of(name, first, second), measured=name not in not_measured) for name in {**first, **second}
+    )
     targets = [change for change in changes if change.before is not None and change.before.target]
     if len(targets) > MOST_TARGETS:
         raise SAM3DError(
@@ -178,8 +191,10 @@ def _respond(
     new = [change.name for change in changes if change.fate is Fate.NEW and not _gone(change)]
     if new:
         return Response.PROGRESSIVE, f"a new lesion: {', '.join(new)}"
-    if not targets:
-        return None, "there is no target lesion at the baseline"
+    missing = [change.name for change in targets if change.fate is Fate.NOT_MEASURED]
+    if missing or not targets:
+        there = f"not measured at the later visit: {', '.join(missing)}"
+        return None, f"not evaluable, {there}" if missing else "there is no target lesion at the baseline"
     if all(_gone(change) for change in targets):
         return Response.COMPLETE, "every target lesion vanished, and every target node is below 10 mm in short axis"
     before, after = sums
