@@ -27,6 +27,7 @@ from inference_core.cli import (
     demo,
     download,
     evaluate,
+    followup,
     measure,
     models,
     segment,
@@ -39,7 +40,7 @@ from inference_core.cli.reporting import StderrHandler, say
 from inference_core.errors import SAM3DError
 
 INTERRUPTED, TERMINATED = 130, 143
-_COMMANDS = (segment, batch, measure, series, evaluate, models, download, benchmark, demo, data, train, adapt)
+_COMMANDS = (segment, batch, measure, followup, series, evaluate, models, download, benchmark, demo, data, train, adapt)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,251 @@
+"""`followup`: the lesions of an earlier visit found again at a later one, and what became of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inference_core.cli.loading import find_model, load
+from inference_core.cli.measure import unit_of
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive
+from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged, table
+
+if TYPE_CHECKING:
+    from inference_core.followup.visits import Later
+    from inference_core.geometry.mask import Mask
+    from inference_core.geometry.volume import Volume
+    from inference_core.measures.change import Change, Lesion
+
+NAME = "followup"
+SUMMARY = "find the lesions of an earlier visit again, and compare: mm, ml, percent, RECIST"
+DESCRIPTION = """Align two visits of one patient, carry each lesion over, segment it anew (its mask is not copied) and
+compare: lesions are paired by name, the change is given in mm, ml and percent, with the sum of diameters
+and the RECIST 1.1 category. With --after-mask nothing is segmented: two masks are compared. What a carried
+lesion should be doubted for is said; run again with --after-mask and a corrected mask, or with --vanished."""
+EXAMPLES = """examples:
+  sam3dsegment followup jan/ jan.seg.nrrd jun/ --output jun.seg.nrrd --csv change.csv --report change.html
+  sam3dsegment followup jan/ jan.seg.nrrd jun/ --output jun.seg.nrrd --align none --node "node left"
+  sam3dsegment followup jan/ jan.seg.nrrd jun/ --after-mask jun.seg.nrrd --json change.json --smallest-sum 41
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class _Visit:
+    """An image and the masks of its lesions by their names."""
+
+    volume: Volume
+    unit: str
+    masks: dict[str, Mask]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument(
+        "before", type=Path, metavar="BEFORE", help="the earlier image: a DICOM folder or an image file"
+    )
+    parser.add_argument("mask", type=Path, metavar="MASK", help="its lesions: a mask or label map on its voxels")
+    parser.add_argument("after", type=Path, metavar="AFTER", help="the later image")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--output", type=Path, metavar="OUT", help="the later masks, .seg.nrrd, .nrrd, .nii.gz or .nii")
+    target.add_argument("--after-mask", type=Path, metavar="MASK", help="compare with these masks; segment nothing")
+    parser.add_argument(
+        "--align", default="rigid", metavar="rigid|affine|none|FILE",
+        help="how the earlier image is brought onto the later one (default rigid); none: they share a frame of "
+        "reference; FILE: a linear transform, as ITK and Slicer write it",
+    )  # fmt: skip
+    names: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
+    parser.add_argument("--node", **names, help="this lesion is a lymph node, of which the short axis counts")
+    parser.add_argument("--non-target", **names, help="this lesion does not count in the sum of diameters")
+    parser.add_argument("--vanished", **names, help="you have looked: this lesion vanished; segment it not")
+    parser.add_argument(
+        "--smallest-sum", type=positive, metavar="MM", help="the smallest sum of diameters at any visit so far"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the change to a CSV file as well")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page: tables, a picture a lesion")
+    add_model_options(parser)
+    add_json_option(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Follow, write all files or none, and print the change.
+
+    Raises:
+        SAM3DError: something given cannot be used; nothing has been written then.
+    """
+    _check(options)
+    with Progress() as progress:
+        progress.show(f"reading {options.before}")
+        before = _visit(options.before, options.mask)
+        _check_names(options, before.masks)
+        matrix_note = ""
+        later: list[Later] = []
+        if options.after_mask is not None:
+            after, made_by = _visit(options.after, options.after_mask), ["Masks as they were given"]
+        else:
+            after, later, matrix_note, made_by = _followed(options, before, progress)
+    change = _change(options, before, after, not_measured=[lesion.name for lesion in later if not lesion.measured])
+    doubts = [note for note in (matrix_note, *(lesion.doubt for lesion in later)) if note]
+    _write(options, after, change, doubts=doubts, made_by=made_by)
+    from inference_core.measures.change_table import TITLES, change_rows, conclusion
+
+    for doubt in doubts:
+        say(doubt)
+    print(table([TITLES, *change_rows(change)]))
+    print(conclusion(change))
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse early what cannot be written, and images of two patients."""
+    from inference_core.io.companions import files_read, same_file
+    from inference_core.io.dicom import find_source
+    from inference_core.io.files import check_labels_path, is_dicom_source
+    from inference_core.io.segment_names import patient_id
+
+    check_outputs(options.output, options.csv, options.report, options.json)
+    if options.output is not None:
+        check_labels_path(options.output)
+    outputs = [path for path in (options.output, options.csv, options.report, options.json) if path is not None]
+    sources = [*files_read(options.before), *files_read(options.after), options.mask, options.after_mask]
+    for output in outputs:
+        if any(same_file(output, source) for source in sources if source is not None):
+            raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
+    if options.report is not None and options.report.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"'{options.report}' is no page; give a name that ends in .html.")
+    if is_dicom_source(options.before) and is_dicom_source(options.after):
+        one, other = (patient_id(find_source(path).paths) for path in (options.before, options.after))
+        if one and other and one != other:
+            raise UsageError(
+                "The images are of two patients, as their DICOM files say; give two visits of one patient."
+            )
+
+
+def _check_names(options: argparse.Namespace, masks: dict[str, Mask]) -> None:
+    for name in (*options.node, *options.non_target, *options.vanished):
+        if name not in masks:
+            there = ", ".join(f"'{known}'" for known in masks)
+            raise UsageError(f"There is no lesion '{name}' at the earlier visit; there are {there}.")
+
+
+def _visit(image: Path, path: Path) -> _Visit:
+    """An image with its masks: of a .seg.nrrd by the segments' names, else "lesion" and the label's number."""
+    import numpy as np
+
+    from inference_core.errors import VolumeError
+    from inference_core.geometry.mask import Mask
+    from inference_core.io.files import read_labels_on, read_volume
+    from inference_core.io.segment_names import segment_names
+
+    volume = read_volume(image)
+    labels, names = read_labels_on(path, volume), segment_names(path)
+    values = [int(value) for value in np.unique(labels.array) if value != 0]
+    if not values:
+        raise VolumeError(f"'{path.name}' is empty: it holds no lesion; choose another mask.")
+    called = [names.get(value, f"lesion {value}") for value in values]
+    if len(set(called)) < len(called):
+        raise UsageError(f"'{path.name}' has two segments of one name; give each a name of its own.")
+    masks = {name: Mask.of(labels.array == value) for name, value in zip(called, values, strict=True)}
+    return _Visit(volume, unit_of(image), masks)
+
+
+def _followed(
+    options: argparse.Namespace, before: _Visit, progress: Progress
+) -> tuple[_Visit, list[Later], str, list[str]]:
+    """The later visit as it was found, what is to be said of each lesion and of the alignment, and what made it."""
+    import inference_core
+    from inference_core.engine.session import Session
+    from inference_core.followup.carrying import prompts_for
+    from inference_core.followup.registration import AFFINE, NONE, RIGID, align, read_alignment
+    from inference_core.followup.visits import Earlier, follow
+    from inference_core.io.files import read_volume
+    from inference_core.models.weights import sha256_of
+
+    spec, weights = find_model(options.model, options.weights)
+    progress.show(f"reading {options.after}")
+    volume = read_volume(options.after)
+    progress.show("aligning the images")
+    known = options.align in (RIGID, AFFINE, NONE)
+    found = align(before.volume, volume, how=options.align) if known else read_alignment(options.align)
+    wanted = [
+        Earlier(name, prompts_for(mask, before.volume.grid), mask)
+        for name, mask in before.masks.items() if name not in options.vanished
+    ]  # fmt: skip
+    progress.show(f"loading {spec.title}")
+    session = Session(volume, load(spec, weights, options))
+    later = follow(
+        wanted, before=before.volume, session=session, matrix=found.matrix,
+        tell=lambda name: progress.show(f"segmenting {name}"),
+    )  # fmt: skip
+    made_by = [
+        f"Model: {spec.name}, weights sha256 {sha256_of(weights)}",
+        f"SAM3DSegment {inference_core.__version__}; alignment: {found.how}, moved by {found.moved_mm:.1f} mm",
+    ]
+    masks = {lesion.name: lesion.mask for lesion in later}
+    return _Visit(volume, unit_of(options.after), masks), later, found.caution, made_by
+
+
+def _lesions(options: argparse.Namespace, visit: _Visit) -> list[Lesion]:
+    from inference_core.measures.change import Lesion
+    from inference_core.measures.measurements import measure
+
+    return [
+        Lesion(
+            name, measure(mask, visit.volume, unit=visit.unit),
+            target=name not in options.non_target, node=name in options.node,
+        )
+        for name, mask in visit.masks.items()
+    ]  # fmt: skip
+
+
+def _change(options: argparse.Namespace, before: _Visit, after: _Visit, *, not_measured: Sequence[str]) -> Change:
+    from inference_core.measures.change import compare
+
+    return compare(
+        _lesions(options, before), _lesions(options, after),
+        smallest_sum_mm=options.smallest_sum, not_measured=not_measured,
+    )  # fmt: skip
+
+
+def _write(
+    options: argparse.Namespace, after: _Visit, change: Change, *, doubts: Sequence[str], made_by: Sequence[str]
+) -> None:
+    """All files that were asked for, or none."""
+    from inference_core.io.files import write_labels
+    from inference_core.measures.change_table import change_csv
+
+    content = change.as_json() | {"look_at": list(doubts), "made_by": list(made_by)}
+    page = None if options.report is None else _page(options, after, change, doubts=doubts, made_by=made_by)
+    with ExitStack() as stack:
+        for path, text in ((options.csv, change_csv(change)), (options.report, page), (options.json, None)):
+            stack.enter_context(staged(path, json_text(content) if text is None else text.rstrip("\n")))
+        if options.output is not None:
+            names = list(after.masks)
+            write_labels(options.output, _labels(after), after.volume.grid, names=names)
+
+
+def _labels(visit: _Visit) -> Any:
+    import numpy as np
+
+    labels = np.zeros(visit.volume.grid.shape, dtype=np.uint8)
+    for value, mask in enumerate(visit.masks.values(), start=1):
+        labels[mask.box.slices()][mask.array] = value
+    return labels
+
+
+def _page(
+    options: argparse.Namespace, after: _Visit, change: Change, *, doubts: Sequence[str], made_by: Sequence[str]
+) -> str:
+    from inference_core.measures.key_picture import key_picture, png_of
+    from inference_core.measures.lesion_table import Entry, LesionTable
+    from inference_core.measures.report_page import StudyReport, html_page
+
+    there = [lesion for lesion in _lesions(options, after) if lesion.present]
+    pictures = {
+        lesion.name: png_of(key_picture(after.masks[lesion.name], after.volume, lesion.measurements.axial))
+        for lesion in there if lesion.measurements.axial is not None
+    }  # fmt: skip
+    entries = LesionTable(tuple(Entry(lesion) for lesion in there))
+    return html_page(StudyReport(entries, pictures, made_by, change, cautions=doubts))
