@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SAM3DSegmentLib.AutomaticRun import AutomaticRun
 from SAM3DSegmentLib.Engine import Engine
+from SAM3DSegmentLib.FollowUp import FollowUp
 from SAM3DSegmentLib.Lesions import Lesions
 from SAM3DSegmentLib.Listeners import Listener, Listeners
 from SAM3DSegmentLib.Measuring import Measuring
@@ -31,6 +32,7 @@ from SAM3DSegmentLib.Report import report
 from SAM3DSegmentLib.SceneObserver import SceneObserver
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Setup import Dependencies
+from SAM3DSegmentLib.StudyReports import StudyReports
 from SAM3DSegmentLib.Worker import Worker
 from SAM3DSegmentLib.Workspace import Workspace
 
@@ -40,7 +42,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
 
     prompts, segments, options: what can be done with the current segment's prompts, with the list of segments, and with
     the settings. controller: asks the model and undoes. automatic: models without prompts. warmer: loads ahead.
-    measuring, lesions: the numbers of segments, and the table of them.
+    measuring, lesions: the numbers of segments, and the table of them. followUp, studyReports: earlier visits, pages.
     The engine and the models are the project's own, unless others are handed in.
     """
 
@@ -61,6 +63,14 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
             engine or Engine(), Worker(), self.workspace, self.options,
             tell=tell, ensureDependencies=Dependencies.ensureInstalled, report=self.report,
         )  # fmt: skip
+        self.followUp = FollowUp(
+            self.controller, self.workspace, self.segments,
+            measuring=self.measuring, lesions=self.lesions, tell=tell,
+        )  # fmt: skip
+        self.addListener(self.followUp.onEvent)
+        self.studyReports = StudyReports(
+            self.workspace, self.segments, self.measuring, lesions=self.lesions, followUp=self.followUp
+        )
         self.automatic = AutomaticRun(self.controller, self.workspace, self.options, tell)
         self.warmer = ModelWarmer(self.controller, self.options, tell)
 
@@ -143,6 +153,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
 
     def cancel(self) -> None:
         """Stop what is being computed; prompts and masks stay as they are."""
+        self.followUp.stop()
         self.controller.cancel()
 
     def segment(

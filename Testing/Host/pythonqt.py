@@ -10,11 +10,11 @@ PySide6's classes are changed in place, once a process. Code of the host therefo
 
 from __future__ import annotations
 
-from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+from PySide6 import QtCore, QtGui, QtPrintSupport, QtUiTools, QtWidgets
 
 from Host.signals import connect, disconnect
 
-QT_MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
+QT_MODULES = (QtCore, QtGui, QtWidgets, QtUiTools, QtPrintSupport)
 # PythonQt finds the static method of this name first, so that the property cannot be assigned.
 METHODS_OF_THE_CLASS = ("singleShot",)
 _originalGet = QtCore.QObject.__getattribute__

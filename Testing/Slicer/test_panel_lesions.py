@@ -14,7 +14,7 @@ QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 QtCore = pytest.importorskip("PySide6.QtCore")
 QtTest = pytest.importorskip("PySide6.QtTest")
 
-NAME, VOLUME, AXES, MEAN, ROLE, REVIEW, ORGAN = range(7)
+NAME, VOLUME, AXES, MEAN, ROLE, REVIEW, CHANGE, ORGAN = range(8)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_the_sum_is_that_of_the_targets_and_a_node_counts_by_its_short_axis(two_
     press_cell(two_lesions, ui.lesionsTable, 0, ROLE)
     press_cell(two_lesions, ui.lesionsTable, 1, ROLE)
     press_cell(two_lesions, ui.lesionsTable, 1, ROLE)
-    assert texts_of(ui.lesionsTable, ROLE) == ["target", "target node"]
+    assert texts_of(ui.lesionsTable, ROLE) == ["target", "node"]
     liver, node = lesions.lesions()
     expected = liver.measurements.axial.longest.mm + node.measurements.axial.perpendicular.mm
     assert f"{expected:.1f} mm, targets: 2" in ui.lesionSumLabel.text
@@ -116,7 +116,7 @@ def test_a_third_target_in_one_organ_is_refused_and_said(two_lesions):
     rest(two_lesions)
     press_cell(two_lesions, ui.lesionsTable, 2, ROLE)
     assert "2 target lesions an organ at most" in ui.messageLabel.text
-    assert texts_of(ui.lesionsTable, ROLE) == ["target", "target", "non-target"]
+    assert texts_of(ui.lesionsTable, ROLE) == ["target", "target", "–"]
 
 
 def test_the_organ_is_typed_into_the_table_and_saved_with_the_scene(two_lesions, tmp_path):
@@ -128,7 +128,7 @@ def test_the_organ_is_typed_into_the_table_and_saved_with_the_scene(two_lesions,
     slicer.util.loadScene(str(tmp_path / "scene.mrb"))
     rest(two_lesions)
     assert texts_of(ui.lesionsTable, ORGAN)[0] == "lung"
-    assert texts_of(ui.lesionsTable, ROLE) == ["target", "non-target"]
+    assert texts_of(ui.lesionsTable, ROLE) == ["target", "–"]
 
 
 def test_the_organ_is_that_of_the_terminology_where_the_user_says_none(two_lesions):

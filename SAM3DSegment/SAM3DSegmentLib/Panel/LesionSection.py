@@ -17,10 +17,12 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.AxisLines import diametersOf
 from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
+from SAM3DSegmentLib.Panel.ReportFile import writeReport
 from SAM3DSegmentLib.Panel.SegmentList import reviewCell
 from SAM3DSegmentLib.Panel.Views import centerOn
+from SAM3DSegmentLib.Panel.VisitRows import VisitRows
 
-NAME, VOLUME, AXES, MEAN, ROLE, REVIEW, ORGAN = range(7)
+NAME, VOLUME, AXES, MEAN, ROLE, REVIEW, CHANGE, ORGAN = range(8)
 _BUDGET_SECONDS = 0.03
 _WAITING = "…"
 
@@ -38,20 +40,24 @@ class LesionSection:
         self._ui, self._logic, self._guarded = ui, logic, guarded
         self._goTo, self._refreshSoon = goTo, refreshSoon
         self._sortedBy, self._descending = -1, False
+        self._changes: dict[str, tuple[str, str]] = {}
         table = ui.lesionsTable
-        titles = (_("Lesion"), _("ml"), _("mm axial"), _("mean"), _("RECIST"), "", _("Organ"))
+        titles = (_("Lesion"), _("ml"), _("mm axial"), _("mean"), _("RECIST"), "", _("Change"), _("Organ"))
         table.setHorizontalHeaderLabels(list(titles))
         # The titles take the height of a row.
         self._items = ItemTable(table, stretched=ORGAN, onCell=self._onCell, rows=(7, 7), empty="")
-        for column, widest in ((NAME, "Lesion 10 left"), (VOLUME, "1234"), (AXES, "123.4 × 123.4"), (MEAN, "-1234")):
+        for column, widest in ((NAME, "Lesion 100"), (VOLUME, "88.8"), (AXES, "88.8 × 88.8"), (MEAN, "-888")):
             self._items.fitColumn(column, widest)
-        self._items.fitColumn(ROLE, _("non-target"))
+        self._items.fitColumn(ROLE, "RECIST ")
+        self._items.fitColumn(CHANGE, "+100 % ")
+        self.visits = VisitRows(ui, logic, guarded)
         self._items.onCurrent = self._jump
         self._items.onEdited = lambda key, organ: guarded(lambda: self._logic.lesions.setOrgan(key, organ))
         table.horizontalHeader().connect("sectionClicked(int)", self._sortBy)
         ui.lesionsSection.connect("contentsCollapsed(bool)", lambda _closed: refreshSoon())
         ui.copyTableButton.connect("clicked(bool)", lambda: guarded(self._copy))
         ui.saveTableButton.connect("clicked(bool)", lambda: guarded(self._save))
+        ui.reportButton.connect("clicked(bool)", lambda: guarded(self._saveReport))
 
     def refresh(self) -> None:
         """Show what the logic holds now, and measure some of what is not measured yet."""
@@ -64,10 +70,12 @@ class LesionSection:
                 lesions[segmentId] = self._logic.lesions.lesion(segmentId)
             else:
                 waiting = True
+        # Of all lesions or of none: a sum of some of them would be a wrong one.
+        self._changes = {} if waiting else self.visits.refresh()
         rows = self._sorted(ids, lesions)
         self._items.show([self._row(segmentId, lesions) for segmentId in rows], current=self._logic.segmentId)
         self._ui.lesionSumLabel.setText(_WAITING if waiting else _sum(list(lesions.values())))
-        for button in (self._ui.copyTableButton, self._ui.saveTableButton):
+        for button in (self._ui.copyTableButton, self._ui.saveTableButton, self._ui.reportButton):
             button.setEnabled(any(lesion is None or lesion.present for lesion in lesions.values()))
         if waiting:
             self._refreshSoon()
@@ -82,6 +90,7 @@ class LesionSection:
         full = Formatting.measurementsInFull(numbers) if numbers is not None else ""
         blank = "" if segmentId in lesions else _WAITING
         axes = f"{axial.longest.mm:.1f} × {axial.perpendicular.mm:.1f}" if axial else blank
+        changed, changeTip = self._changes.get(name, ("", _("Choose an earlier visit below")))
         roleTip = _("Click for the next one: non-target, target, target node. Five targets at most, two an organ.")
         organTip = _("Double-click to say in which organ it is: RECIST takes two targets an organ.")
         return Row(
@@ -91,8 +100,9 @@ class LesionSection:
                 Cell(Formatting.milliliters(numbers.volume_ml) if numbers else blank, toolTip=full, alignRight=True),
                 Cell(axes, toolTip=full, alignRight=True),
                 Cell(Formatting.grayValue(values.mean) if values else blank, toolTip=full, alignRight=True),
-                Cell(_(role), toolTip=roleTip, bold=role != "non-target"),
+                Cell(_roleWords()[role], toolTip=roleTip, bold=role != "non-target"),
                 reviewCell(logic.segments.status(segmentId)),
+                Cell(changed, toolTip=changeTip, alignRight=True),
                 Cell(logic.lesions.organ(segmentId), toolTip=organTip, editable=True),
             ),
         )
@@ -140,7 +150,13 @@ class LesionSection:
             centerOn([(a + b) / 2 for a, b in zip(ends.start_ras, ends.end_ras, strict=True)])
 
     def _copy(self) -> None:
-        qt.QApplication.clipboard().setText(self._logic.lesions.table().as_text())
+        from inference_core.measures.change_table import TITLES, change_rows, conclusion
+
+        text, change = self._logic.lesions.table().as_text(), self._logic.followUp.change()
+        if change is not None:
+            lines = ["\t".join(row) for row in (TITLES, *change_rows(change))]
+            text += "\n".join(["", *lines, conclusion(change), ""])
+        qt.QApplication.clipboard().setText(text)
 
     def _save(self) -> None:
         from inference_core.io.atomic import replacing
@@ -149,9 +165,19 @@ class LesionSection:
         path = chosenPath(_("Save the table"), "lesions.csv", _("Table (*.csv);;Numbers with units (*.json)"))
         if path is None:
             return
-        text = json.dumps(table.as_json(), indent=1) + "\n" if path.suffix == ".json" else table.as_csv()
+        text = table.as_csv()
+        if path.suffix == ".json":
+            change = self._logic.followUp.change()
+            content = table.as_json() | ({} if change is None else {"change": change.as_json()})
+            text = json.dumps(content, indent=1) + "\n"
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+    def _saveReport(self) -> None:
+        page = self._logic.studyReports.page()
+        path = chosenPath(_("Save the report"), "report.pdf", _("PDF (*.pdf);;Page (*.html)"))
+        if path is not None:
+            writeReport(path, page)
 
 
 def chosenPath(title: str, name: str, kinds: str) -> Path | None:
@@ -171,6 +197,11 @@ def _sum(lesions: list[Any]) -> str:
         return _("No targets: click in the RECIST column to make a lesion one.")
     text = _("Sum of diameters {mm} mm, targets: {count}").format(mm=f"{table.sum_mm:.1f}", count=count)
     return "\n".join([text, *table.cautions()])
+
+
+def _roleWords() -> dict[str, str]:
+    """The roles, short enough for the column."""
+    return {"non-target": "–", "target": _("target"), "target node": _("node")}
 
 
 def _number(lesion: Any, column: int) -> float:

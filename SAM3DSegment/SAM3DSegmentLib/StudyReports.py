@@ -1,0 +1,96 @@
+"""The report of the current segmentation as a page: what the core's `report_page` needs, out of the scene."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from slicer.i18n import tr as _
+
+from SAM3DSegmentLib.Conversion import segmentGrid, volumeFromNode
+from SAM3DSegmentLib.FollowUp import FollowUp
+from SAM3DSegmentLib.Lesions import Lesions
+from SAM3DSegmentLib.Measuring import Measuring, onVolume
+from SAM3DSegmentLib.Persistence import PROMPTS_TAG
+from SAM3DSegmentLib.Segments import Segments
+from SAM3DSegmentLib.Workspace import Workspace
+from SAM3DSegmentLib.WriteBack import tagOf
+
+if TYPE_CHECKING:
+    from inference_core.measures.report_page import StudyReport
+
+
+class StudyReports:
+    """Builds pages; nothing is written here."""
+
+    def __init__(
+        self, workspace: Workspace, segments: Segments, measuring: Measuring, *, lesions: Lesions, followUp: FollowUp
+    ) -> None:
+        self._workspace, self._segments, self._measuring = workspace, segments, measuring
+        self._lesions, self._followUp = lesions, followUp
+
+    def page(self, heading: str = "") -> str:
+        """The report as HTML; whose study it is, is on it only as far as `heading` says.
+
+        Raises:
+            SAM3DError: there is no lesion to report, or lesions cannot be compared with the earlier visit's.
+        """
+        from inference_core.measures.report_page import html_page
+
+        return html_page(self.report(heading))
+
+    def report(self, heading: str = "") -> "StudyReport":
+        """As `page`, before it is written out."""
+        from inference_core.measures.report_page import StudyReport
+
+        table, change = self._lesions.table(), self._followUp.change()
+        return StudyReport(table, self._pictures(), self._madeBy(), change, heading=heading)
+
+    def _pictures(self) -> dict[str, bytes]:
+        """A PNG a lesion by its name, in the gray window that the image is shown in."""
+        from inference_core.measures.diameters import axial_diameters
+        from inference_core.measures.key_picture import key_picture, png_of
+
+        node, found = self._workspace.segmentationNode, {}
+        image = self._measuring.imageOf(node)
+        volume, where, window = volumeFromNode(image), segmentGrid(node), _windowOf(image)
+        for segmentId in self._segments.ids():
+            mask = onVolume(self._measuring.maskOf(segmentId), where, volume)
+            axial = axial_diameters(mask, volume.grid) if mask is not None else None
+            if mask is not None and axial is not None:
+                name = self._segments.get(segmentId).GetName()
+                found[name] = png_of(key_picture(mask, volume, axial, window=window))
+        return found
+
+    def _madeBy(self) -> list[str]:
+        import inference_core
+        from inference_core.errors import SAM3DError
+        from inference_core.models.registry import get_spec
+
+        names = sorted(
+            {name for segmentId in self._segments.ids() if (name := _modelOf(self._segments.get(segmentId)))}
+        )
+        lines = []
+        for name in names:
+            try:
+                checkpoint = get_spec(name).checkpoint
+            except SAM3DError:
+                lines.append(_("Model: {name}").format(name=name))
+                continue
+            text = _("Model: {name}, weights sha256 {sha256}")
+            lines.append(text.format(name=name, sha256=checkpoint.sha256 or _("not known")))
+        return [*lines, f"SAM3DSegment {inference_core.__version__}"]
+
+
+def _modelOf(segment: Any) -> str:
+    """The model that a segment's prompts were answered by, as its tag says."""
+    try:
+        model = json.loads(tagOf(segment, PROMPTS_TAG) or "{}").get("model")
+    except ValueError:
+        return ""
+    return model if isinstance(model, str) else ""
+
+
+def _windowOf(volumeNode: Any) -> tuple[float, float] | None:
+    display = volumeNode.GetDisplayNode()
+    if display is None or display.GetWindow() <= 0:
+        return None
+    return display.GetLevel() - display.GetWindow() / 2, display.GetLevel() + display.GetWindow() / 2
