@@ -3,7 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inference_core.engine.automatic import Labeled
@@ -37,13 +38,13 @@ class Request:
 class Engine:
     """Answers requests, keeping the model, the embeddings of each volume and a session for each segment.
 
-    openModel(name, device=, precision=) loads a model; the core's own does it unless another is handed in.
+    openModel(name, device=, precision=, weights=) loads a model; the core's own does it unless another is handed in.
     """
 
     def __init__(self, openModel: OpenModel | None = None) -> None:
         self._openModel = openModel
         self._model: Model | None = None
-        self._loaded: tuple[str, str, str] | None = None
+        self._loaded: tuple[str, str, str, str] | None = None
         self._sessions: OrderedDict[tuple[Hashable, ...], Session] = OrderedDict()
         self._cautions: tuple[str, ...] = ()
         self._lookedAt: Hashable = None
@@ -133,8 +134,12 @@ class Engine:
 
     def _opened(self, settings: "Settings", device: str) -> "Model":
         from inference_core.engine.open_model import open_model
+        from inference_core.models.registry import DEFAULT_MODEL
 
-        return (self._openModel or open_model)(settings.model, device=device, precision=settings.precision)
+        how: dict[str, Any] = {"device": device, "precision": settings.precision}
+        if settings.weights and settings.model == DEFAULT_MODEL:
+            how["weights"] = Path(settings.weights)
+        return (self._openModel or open_model)(settings.model, **how)
 
     def _session(self, request: Request) -> "Session":
         """The session of this segment on this volume; segments of one volume share their embeddings."""

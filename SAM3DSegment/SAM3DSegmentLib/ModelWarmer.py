@@ -14,7 +14,7 @@ class ModelWarmer:
 
     def __init__(self, controller: PredictionController, options: Options, tell: Tell) -> None:
         self._controller, self._options, self._tell = controller, options, tell
-        self._prepared: tuple[str, str, str] | None = None
+        self._prepared: tuple[str, str, str, str] | None = None
 
     def prepare(self, advise: Callable[[], str | None] = lambda: None) -> None:
         """Load the chosen model in the worker's thread; nothing where that was done or tried, or something else runs.

@@ -11,9 +11,13 @@ _KINDS = {
     "foreground": "POSITIVE_CLICK",
     "background": "NEGATIVE_CLICK",
     "box": "BOX",
+    "line": "LINE",
+    "scribble": "SCRIBBLE",
+    "lasso": "LASSO",
     "mask": "MASK",
     "automatic": "NONE",
 }
+_DRAWN = ("line", "scribble", "lasso")
 
 
 class Models:
@@ -54,17 +58,33 @@ class Models:
         from inference_core.models.spec import PromptKind
 
         spec = self.spec(name)
-        if PromptKind[_KINDS[kind]] in spec.accepted_kinds:
+        if PromptKind[_KINDS[kind]] in spec.accepted_kinds or (kind in _DRAWN and self._toldByOthers(spec)):
             return True, ""
         words = {
             "foreground": _("foreground clicks"),
             "background": _("background clicks"),
             "box": _("3D boxes"),
+            "line": _("lines"),
+            "scribble": _("scribbles"),
+            "lasso": _("outlines in a slice"),
             "mask": _("initial masks"),
             "automatic": _("images without prompts"),
         }
         reason = _("{title} takes no {prompts}; choose another model for them.")
         return False, reason.format(title=spec.title, prompts=words[kind])
+
+    def readsItself(self, name: str, kind: str) -> bool:
+        """Whether it was trained on strokes of a kind; others are told of them by clicks or a box."""
+        from inference_core.models.spec import PromptKind
+
+        return PromptKind[_KINDS[kind]] in self.spec(name).prompt_kinds
+
+    @staticmethod
+    def _toldByOthers(spec: "ModelSpec") -> bool:
+        """Whether a stroke can be put into prompts that it knows."""
+        from inference_core.models.spec import PromptKind
+
+        return bool({PromptKind.POSITIVE_CLICK, PromptKind.BOX} & spec.accepted_kinds)
 
     def windows(self, name: str) -> list[float]:
         """The widths (mm) that it can look through; none where it sees whole slices or has one width."""

@@ -57,6 +57,10 @@ class Options:
         """Whether the chosen model takes prompts of a kind, and if not, why."""
         return self.models.accepts(self.modelName, kind)
 
+    def readsItself(self, kind: str) -> bool:
+        """Whether the chosen model was trained on strokes of a kind; others are told of them by clicks or a box."""
+        return self.models.readsItself(self.modelName, kind)
+
     @property
     def deviceName(self) -> str:
         """Where to compute: "auto", "cuda", "mps" or "cpu"."""
@@ -74,6 +78,25 @@ class Options:
     def setPrecision(self, name: str) -> None:
         """Choose what encoders compute in; it counts from the next answer on."""
         self._set(precision=name)
+
+    @property
+    def weights(self) -> str:
+        """The folder of adapted weights that the default model answers with; "" for the shipped ones."""
+        return self.settings.weights
+
+    def setWeights(self, folder: str) -> None:
+        """Answer with adapted weights, or with the shipped ones again; it counts from the next answer on.
+
+        Raises:
+            ModelError: the folder has no weights of the default model.
+        """
+        if folder:
+            from pathlib import Path
+
+            from inference_core.models.store import weights_of
+
+            weights_of(Path(folder))
+        self._set(weights=folder)
 
     @property
     def othersAreBackground(self) -> bool:

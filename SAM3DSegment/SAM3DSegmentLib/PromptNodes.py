@@ -1,9 +1,9 @@
-"""The prompts of one segment as ordinary Markups nodes: a point list for each sign and a node for each box.
+"""The prompts of one segment as ordinary Markups nodes: a point list for each sign, a node for each box and stroke.
 
 The nodes lie in one folder of the subject hierarchy and are saved with the scene. Nothing else remembers the prompts:
 what the nodes say is what is segmented. The order in which prompts were placed counts, since an answer builds on the
 ones before it; it is kept with each point (in its description, with how far from it the mask may
-change) and each box (in an attribute).
+change) and each box and stroke (in an attribute).
 """
 
 from dataclasses import replace
@@ -14,20 +14,21 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import arrayFromMatrix, matrixFromArray
+from SAM3DSegmentLib import BoxNodes, StrokeNodes
+from SAM3DSegmentLib.BoxNodes import placeBox
+from SAM3DSegmentLib.PromptKinds import CLICKS, KIND_ATTRIBUTE, NODE_CLASSES, OPPOSITE, STROKES, style
 from SAM3DSegmentLib.SegmentState import PromptItem
+from SAM3DSegmentLib.StrokeNodes import kindOf, placeStroke
 
 if TYPE_CHECKING:
     from inference_core.prompts.prompt_set import PromptSet
 
-KIND_ATTRIBUTE = "SAM3DSegment.Kind"
 SEGMENT_ATTRIBUTE = "SAM3DSegment.SegmentID"
 ORDER_ATTRIBUTE = "SAM3DSegment.Order"
 SEGMENTATION_ROLE = "SAM3DSegment.Segmentation"
 VOLUME_ROLE = "SAM3DSegment.Volume"
 _ORDER_PREFIX = "SAM3DSegment "
 _REACH = " within "
-_COLORS = {"foreground": (0.1, 0.85, 0.2), "background": (0.95, 0.15, 0.1), "box": (1.0, 0.8, 0.1)}
 
 
 class PromptNodes:
@@ -67,9 +68,11 @@ class PromptNodes:
         return tuple(sorted(items, key=lambda item: item.order))
 
     def placeNode(self, kind: str) -> Any:
-        """The node to place a prompt of a kind into: the sign's point list, or a new box."""
+        """The node to place a prompt of a kind into: the sign's point list, or a new box or stroke."""
+        if kind not in CLICKS:
+            return self._newNode(kind)
         found = next((node for node in self.nodes() if node.GetAttribute(KIND_ATTRIBUTE) == kind), None)
-        return found if found is not None and kind != "box" else self._newNode(kind)
+        return found if found is not None else self._newNode(kind)
 
     def addClick(self, ras: Any, *, positive: bool) -> None:
         """Place a click at a point in world RAS mm."""
@@ -83,13 +86,13 @@ class PromptNodes:
         boxToWorld[:3, :3], boxToWorld[:3, 3] = box.axes, box.center
         placeBox(self._newNode("box"), boxToWorld, box.size)
 
-    def place(self, prompts: "PromptSet") -> None:
-        """Place all prompts of a set after those that are there, keeping their order and reaches.
+    def addStroke(self, stroke: Any) -> None:
+        """Place a line, scribble or lasso (the core's, in world RAS mm)."""
+        placeStroke(self._newNode(kindOf(stroke)), stroke.points_ras)
 
-        A line, a scribble or a lasso is placed as the clicks that stand for it.
-        """
-        from inference_core.prompts.prompt_set import BoxPrompt, Click, is_background
-        from inference_core.prompts.strokes import telling_points
+    def place(self, prompts: "PromptSet") -> None:
+        """Place all prompts of a set after those that are there, keeping their order and reaches."""
+        from inference_core.prompts.prompt_set import BoxPrompt, Click
 
         usual = self.reachMm
         for prompt in prompts.prompts:
@@ -99,29 +102,27 @@ class PromptNodes:
             elif isinstance(prompt, BoxPrompt):
                 self.addBox(prompt.box)
             else:
-                for point in telling_points(prompt):
-                    self.addClick(point, positive=not is_background(prompt))
+                self.addStroke(prompt)
             self._numberNew(self.nodes())
         self.reachMm = usual
 
     def move(self, item: PromptItem, ras: Any) -> None:
-        """Move a click, or a box's center, to a point in world RAS mm."""
+        """Move a click, or the center of a box or stroke, to a point in world RAS mm."""
         node, index = self._find(item)
-        if item.kind == "box":
-            node.SetCenterWorld(*map(float, ras))
+        if not item.isClick:
+            _own(item.kind).move(node, ras)
         else:
             node.SetNthControlPointPositionWorld(index, *map(float, ras))
 
     def flip(self, item: PromptItem) -> None:
-        """Turn the sign of a click round; its place in the order stays."""
-        kind = "background" if item.kind == "foreground" else "foreground"
+        """Turn the sign of a click, scribble or lasso round; its place in the order stays."""
         self.delete(item)
-        self._restoreOne(replace(item, kind=kind))
+        self._restoreOne(replace(item, kind=OPPOSITE[item.kind]))
 
     def delete(self, item: PromptItem) -> None:
-        """Remove a prompt, and a box's node with it."""
+        """Remove a prompt, and with it the node of a box or stroke."""
         node, index = self._find(item)
-        if item.kind == "box":
+        if not item.isClick:
             self.segmentationNode.GetScene().RemoveNode(node)
         else:
             node.RemoveNthControlPoint(index)
@@ -129,7 +130,7 @@ class PromptNodes:
     def setVisible(self, item: PromptItem, visible: bool) -> None:
         """Show or hide a prompt in the views; a hidden prompt still counts."""
         node, index = self._find(item)
-        if item.kind == "box":
+        if not item.isClick:
             node.SetDisplayVisibility(visible)
         else:
             node.SetNthControlPointVisibility(index, visible)
@@ -168,9 +169,9 @@ class PromptNodes:
 
     def _restoreOne(self, item: PromptItem) -> None:
         node = self.placeNode(item.kind)
-        if item.kind == "box":
+        if not item.isClick:
             node.SetAttribute(ORDER_ATTRIBUTE, item.id)
-            _setBox(node, np.reshape(item.local[:16], (4, 4)), item.local[16:])
+            _own(item.kind).restore(node, item)
             node.SetDisplayVisibility(item.visible)
             return
         blocked = node.StartModify()
@@ -180,12 +181,12 @@ class PromptNodes:
         node.EndModify(blocked)
 
     def _numberNew(self, nodes: list[Any]) -> None:
-        """Give prompts placed since the last look their number, points before boxes where both are new."""
+        """Give prompts placed since the last look their number."""
         orders = [order for node in nodes for order in _ordersOf(node)]
         following = max(orders, default=0) + 1
         for node in nodes:
-            if node.GetAttribute(KIND_ATTRIBUTE) == "box":
-                if not node.GetAttribute(ORDER_ATTRIBUTE) and _isPlacedBox(node):
+            if _hasOwnNode(node):
+                if not node.GetAttribute(ORDER_ATTRIBUTE) and _own(node.GetAttribute(KIND_ATTRIBUTE)).isPlaced(node):
                     node.SetAttribute(ORDER_ATTRIBUTE, str(following))
                     following += 1
                 continue
@@ -198,17 +199,17 @@ class PromptNodes:
     def _newNode(self, kind: str) -> Any:
         scene = self.segmentationNode.GetScene()
         segment = self.segmentationNode.GetSegmentation().GetSegment(self.segmentId)
-        names = {"foreground": _("foreground"), "background": _("background"), "box": _("box")}
-        name = f"{segment.GetName() if segment else self.segmentId} {names[kind]}"
-        class_ = "vtkMRMLMarkupsROINode" if kind == "box" else "vtkMRMLMarkupsFiducialNode"
-        node = scene.AddNewNodeByClass(class_, scene.GenerateUniqueName(name))
+        name = f"{segment.GetName() if segment else self.segmentId} {_nameOf(kind)}"
+        node = scene.AddNewNodeByClass(NODE_CLASSES[kind], scene.GenerateUniqueName(name))
         node.SetAttribute(SEGMENT_ATTRIBUTE, self.segmentId)
         node.SetAttribute(KIND_ATTRIBUTE, kind)
         node.SetNodeReferenceID(SEGMENTATION_ROLE, self.segmentationNode.GetID())
         # They belong to the segment: where it is moved to, they go along.
         node.SetAndObserveTransformNodeID(self.segmentationNode.GetTransformNodeID())
         node.CreateDefaultDisplayNodes()
-        _style(node.GetDisplayNode(), kind)
+        style(node.GetDisplayNode(), kind)
+        if kind in STROKES:
+            StrokeNodes.prepare(node, kind)
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
         if hierarchy is not None:
             item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
@@ -241,16 +242,6 @@ def removeOrphans(segmentationId: str) -> None:
             scene.RemoveNode(node)
 
 
-def placeBox(node: Any, boxToWorld: np.ndarray, size: Any) -> None:
-    """Place a box node by its axes and center in the world (4, 4) and its edges in mm."""
-    parent = node.GetParentTransformNode()
-    if parent is not None:
-        matrix = vtk.vtkMatrix4x4()
-        parent.GetMatrixTransformFromWorld(matrix)
-        boxToWorld = arrayFromMatrix(matrix) @ boxToWorld
-    _setBox(node, boxToWorld, size)
-
-
 def promptSetOf(items: tuple[PromptItem, ...]) -> "PromptSet":
     """The prompts of some items, in order, as the core's type."""
     from inference_core.prompts.prompt_set import PromptSet
@@ -258,9 +249,32 @@ def promptSetOf(items: tuple[PromptItem, ...]) -> "PromptSet":
     return PromptSet(tuple(item.prompt for item in items))
 
 
+def _own(kind: str) -> Any:
+    """What knows the nodes of a kind that has a node for each prompt."""
+    return BoxNodes if kind == "box" else StrokeNodes
+
+
+def _hasOwnNode(node: Any) -> bool:
+    return node.GetAttribute(KIND_ATTRIBUTE) not in CLICKS
+
+
+def _nameOf(kind: str) -> str:
+    return {
+        "foreground": _("foreground"),
+        "background": _("background"),
+        "box": _("box"),
+        "line": _("line"),
+        "scribble": _("scribble"),
+        "backgroundScribble": _("background scribble"),
+        "lasso": _("lasso"),
+        "backgroundLasso": _("background lasso"),
+    }[kind]
+
+
 def _itemsOf(node: Any) -> list[PromptItem]:
-    if node.GetAttribute(KIND_ATTRIBUTE) == "box":
-        return [_boxItem(node)] if node.GetAttribute(ORDER_ATTRIBUTE) and _isPlacedBox(node) else []
+    if _hasOwnNode(node):
+        own, order = _own(node.GetAttribute(KIND_ATTRIBUTE)), node.GetAttribute(ORDER_ATTRIBUTE)
+        return [own.itemOf(node, order)] if order and own.isPlaced(node) else []
     return [_clickItem(node, index) for index in range(node.GetNumberOfControlPoints()) if _isPlaced(node, index)]
 
 
@@ -278,22 +292,8 @@ def _clickItem(node: Any, index: int) -> PromptItem:
     return PromptItem(order, kind, ras, None, visible, tuple(local), click, reach)
 
 
-def _boxItem(node: Any) -> PromptItem:
-    from inference_core.geometry.box import Box3D
-    from inference_core.prompts.prompt_set import BoxPrompt
-
-    world = arrayFromMatrix(node.GetObjectToWorldMatrix())
-    scale = np.linalg.norm(world[:3, :3], axis=0)
-    size = np.asarray(node.GetSize()) * scale
-    local = (*arrayFromMatrix(node.GetObjectToNodeMatrix()).ravel(), *node.GetSize())
-    box = Box3D(world[:3, 3], world[:3, :3] / scale, size)
-    order, _ = _note(node)
-    visible = bool(node.GetDisplayVisibility())
-    return PromptItem(order, "box", tuple(world[:3, 3]), tuple(size), visible, local, BoxPrompt(box))
-
-
 def _ordersOf(node: Any) -> list[int]:
-    if node.GetAttribute(KIND_ATTRIBUTE) == "box":
+    if _hasOwnNode(node):
         orders = [_note(node)[0]]
     else:
         orders = [_note(node, index)[0] for index in range(node.GetNumberOfControlPoints())]
@@ -301,7 +301,7 @@ def _ordersOf(node: Any) -> list[int]:
 
 
 def _note(node: Any, index: int = -1) -> tuple[str, float | None]:
-    """The order and the reach that a box, or a list's point of an index, was given; ("", None) where it was not."""
+    """The order and the reach that a box or stroke, or a list's point, was given; ("", None) where it was not."""
     if index < 0:
         text = node.GetAttribute(ORDER_ATTRIBUTE) or ""
     else:
@@ -321,38 +321,3 @@ def _hasPrompts(node: Any) -> bool:
 
 def _isPlaced(node: Any, index: int) -> bool:
     return node.GetNthControlPointPositionStatus(index) == slicer.vtkMRMLMarkupsNode.PositionDefined
-
-
-def _isPlacedBox(node: Any) -> bool:
-    """Whether a box is there at all: drawn to its end, and not flat."""
-    return (
-        node.GetNumberOfDefinedControlPoints() > 0
-        and node.GetControlPointPlacementComplete()
-        and min(node.GetSize()) > 0
-    )
-
-
-def _setBox(node: Any, objectToNode: np.ndarray, size: Any) -> None:
-    blocked = node.StartModify()
-    node.SetSize(*map(float, size))
-    node.SetAndObserveObjectToNodeMatrix(matrixFromArray(objectToNode))
-    node.SetCenter(*map(float, objectToNode[:3, 3]))
-    node.EndModify(blocked)
-
-
-def _style(display: Any, kind: str) -> None:
-    # The same at rest, just placed and under the mouse: Slicer's own color for the latter is green.
-    for setColor in (display.SetSelectedColor, display.SetColor, display.SetActiveColor):
-        setColor(*_COLORS[kind])
-    if kind == "box":
-        display.SetFillOpacity(0.08)
-        display.SetPropertiesLabelVisibility(False)
-        # Handles hide what is below them; the panel shows them where the box is being looked at.
-        display.SetHandlesInteractive(False)
-        for switch in ("SetTranslationHandleVisibility", "SetScaleHandleVisibility", "SetRotationHandleVisibility"):
-            getattr(display, switch)(True)
-        return
-    display.SetPointLabelsVisibility(False)
-    # Two shapes: red and green alone are the same to one man in twelve.
-    display.SetGlyphTypeFromString("Sphere3D" if kind == "foreground" else "Square2D")
-    display.SetGlyphScale(2.0)

@@ -32,7 +32,7 @@ class Prompts:
         return editor.items() if editor is not None else ()
 
     def placeNode(self, kind: str) -> Any:
-        """The markups node to place a "foreground", "background" or "box" prompt into; a new one for each box.
+        """The markups node to place a prompt of a kind into; a new one for each box and stroke.
 
         Raises:
             SAM3DError: there is no volume, or its geometry cannot be trusted.
@@ -40,6 +40,15 @@ class Prompts:
         node = self._workspace.require().nodes.placeNode(kind)
         self._workspace.watchPrompts()
         return node
+
+    def touched(self) -> None:
+        """A prompt was placed in a view."""
+        self._onTouched()
+
+    def addStroke(self, stroke: Any) -> None:
+        """Place a line, scribble or lasso (`inference_core.prompts.strokes`, in world RAS mm)."""
+        self._workspace.require().nodes.addStroke(stroke)
+        self._onTouched()
 
     def addClick(self, ras: Any, positive: bool = True) -> None:
         """Place a click at a point in world RAS mm."""
@@ -87,7 +96,7 @@ class Prompts:
         self._onTouched()
 
     def flip(self, promptId: str) -> None:
-        """Turn a click's sign round."""
+        """Turn the sign of a click, scribble or lasso round."""
         self._change(promptId, lambda editor, item: editor.nodes.flip(item))
 
     def delete(self, promptId: str) -> None:
@@ -95,7 +104,7 @@ class Prompts:
         self._change(promptId, lambda editor, item: editor.nodes.delete(item))
 
     def move(self, promptId: str, ras: Any) -> None:
-        """Move a click, or a box's center, to a point in world RAS mm."""
+        """Move a click, or the center of a box or stroke, to a point in world RAS mm."""
         self._change(promptId, lambda editor, item: editor.nodes.move(item, ras))
 
     def setVisible(self, promptId: str, visible: bool) -> None:

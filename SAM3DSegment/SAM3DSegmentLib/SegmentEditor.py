@@ -8,6 +8,7 @@ from SAM3DSegmentLib.Conversion import SegmentGrid, asVolume, labelTime, onSegme
 from SAM3DSegmentLib.History import Entry, History
 from SAM3DSegmentLib.ManualEdits import uncontradicted
 from SAM3DSegmentLib.Persistence import Remembered, recall, remember
+from SAM3DSegmentLib.PromptKinds import CLICKS
 from SAM3DSegmentLib.PromptNodes import PromptNodes, promptSetOf
 from SAM3DSegmentLib.SegmentState import PromptItem, SegmentState
 from SAM3DSegmentLib.Settings import SegmentSettings, Settings
@@ -89,7 +90,7 @@ class SegmentEditor:
         self.absorbManualEdits()
         known = {item.id for item in self.state.items}
         clicks = [item for item in items if item.id not in known and item.isClick]
-        voxels = {kind: [self.where.voxelAt(c.ras) for c in clicks if c.kind == kind] for kind in _SIGNS}
+        voxels = {kind: [self.where.voxelAt(c.ras) for c in clicks if c.kind == kind] for kind in CLICKS}
         added = uncontradicted(self.state.added, voxels["background"])
         removed = uncontradicted(self.state.removed, voxels["foreground"])
         self.history.push(replace(self.state, items=items, added=added, removed=removed))
@@ -189,6 +190,3 @@ class SegmentEditor:
         if not self.nodes.items() and known.prompts.prompts:
             self.nodes.place(known.prompts)
         return SegmentState(self.nodes.items(), known.settings, known.base, known.added, known.removed)
-
-
-_SIGNS = ("foreground", "background")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from SAM3DSegmentLib.PromptKinds import BACKGROUND, CLICKS
 from SAM3DSegmentLib.Settings import SegmentSettings
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 class PromptItem:
     """One prompt as the panel lists it.
 
-    ras is the click, or the box's center, in world mm; size the box's edges in mm. `local` is what the node itself
-    holds (a point, or an object-to-node matrix and a size), so that bringing a prompt back is exact to the last bit.
+    ras is the click, or the center of the box or stroke, in world mm; size the box's edges in mm. `local` is what the
+    node itself holds (a point, the points of a stroke one after another, or an object-to-node matrix and a size), so
+    that bringing a prompt back is exact to the last bit.
     reachMm: a click changes voxels only this near to it (None: as the core sees fit).
     """
 
@@ -36,7 +38,7 @@ class PromptItem:
     @property
     def isClick(self) -> bool:
         """Whether it is a click, of whichever sign."""
-        return self.kind != "box"
+        return self.kind in CLICKS
 
     @property
     def placing(self) -> tuple[str, str, tuple[float, ...]]:
@@ -65,8 +67,8 @@ class SegmentState:
 
     @property
     def tellsWhere(self) -> bool:
-        """Whether anything says where the target is: a foreground click, a box, or what was there before."""
-        return any(item.kind != "background" for item in self.items) or bool(self.items and self.base.array.size)
+        """Whether anything says where the target is: a foreground click or stroke, a box, or what was there before."""
+        return any(item.kind not in BACKGROUND for item in self.items) or bool(self.items and self.base.array.size)
 
     def samePromptsAs(self, other: "SegmentState") -> bool:
         """Whether two states differ in settings and edits at most."""

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Settings:
     """Which model answers and where, and what becomes of other segments.
 
-    precision is of the encoder. othersAreBackground: keep out of all other segments. overwrite: "none", "visible" or
-    "all", what may become of other segments' voxels.
+    precision is of the encoder. weights: a folder of adapted weights for the default model, "" for those installed.
+    othersAreBackground: keep out of all other segments. overwrite: "none", "visible" or "all", what may become of other
+    segments' voxels.
     """
 
     model: str
@@ -24,11 +25,12 @@ class Settings:
     precision: str = "auto"
     othersAreBackground: bool = False
     overwrite: str = "none"
+    weights: str = ""
 
     @property
-    def loading(self) -> tuple[str, str, str]:
-        """What a model is loaded by: its name, the device and the precision."""
-        return self.model, self.device, self.precision
+    def loading(self) -> tuple[str, str, str, str]:
+        """What a model is loaded by: its name, the device, the precision, and weights that were adapted."""
+        return self.model, self.device, self.precision, self.weights
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from SAM3DSegmentLib.Conversion import arrayFromMatrix
 from SAM3DSegmentLib.Panel.Views import sliceViews
-from SAM3DSegmentLib.PromptNodes import KIND_ATTRIBUTE, ORDER_ATTRIBUTE
+from SAM3DSegmentLib.PromptKinds import KIND_ATTRIBUTE
+from SAM3DSegmentLib.PromptNodes import ORDER_ATTRIBUTE
 
 # Ahead of Slicer's own style, which keeps moves over markups to itself.
 _PRIORITY = 100.0

@@ -22,6 +22,11 @@ def boxSize(size: Any) -> str:
     return _("box {edges} mm").format(edges=" × ".join(f"{edge:.0f}" for edge in size))
 
 
+def length(mm: float) -> str:
+    """A length in mm."""
+    return _("{mm} mm").format(mm=f"{mm:.1f}")
+
+
 def volume(ml: float) -> str:
     """A volume with about three digits: "0.62 ml", "8.3 ml", "142 ml"."""
     return _("{number} ml").format(number=milliliters(ml)) if ml > 0 else _("empty")

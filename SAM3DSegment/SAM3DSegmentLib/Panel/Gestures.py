@@ -1,4 +1,4 @@
-"""What the tools make of the mouse: a click where the button is let go, a box between two corners."""
+"""What the tools make of the mouse: a click where the button is let go, a box between two corners, a stroke."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import slicer
 
+from SAM3DSegmentLib.BoxNodes import placeBox
 from SAM3DSegmentLib.Conversion import arrayFromMatrix
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer
-from SAM3DSegmentLib.PromptNodes import placeBox
+from SAM3DSegmentLib.StrokeNodes import extend, isPlaced, placeStroke
 
 # What is flatter was not meant to be a box.
 _FLAT_MM = 0.5
+# Points of a freehand stroke lie at least so far apart: closer ones say no more, and each is a point to be dragged.
+_STEP_MM = 1.5
 
 
 class ClickGesture:
@@ -83,6 +86,70 @@ class BoxGesture:
         node, self._node, self._first = self._node, None, None
         if node is not None and node.GetScene() is not None:
             slicer.mrmlScene.RemoveNode(node)
+
+
+class StrokeGesture:
+    """A stroke by one drag, seen while it is drawn: straight from end to end, or freehand.
+
+    mayBegin(pointer) says whether it can be drawn in this view; makeNode(pointer) makes its node, or gives None where
+    that is refused; onDrawn(pointer) is called when it is there.
+    """
+
+    def __init__(
+        self,
+        *,
+        isStraight: Callable[[], bool],
+        mayBegin: Callable[[Pointer], bool],
+        makeNode: Callable[[Pointer], Any],
+        onDrawn: Callable[[Pointer], None],
+    ) -> None:
+        self._isStraight, self._mayBegin, self._makeNode, self._onDrawn = isStraight, mayBegin, makeNode, onDrawn
+        self._node: Any = None
+        self._first: Pointer | None = None
+        self._last: Any = None
+
+    def pressed(self, pointer: Pointer) -> None:
+        """The stroke begins."""
+        self.giveUp()
+        if not self._mayBegin(pointer):
+            return
+        self._node = self._makeNode(pointer)
+        if self._node is None:
+            return
+        self._first = pointer
+        self._node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent)
+        self._reach(pointer)
+
+    def moved(self, pointer: Pointer) -> None:
+        """The stroke goes on to the mouse."""
+        if self._node is not None and self._first is not None and pointer.sliceNode is self._first.sliceNode:
+            self._reach(pointer)
+
+    def released(self, pointer: Pointer, *, still: bool) -> None:
+        """The stroke ends; one that says nothing is taken back."""
+        if self._node is None:
+            return
+        self.moved(pointer)
+        if still or not isPlaced(self._node):
+            self.giveUp()
+            return
+        node, self._node, self._first = self._node, None, None
+        node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
+        self._onDrawn(pointer)
+
+    def giveUp(self) -> None:
+        """Take a stroke that was begun out of the scene."""
+        node, self._node, self._first, self._last = self._node, None, None, None
+        if node is not None and node.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(node)
+
+    def _reach(self, pointer: Pointer) -> None:
+        assert self._first is not None, "a stroke was begun"
+        if self._isStraight():
+            placeStroke(self._node, [self._first.ras, pointer.ras])
+        elif self._last is None or np.linalg.norm(np.subtract(pointer.ras, self._last)) >= _STEP_MM:
+            extend(self._node, pointer.ras)
+            self._last = pointer.ras
 
 
 def _span(node: Any, first: Pointer, second: Pointer) -> None:

@@ -1,4 +1,4 @@
-"""The tools Foreground, Background and 3D box: they take clicks in the slice views and leave all else to Slicer."""
+"""The tools: they take clicks and strokes in the slice views and leave all else to Slicer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,15 +8,17 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from SAM3DSegmentLib.Panel.Gestures import BoxGesture, ClickGesture
+from SAM3DSegmentLib.Panel.Gestures import BoxGesture, ClickGesture, StrokeGesture
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer, SliceMouse
+from SAM3DSegmentLib.PromptKinds import OPPOSITE
 
-_CURSORS = {"foreground": "ForegroundCursor", "background": "BackgroundCursor", "box": "BoxCursor"}
+_CURSORS = {"background": "BackgroundCursor", "box": "BoxCursor"}
+_STROKES = ("line", "scribble", "lasso")
 
 
 class PlaceTools(VTKObservationMixin):
-    """Three buttons of which at most one is pressed; it stays pressed until the tool is put down, by whatever means.
+    """Buttons of which at most one is pressed; it stays pressed until the tool is put down, by whatever means.
 
     buttons: kind -> checkable button. guarded(call) returns whether the call went through, and tells the user if not.
     prepare() makes sure that a click can be answered, before one is made. mayClick(pointer) says whether the view under
@@ -40,6 +42,12 @@ class PlaceTools(VTKObservationMixin):
         self._mouse = SliceMouse()
         self._click = ClickGesture(self._onClick)
         self._box = BoxGesture(mayBegin=mayClick, makeNode=self._newBox, onDrawn=lambda: self.activate(None))
+        self._stroke = StrokeGesture(
+            isStraight=lambda: self.active == "line",
+            mayBegin=mayClick,
+            makeNode=self._newStroke,
+            onDrawn=self._onStroke,
+        )
         self.active: str | None = None
         self._tookUpItself = False
         for kind, button in buttons.items():
@@ -78,7 +86,8 @@ class PlaceTools(VTKObservationMixin):
             # Slicer's own placing would take the same clicks.
             if interaction.GetCurrentInteractionMode() == interaction.Place:
                 interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-            self._mouse.start(self._box if kind == "box" else self._click, _cursor(kind))
+            gesture = self._box if kind == "box" else self._stroke if kind in _STROKES else self._click
+            self._mouse.start(gesture, _cursor(kind))
         self._showPressed()
 
     def refresh(self) -> None:
@@ -87,7 +96,7 @@ class PlaceTools(VTKObservationMixin):
         for kind, button in self._buttons.items():
             usable, reason = usability[kind]
             button.setEnabled(usable)
-            button.setToolTip(self._toolTips[kind] if usable else reason)
+            button.setToolTip(self._toolTipOf(kind) if usable else reason)
         if self.active is not None and not usability[self.active][0]:
             self.activate(None)
 
@@ -116,9 +125,16 @@ class PlaceTools(VTKObservationMixin):
         editor = logic.workspace.current()
         return logic.workspace.foreignImage(editor) if editor is not None else ""
 
+    def _toolTipOf(self, kind: str) -> str:
+        """What a tool does, and whether the model is told of it by clicks only."""
+        if kind not in _STROKES or self._logic.options.readsItself(kind):
+            return self._toolTips[kind]
+        return self._toolTips[kind] + " " + _("This model is told of it by clicks or a box.")
+
     def _putDown(self) -> None:
         self._mouse.stop()
         self._box.giveUp()
+        self._stroke.giveUp()
         self.active = None
 
     def _onButton(self, kind: str) -> None:
@@ -126,7 +142,9 @@ class PlaceTools(VTKObservationMixin):
         self._showPressed()
 
     def _onClick(self, pointer: Pointer) -> None:
-        kind = _opposite(self.active or "") if pointer.control else self.active or ""
+        kind = self.active or ""
+        if pointer.control:
+            kind = OPPOSITE[kind]
         if self._usable(kind)[0] and self._mayClick(pointer):
             isPositive = kind == "foreground"
             if self._guarded(lambda: self._logic.prompts.addClick(pointer.ras, positive=isPositive)):
@@ -134,9 +152,21 @@ class PlaceTools(VTKObservationMixin):
                 self._onPlaced(pointer)
 
     def _newBox(self) -> Any:
+        return self._newNode("box")
+
+    def _newStroke(self, pointer: Pointer) -> Any:
+        kind = self.active or ""
+        return self._newNode(OPPOSITE.get(kind, kind) if pointer.control else kind)
+
+    def _newNode(self, kind: str) -> Any:
         nodes: list[Any] = []
-        self._guarded(lambda: nodes.append(self._logic.prompts.placeNode("box")))
+        self._guarded(lambda: nodes.append(self._logic.prompts.placeNode(kind)))
         return nodes[0] if nodes else None
+
+    def _onStroke(self, pointer: Pointer) -> None:
+        self._tookUpItself = False
+        self._logic.prompts.touched()
+        self._onPlaced(pointer)
 
     def _onModeChanged(self, *_: Any) -> None:
         """The user has taken up something of Slicer's own for placing."""
@@ -149,14 +179,10 @@ class PlaceTools(VTKObservationMixin):
             button.setChecked(kind == self.active)
 
 
-def _opposite(kind: str) -> str:
-    return "background" if kind == "foreground" else "foreground"
-
-
 def _interaction() -> Any:
     return slicer.app.applicationLogic().GetInteractionNode()
 
 
 def _cursor(kind: str) -> Any:
     """A cross with the tool's sign beside it; its hot spot is the middle of the cross."""
-    return qt.QCursor(icon(_CURSORS[kind]).pixmap(32, 32), 11, 11)
+    return qt.QCursor(icon(_CURSORS.get(kind, "ForegroundCursor")).pixmap(32, 32), 11, 11)

@@ -9,6 +9,7 @@ from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 from SAM3DSegmentLib.Panel.Views import centerOn
+from SAM3DSegmentLib.PromptKinds import OPPOSITE
 
 SIGN, TEXT, VISIBLE, JUMP, FLIP, DELETE = range(6)
 
@@ -55,7 +56,7 @@ class PromptList:
         self._logic.prompts.setVisible(promptId, not self._item(promptId).visible)
 
     def _flip(self, promptId: str) -> None:
-        if self._item(promptId).kind != "box":
+        if self._item(promptId).kind in OPPOSITE:
             self._logic.prompts.flip(promptId)
 
     def _jump(self, promptId: str) -> None:
@@ -69,13 +70,8 @@ class PromptList:
 
 
 def _row(item: Any) -> Row:
-    words, picture = {
-        "foreground": (_("foreground click"), "Foreground"),
-        "background": (_("background click"), "Background"),
-        "box": (_("3D box"), "Box"),
-    }[item.kind]
-    isBox = item.kind == "box"
-    text = Formatting.boxSize(item.size) if isBox else Formatting.position(item.ras)
+    words, picture = _LOOKS[item.kind]()
+    text = _told(item)
     where = _("{kind} at {position}").format(kind=words, position=Formatting.position(item.ras))
     eye = ("Visible", _("Hide in the views")) if item.visible else ("Hidden", _("Hidden, but it counts; show it"))
     cells = (
@@ -83,10 +79,32 @@ def _row(item: Any) -> Row:
         Cell(text, toolTip=where, spoken=where),
         _button(*eye),
         _button("Jump", _("Show it in the middle of the slice views")),
-        Cell() if isBox else _button("Flip", _("Turn foreground into background, or back")),
+        _button("Flip", _("Turn foreground into background, or back")) if item.kind in OPPOSITE else Cell(),
         _button("Delete", _("Delete")),
     )
     return Row(item.id, cells)
+
+
+def _told(item: Any) -> str:
+    """Where a click is, how large a box, how long a line."""
+    if item.kind == "box":
+        return Formatting.boxSize(item.size)
+    if item.kind == "line":
+        return Formatting.length(item.prompt.length_mm)
+    return Formatting.position(item.ras)
+
+
+# Words are translated when they are shown.
+_LOOKS: dict[str, Callable[[], tuple[str, str]]] = {
+    "foreground": lambda: (_("foreground click"), "Foreground"),
+    "background": lambda: (_("background click"), "Background"),
+    "box": lambda: (_("3D box"), "Box"),
+    "line": lambda: (_("line across the target"), "Line"),
+    "scribble": lambda: (_("foreground scribble"), "Scribble"),
+    "backgroundScribble": lambda: (_("background scribble"), "BackgroundScribble"),
+    "lasso": lambda: (_("outline of the target"), "Lasso"),
+    "backgroundLasso": lambda: (_("outline of background"), "BackgroundLasso"),
+}
 
 
 def _button(picture: str, tip: str) -> Cell:

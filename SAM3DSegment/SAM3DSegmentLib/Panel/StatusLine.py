@@ -60,6 +60,9 @@ class StatusLine:
         hints = {
             "foreground": _("Click on the target"),
             "background": _("Click where the mask is too large"),
+            "line": _("Drag across the target, from one side to the other"),
+            "scribble": _("Draw through the target; with Ctrl, through what is none of it"),
+            "lasso": _("Draw around the target in one slice; with Ctrl, around what is none of it"),
             "box": _("Click two opposite corners of the box, or drag from one to the other"),
         }
         return hints.get(tool or "") or (_("Ready") if hasPrompts else _("Ready: press Foreground (A)"))

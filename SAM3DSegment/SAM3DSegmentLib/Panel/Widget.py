@@ -16,6 +16,7 @@ from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.Panel.LearnSection import LearnSection
 from SAM3DSegmentLib.Panel.LesionSection import LesionSection
 from SAM3DSegmentLib.Panel.MeasuresRow import MeasuresRow
 from SAM3DSegmentLib.Panel.MessageArea import MessageArea
@@ -39,6 +40,7 @@ from SAM3DSegmentLib.Setup import Dependencies
 
 _ICONS = {
     "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",
+    "lineButton": "Line", "scribbleButton": "Scribble", "lassoButton": "Lasso",
     "boxFromMaskButton": "BoxFromMask", "undoButton": "Undo", "redoButton": "Redo", "clearButton": "Clear",
 }  # fmt: skip
 
@@ -108,6 +110,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exit()
         self.tools.close()
         self.see.close()
+        self.learn.close()
         self.peekKey.close()
         self.installer.close()
         self.pollTimer.close()
@@ -133,8 +136,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
         self.prompts = PromptList(ui.promptsTable, logic, guarded)
-        buttons = {"foreground": ui.foregroundButton, "background": ui.backgroundButton, "box": ui.boxButton}
-        self.pollTimer = PollTimer(self._poll, self._refresh, needed=lambda: self._busy)
+        tools = ("foreground", "background", "box", "line", "scribble", "lasso")
+        buttons = {kind: getattr(ui, f"{kind}Button") for kind in tools}
+        self.pollTimer = PollTimer(self._poll, self._refresh, needed=lambda: self._busy or self.learn.isBusy)
         self.tools = PlaceTools(
             buttons, logic, guarded,
             prepare=self._ensureDependencies, mayClick=self._mayClick, onPlaced=self._onPlaced,
@@ -144,6 +148,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.lesions = LesionSection(
             ui, logic, guarded, goTo=self.segments.goTo, refreshSoon=self.pollTimer.refreshSoon
         )  # fmt: skip
+        self.learn = LearnSection(ui, logic, guarded, refreshSoon=self.pollTimer.refreshSoon)
         self.handles = BoxHandles(logic)
         self.prompts.onChosen = lambda: self.handles.choose(self.prompts.chosen)
         self.peekKey = HeldKey("h", self.see.peek)
@@ -178,7 +183,10 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             Shortcut(("A",), _("Foreground click (add)"), lambda: tools.toggle("foreground")),
             Shortcut(("S",), _("Background click (subtract)"), lambda: tools.toggle("background")),
             Shortcut(("X",), _("3D box"), lambda: tools.toggle("box")),
-            Shortcut(("Ctrl+click",), _("While clicking: a click of the other sign")),
+            Shortcut(("D",), _("Line across the target"), lambda: tools.toggle("line")),
+            Shortcut(("C",), _("Scribble"), lambda: tools.toggle("scribble")),
+            Shortcut(("Z",), _("Outline in one slice (lasso)"), lambda: tools.toggle("lasso")),
+            Shortcut(("Ctrl+click",), _("While clicking or drawing: the other sign")),
             Shortcut(("N",), _("Next segment"), ui.nextButton.click),
             Shortcut((",",), _("Go to the lesion before"), lambda: self._step(-1)),
             Shortcut((".",), _("Go to the lesion after"), lambda: self._step(1)),
@@ -245,6 +253,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             part.refresh()
         self.measures.refresh()
         self.lesions.refresh()
+        self.learn.refresh()
         self.message.refresh()
         hasPrompts, locked = bool(logic.prompts.items()), logic.isLocked
         ui.clearButton.setEnabled(hasPrompts and not locked)
@@ -345,6 +354,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _poll(self, waitSeconds: float) -> None:
         self.logic.poll(waitSeconds)
         self.installer.poll(waitSeconds)
+        self.learn.poll()
 
     def _onModelInstalled(self, text: str) -> None:
         self._refresh()
