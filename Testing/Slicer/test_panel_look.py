@@ -130,7 +130,7 @@ def test_the_lists_grow_with_the_panel_and_nothing_moves_when_a_row_comes(a_busy
     assert ui.boundarySlider.mapTo(window, QtCore.QPoint(0, 0)).y() == y
     last = ui.promptsTable.visualItemRect(ui.promptsTable.item(ui.promptsTable.rowCount - 1, 1))
     assert ui.promptsTable.viewport().rect.contains(last.center()), "the newest prompt is in view"
-    window.resize(1024, 1300)
+    window.resize(1024, 1100)
     rest(a_busy_panel)
     assert ui.promptsTable.height > height
 
