@@ -8,6 +8,7 @@ import pytest
 from support.panel_scenes import FIRST, center_of, rest
 
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
+QtCore = pytest.importorskip("PySide6.QtCore")
 
 # In the place of Slicer's Python: begins like an adaptation, and ends by its verdict when it is told to.
 STAND_IN = """
@@ -37,6 +38,7 @@ def a_segment(a_panel, a_grid, tmp_path):
     yield a_panel
     learning.stop()
     learning.use("")
+    QtCore.QSettings().remove("SAM3DSegment/adaptedWeights")
 
 
 def accept(app, count=3):
@@ -82,6 +84,7 @@ def test_a_better_model_is_offered_used_and_given_up_by_one_press_each(a_segment
     rest(a_segment)
     assert "is better" in ui.learnLabel.text
     a_segment.pressButton(ui.useAdaptedButton)
+    rest(a_segment)
     assert logic.options.weights == str(tmp_path / "accepted" / "adapted" / "1")
     a_segment.pressButton(ui.goBackButton)
     rest(a_segment)
