@@ -36,7 +36,7 @@ Data are folders in nnU-Net's raw layout, or any of those that Resources/Docs/da
 mean what the model's paper does; --print-config shows all filled in. Resources/Docs/training.md has the recipes.
 """
 OWN_OPTIONS = True
-_LISTS: dict[str, type] = {"data": Path, "shares": float, "classes": int}
+_LISTS: dict[str, type] = {"data": Path, "shares": float, "classes": int, "pretrain": str}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

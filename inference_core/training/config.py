@@ -49,6 +49,7 @@ class TrainConfig:
         data: folders or lists of labeled cases; none trains SAM3D lite on procedural volumes alone
         shares: how often each of the data sets is drawn from, in proportion; equally where empty
         start_from: weights to begin with: an official file, SAM's checkpoint, or another run's folder
+        pretrain: learn the image encoder alone, without labels, by these: mae, emix, shed
         scope: what is trained: published, all, adapters, decoder, lora or norms, where the model has it
         steps: how many steps to train, in all
         minutes: how long to train, in all, where `steps` is not given
@@ -82,6 +83,7 @@ class TrainConfig:
     data: tuple[Path, ...] = ()
     shares: tuple[float, ...] = ()
     start_from: Path | None = None
+    pretrain: tuple[str, ...] = ()
     scope: str = ""
     steps: int = 0
     minutes: float = 0.0

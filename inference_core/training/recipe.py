@@ -94,7 +94,11 @@ class Recipe(Protocol):
     """How one family is trained."""
 
     plan: Plan
-    network: nn.Module
+
+    @property
+    def network(self) -> nn.Module:
+        """All that is trained, and what it needs to be."""
+        ...
 
     def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
         """What to train on, in turn; the shares add up to 1."""

@@ -50,11 +50,12 @@ def train(
     if resume:
         config, splits = continued(config), read_splits(config.output / SPLIT_FILE)
     check_settings(config)
-    sets = [read_data_set(path) for path in config.data]
+    sets = [read_data_set(path, labeled=not config.pretrain) for path in config.data]
     splits = splits or splits_of(config, sets)
-    require_trainable([(data, splits[data.name]) for data in sets], classes=config.classes)
+    if not config.pretrain:
+        require_trainable([(data, splits[data.name]) for data in sets], classes=config.classes)
     fabric = _fabric(config)
-    recipe = build_recipe(entry, config, _classes(sets))
+    recipe = _pretraining(config) if config.pretrain else build_recipe(entry, config, _classes(sets))
     trained = sum(len(_cases(data, splits[data.name].train)) for data in sets)
     config = resolved(config, recipe.plan, cases=trained, processes=fabric.world_size)
     if config.checkpointing:
@@ -68,6 +69,12 @@ def train(
         trainer.resume()
     _run(trainer, recipe, config, sets, splits)
     return folder
+
+
+def _pretraining(config: TrainConfig) -> Recipe:
+    from inference_core.training.recipes.pretraining import build
+
+    return build(config)
 
 
 def continued(asked: TrainConfig) -> TrainConfig:
@@ -96,6 +103,10 @@ def splits_of(config: TrainConfig, sets: Sequence[DataSet]) -> dict[str, Split]:
     names = [data.name for data in sets]
     if len(set(names)) < len(names):
         raise OptionError("Two of the data sets have the same folder name; rename one of them.")
+    if config.pretrain and config.split is None:
+        # Without labels there is nothing to be kept from: the last case shows whether it goes well.
+        return {data.name: Split(tuple(c.name for c in data.cases[:-1]) or (data.cases[0].name,),
+                                 (data.cases[-1].name,)) for data in sets}  # fmt: skip
     if config.split is None:
         share, seed, fold = config.validation_share, config.seed, config.fold
         return {data.name: split_by_patient(data, share=share, seed=seed, fold=fold) for data in sets}
@@ -125,7 +136,7 @@ def _pools(config: TrainConfig, sets: Sequence[DataSet], names: Sequence[Sequenc
 
 def _cases(data: DataSet, names: Sequence[str]) -> tuple[Case, ...]:
     wanted = set(names)
-    return tuple(case for case in data.cases if case.name in wanted and case.label is not None)
+    return tuple(case for case in data.cases if case.name in wanted)
 
 
 def _classes(sets: Sequence[DataSet]) -> dict[int, str]:

@@ -68,7 +68,15 @@ class ImageEncoder(nn.Module):
         self.middle_key = PlainConv3d(middle, config.match, 1)
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        fine = self.fine(F.silu(self.stem(space_to_depth(image))))
+        return self.from_stem(self.stemmed(image))
+
+    def stemmed(self, image: Tensor) -> Tensor:
+        """The first stage's map (B, fine, d, h, w) of an image, before it meets its surroundings."""
+        return F.silu(self.stem(space_to_depth(image)))
+
+    def from_stem(self, stemmed: Tensor) -> dict[str, Tensor]:
+        """All features, from the first stage's map on."""
+        fine = self.fine(stemmed)
         middle = self.middle(F.silu(self.to_middle(fine)))
         coarse = self.to_coarse(middle)
         coarse = coarse + self.place(coarse)
