@@ -80,6 +80,11 @@ def foreground_dice_and_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return 0.5 * dice.mean() + 0.5 * F.cross_entropy(logits, target)
 
 
+def weighted_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Medical SAM Adapter's loss in 2D: binary cross-entropy in which the target counts twice (specification 3.5)."""
+    return F.binary_cross_entropy_with_logits(logits, target, pos_weight=logits.new_tensor(2.0))
+
+
 @torch.no_grad()
 def batch_dice(logits: Tensor, truth: Tensor) -> float:
     """The mean Dice of masks cut from logits (B, 1, ...) with targets of the same shape."""

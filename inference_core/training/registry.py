@@ -42,6 +42,12 @@ RECIPES = {
         )
         for suffix in ("", "_pancreas", "_liver", "_colon")
     },
+    **{
+        f"medical_sam_adapter{suffix}": RecipeEntry(
+            f"{_PACKAGE}.medical_sam_adapter:build", start="SAM", options={"rule": f"medical_sam_adapter{suffix}"}
+        )
+        for suffix in ("", "_normalized", "_3d", "_3d_normalized")
+    },
 }
 
 
