@@ -48,6 +48,10 @@ RECIPES = {
         )
         for suffix in ("", "_normalized", "_3d", "_3d_normalized")
     },
+    **{
+        name: RecipeEntry(f"{_PACKAGE}.sam:build", start="SAM", options={"rule": name})
+        for name in ("sam", "sam_vit_l", "sam_vit_h")
+    },
 }
 
 

@@ -20,10 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inference_core.errors import CheckpointError
-from inference_core.geometry.slices import slices_last
-from inference_core.geometry.values import with_background
 from inference_core.io.atomic import replacing
-from inference_core.models.blocks.slice_preprocess import eight_bit, resized
+from inference_core.models.blocks.slice_preprocess import resized
 from inference_core.models.medical_sam_adapter.preprocess import ABDOMEN_HU, normalized_images
 from inference_core.models.medical_sam_adapter.starting import TRAINED, Start, official_content, start_from
 from inference_core.models.registry import get_spec
@@ -49,6 +47,7 @@ from inference_core.training.recipe import (
 )
 from inference_core.training.samples import CaseSamples, Drawn, values_of
 from inference_core.training.slice_clicks import clicks_on_errors, first_click
+from inference_core.training.slice_samples import class_in_slice, nearest_pixels, sliced_case
 
 PLAN = Plan(
     learning_rate=1e-4, optimizer="Adam", epochs=100, batch=2, schedule=constant, scopes=("published", "decoder"),
@@ -82,12 +81,6 @@ class MedicalSamAdapterRecipe:
         draw = self.whole_chunk if self.slices > 1 else self.draw_slice
         return CaseSamples(pools, self._prepare, draw, seed=self.config.seed)
 
-    def prepare_slices(self, case: Case) -> Prepared:
-        """A case's own voxels and labels, slices last, and the values to learn."""
-        image, labels = slices_last(case.read()), slices_last(case.read_labels())
-        voxels = with_background(image.array).astype(np.float32)
-        return {"image": voxels, "labels": labels.array, "values": values_of(labels.array, self.config.classes)}
-
     def prepare_volume(self, case: Case) -> Prepared:
         """A CT (X, Y, Z) at 1.5 x 1.5 x 2 mm, 0..1 between -175 and 250 HU, without what is 0 around it; its labels."""
         low, high = ABDOMEN_HU
@@ -103,17 +96,15 @@ class MedicalSamAdapterRecipe:
 
     def draw_slice(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
         """A slice with a class, squashed to the input as Pillow does it."""
-        if len(prepared["values"]) == 0:
+        found = class_in_slice(prepared, rng)
+        if found is None:
             return None
-        inside = prepared["labels"] == rng.choice(prepared["values"])
-        number = int(rng.choice(np.flatnonzero(inside.any(axis=(0, 1)))))
         side = (self.size, self.size)
-        picture = resized(eight_bit(prepared["image"][:, :, number].T), side)
-        mask = torch.from_numpy(inside[:, :, number].T.astype(np.float32))[None, None]
-        target = F.interpolate(mask, side, mode="nearest-exact")[0]
+        target = nearest_pixels(found[1], side)
         if not target.any():
             return None
-        return self._sample(torch.from_numpy(picture)[None].float() / 255, target.numpy().astype(np.int64), rng)
+        picture = torch.from_numpy(resized(found[0], side))
+        return self._sample(picture[None].float() / 255, target[None].astype(np.int64), rng)
 
     def draw_chunk(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
         """A crop, changed at random."""
@@ -168,7 +159,7 @@ class MedicalSamAdapterRecipe:
             torch.save(official_content(weights, self.start, optimizer=optimizer or {}), temporary)
 
     def _prepare(self, case: Case) -> Prepared:
-        return self.prepare_volume(case) if self.slices > 1 else self.prepare_slices(case)
+        return self.prepare_volume(case) if self.slices > 1 else sliced_case(case, self.config.classes)
 
     def _chunk(self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Drawn:
         """Of a crop (h, w, n): its rows run to the right and its columns to the front."""
