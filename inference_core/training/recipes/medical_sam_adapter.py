@@ -45,9 +45,9 @@ from inference_core.training.recipe import (
     check_scope,
     constant,
 )
-from inference_core.training.samples import CaseSamples, Drawn, values_of
+from inference_core.training.samples import CaseSamples, Drawn, PreparedStore, values_of
 from inference_core.training.slice_clicks import clicks_on_errors, first_click
-from inference_core.training.slice_samples import class_in_slice, nearest_pixels, sliced_case
+from inference_core.training.slice_samples import ARRAYS, class_in_slice, nearest_pixels, sliced_case
 
 PLAN = Plan(
     learning_rate=1e-4, optimizer="Adam", epochs=100, batch=2, schedule=constant, scopes=("published", "decoder"),
@@ -69,17 +69,19 @@ class MedicalSamAdapterRecipe:
         self.size = start.sizes.sam.image_size
         self.target_size = min(_TARGET_SIDE, self.size)
         self.clicks = config.clicks or PLAN.clicks
+        kind, arrays = ("abdomen", ("image", "labels")) if self.slices > 1 else ("slices", ARRAYS)
+        self._store = PreparedStore.of(config, kind, arrays, classes=config.classes)
         train_only(self.network, TRAINED if check_scope(config.scope, PLAN) == "published" else r"^mask_decoder\.")
 
     def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
         """Slices that hold a class; through depth crops of several, changed at random."""
         draw = self.draw_chunk if self.slices > 1 else self.draw_slice
-        return [Stage(1.0, CaseSamples(pools, self._prepare, draw, seed=self.config.seed), batch)]
+        return [Stage(1.0, CaseSamples(pools, self._prepare, draw, seed=self.config.seed, store=self._store), batch)]
 
     def validation(self, pools: Sequence[Pool]) -> SampleSource:
         """Slices, through depth whole ones, as they are."""
         draw = self.whole_chunk if self.slices > 1 else self.draw_slice
-        return CaseSamples(pools, self._prepare, draw, seed=self.config.seed)
+        return CaseSamples(pools, self._prepare, draw, seed=self.config.seed, store=self._store)
 
     def prepare_volume(self, case: Case) -> Prepared:
         """A CT (X, Y, Z) at 1.5 x 1.5 x 2 mm, 0..1 between -175 and 250 HU, without what is 0 around it; its labels."""

@@ -46,9 +46,9 @@ from inference_core.training.recipe import (
     check_scope,
     warm_cosine,
 )
-from inference_core.training.samples import CaseSamples, Drawn
+from inference_core.training.samples import CaseSamples, Drawn, PreparedStore
 from inference_core.training.slice_clicks import clicks_on_errors
-from inference_core.training.slice_samples import class_in_slice, nearest_pixels, sliced_case
+from inference_core.training.slice_samples import ARRAYS, class_in_slice, nearest_pixels, sliced_case
 
 PLAN = Plan(
     learning_rate=1e-4,
@@ -73,6 +73,7 @@ class SamRecipe:
     def __init__(self, config: TrainConfig, network: SamNetwork) -> None:
         self.config, self.network = config, network
         self.clicks = config.clicks or PLAN.clicks
+        self._store = PreparedStore.of(config, "slices", ARRAYS, classes=config.classes)
         self.scale = LongestSide(network.sizes.image_size)
         self.encoder_learns = check_scope(config.scope, PLAN) == "lora"
         if self.encoder_learns:
@@ -83,11 +84,13 @@ class SamRecipe:
 
     def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
         """Slices that hold a class."""
-        return [Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed), batch)]
+        return [
+            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
+        ]
 
     def validation(self, pools: Sequence[Pool]) -> SampleSource:
         """The same."""
-        return CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed)
+        return CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store)
 
     def prepare(self, case: Case) -> Prepared:
         """A case's own voxels and labels, slices last, and the values to learn."""

@@ -46,7 +46,7 @@ from inference_core.training.recipe import (
     check_scope,
     linear_to,
 )
-from inference_core.training.samples import CaseSamples, Drawn
+from inference_core.training.samples import CaseSamples, Drawn, PreparedStore
 
 PLAN = Plan(
     learning_rate=4e-4,
@@ -71,6 +71,7 @@ class Sam3DAdapterRecipe:
         scale = get_spec(rule).hounsfield
         assert scale is not None, "the registry gives this family its intensities"
         self.scale, self.size = scale, network.config.image_size
+        self._store = PreparedStore.of(config, "sam3d_adapter", ("image", "label"), value=value)
         self._augmented = CropAugmentation(scale, size=self.size, in_plane=rule in _IN_PLANE)
         freeze_as_published(network)
         if check_scope(config.scope, PLAN) == "decoder":
@@ -78,11 +79,13 @@ class Sam3DAdapterRecipe:
 
     def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
         """Crops around the target, or, less often, beside it."""
-        return [Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed), batch)]
+        return [
+            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
+        ]
 
     def validation(self, pools: Sequence[Pool]) -> SampleSource:
         """Crops with a voxel of the target in the middle, as they are."""
-        return CaseSamples(pools, self.prepare, self.plain, seed=self.config.seed)
+        return CaseSamples(pools, self.prepare, self.plain, seed=self.config.seed, store=self._store)
 
     def prepare(self, case: Case) -> Prepared:
         """A case at 1 mm, slices first: Hounsfield units (D, H, W), and each voxel's share of the target."""
