@@ -313,3 +313,17 @@ def test_training_without_sam_is_refused(tmp_path):
     torch.save({"a": torch.zeros(1)}, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError, match="is no SAM checkpoint"):
         a_recipe(tmp_path / "odd.pth")
+
+
+@pytest.mark.parametrize("rule", ["medical_sam_adapter_3d", "medical_sam_adapter_normalized"])
+def test_a_step_in_bfloat16_has_nearly_the_same_loss(a_tiny_sam, rule):
+    found = []
+    for lower in (False, True):
+        recipe = a_recipe(a_tiny_sam, rule)
+        checkpoint_blocks(recipe.network)
+        batch = a_batch(recipe)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            loss = recipe.step(batch, draws()).loss
+        loss.backward()
+        found.append(loss.item())
+    assert found[1] == pytest.approx(found[0], rel=1e-2)

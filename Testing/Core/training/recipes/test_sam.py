@@ -171,3 +171,15 @@ def test_training_without_sam_or_at_another_size_is_refused(tmp_path, a_tiny_sam
     torch.save({"a": torch.zeros(1)}, tmp_path / "odd.pth")
     with pytest.raises(CheckpointError, match="no SAM checkpoint"):
         build(replace(config, start_from=tmp_path / "odd.pth"), {1: "a"}, rule="sam")
+
+
+def test_a_step_in_bfloat16_has_nearly_the_same_loss(a_tiny_sam):
+    found = []
+    for lower in (False, True):
+        recipe = a_recipe(a_tiny_sam, scope="lora")
+        checkpoint_blocks(recipe.network)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            loss = recipe.step(a_batch(), draws()).loss
+        loss.backward()
+        found.append(loss.item())
+    assert found[1] == pytest.approx(found[0], rel=1e-2)

@@ -232,3 +232,15 @@ def test_training_without_sam_or_one_class_or_at_another_size_is_refused(tmp_pat
 
 def shapes(state) -> dict[str, list[int]]:
     return {name: list(value.shape) for name, value in state.items()}
+
+
+def test_a_step_in_bfloat16_has_nearly_the_same_loss(a_sam):
+    found = []
+    for lower in (False, True):
+        recipe = a_recipe(a_sam)
+        checkpoint_blocks(recipe.network)
+        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+            loss = recipe.step(a_batch(), draws()).loss
+        loss.backward()
+        found.append(loss.item())
+    assert found[1] == pytest.approx(found[0], rel=1e-2)
