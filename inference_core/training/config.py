@@ -62,6 +62,7 @@ class TrainConfig:
         precision: float32 or bfloat16
         checkpointing: keep the activations of a block's input alone, and compute the rest again: a third of the memory
         clicks: prompts of the simulated user for each sample
+        shared_clicks: tell every sample of a batch all clicks of the batch, as Medical SAM Adapter's code does
         image_size: side of the network's input in voxels, where the model can have another than its own
         classes: values of the labels to learn; all where empty
         split: a split.json of another run; by patient at random where empty
@@ -96,6 +97,7 @@ class TrainConfig:
     precision: str = ""
     checkpointing: bool | None = None
     clicks: int = 0
+    shared_clicks: bool = False
     image_size: int = 0
     classes: tuple[int, ...] = ()
     split: Path | None = None

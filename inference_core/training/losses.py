@@ -69,6 +69,22 @@ def class_dice_and_cross_entropy(logits: Tensor, labels: Tensor, *, dice_share: 
     return (1 - dice_share) * entropy + dice_share * dice.mean()
 
 
+def foreground_dice_and_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """3DSAM-adapter's loss: logits (B, 2, ...) of background and foreground, target (B, ...) of 0 and 1.
+
+    0.5 Dice of the foreground's softmax, 1e-5 added above and below, + 0.5 cross-entropy (specification 8).
+    """
+    probability, truth = torch.softmax(logits, dim=1)[:, 1].flatten(1), target.flatten(1).to(logits)
+    both = (probability * truth).sum(dim=1)
+    dice = 1 - (2 * both + _SMOOTH) / (probability.sum(dim=1) + truth.sum(dim=1) + _SMOOTH)
+    return 0.5 * dice.mean() + 0.5 * F.cross_entropy(logits, target)
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Medical SAM Adapter's loss in 2D: binary cross-entropy in which the target counts twice (specification 3.5)."""
+    return F.binary_cross_entropy_with_logits(logits, target, pos_weight=logits.new_tensor(2.0))
+
+
 @torch.no_grad()
 def batch_dice(logits: Tensor, truth: Tensor) -> float:
     """The mean Dice of masks cut from logits (B, 1, ...) with targets of the same shape."""

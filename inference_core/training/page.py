@@ -47,9 +47,15 @@ def write_page(folder: RunFolder, pictures: Sequence[Picture]) -> None:
 
 
 def middle_slices(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any]) -> Picture:
-    """Of volumes of one shape (D, H, W) the slice along the first axis with most of the target."""
+    """Of volumes of one shape (D, H, W) the slice along the first axis with most of the target.
+
+    An image of another resolution is shown at the target's.
+    """
     number = int(np.argmax(truth.reshape(len(truth), -1).sum(axis=1)))
-    return image[number], truth[number], found[number]
+    rows, columns = (
+        (np.arange(size) * old) // size for size, old in zip(truth.shape[1:], image.shape[1:], strict=True)
+    )
+    return image[number][np.ix_(rows, columns)], truth[number], found[number]
 
 
 def _curves(lines: Sequence[Mapping[str, Any]]) -> Any:

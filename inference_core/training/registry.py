@@ -24,10 +24,6 @@ class RecipeEntry:
 _PACKAGE = "inference_core.training.recipes"
 
 
-def _ma_sam(name: str) -> RecipeEntry:
-    return RecipeEntry(f"{_PACKAGE}.ma_sam:build", start="SAM", options={"rule": name, "boxes": name == "ma_sam_box"})
-
-
 RECIPES = {
     "sam3d_lite": RecipeEntry(f"{_PACKAGE}.sam3d_lite:build", suffix=".safetensors"),
     **{
@@ -37,6 +33,25 @@ RECIPES = {
         for name in ("ma_sam", "ma_sam_prostate", "ma_sam_box")
     },
     "sam_med3d": RecipeEntry(f"{_PACKAGE}.sam_med3d:build"),
+    **{
+        f"sam3d_adapter{suffix}": RecipeEntry(
+            f"{_PACKAGE}.sam3d_adapter:build",
+            suffix=".pth.tar",
+            start="SAM",
+            options={"rule": f"sam3d_adapter{suffix}"},
+        )
+        for suffix in ("", "_pancreas", "_liver", "_colon")
+    },
+    **{
+        f"medical_sam_adapter{suffix}": RecipeEntry(
+            f"{_PACKAGE}.medical_sam_adapter:build", start="SAM", options={"rule": f"medical_sam_adapter{suffix}"}
+        )
+        for suffix in ("", "_normalized", "_3d", "_3d_normalized")
+    },
+    **{
+        name: RecipeEntry(f"{_PACKAGE}.sam:build", start="SAM", options={"rule": name})
+        for name in ("sam", "sam_vit_l", "sam_vit_h")
+    },
 }
 
 

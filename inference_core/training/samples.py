@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
+from inference_core import __version__
 from inference_core.errors import VolumeError
+from inference_core.training.config import TrainConfig
+from inference_core.training.data.cache import PreprocessingCache
 from inference_core.training.data.cases import Case
 from inference_core.training.pools import Pool, draw_case
 from inference_core.training.recipe import Prepared
@@ -25,15 +30,46 @@ _TRIES = 200
 _KEPT = 32
 
 
+@dataclass(frozen=True)
+class PreparedStore:
+    """Where prepared cases are kept between runs, their arrays' names, and all but the case that these depend on."""
+
+    folder: Path
+    names: tuple[str, ...]
+    parameters: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: TrainConfig, recipe: str, names: Sequence[str], **parameters: Any) -> PreparedStore:
+        """In the folder that a run is told of, else in its own."""
+        folder = config.cache or config.output / "cache"
+        return cls(folder, tuple(names), {"recipe": recipe, "version": __version__, **parameters})
+
+    def prepared(self, case: Case, prepare: Prepare) -> Prepared:
+        """What `prepare` makes of a case, or made of it before.
+
+        Raises:
+            VolumeError: the case cannot be read.
+            OutputError: the folder cannot be made.
+        """
+        files = (*case.images, *([] if case.label is None else [case.label]))
+        of_case = {"series": case.series_uid, "segments": case.segments, "value": case.value}
+        cache = PreprocessingCache(self.folder)
+        return cache.get_arrays(files, {**self.parameters, **of_case}, self.names, lambda: prepare(case))
+
+
 class CaseSamples:
     """Sample n: a case at random, and of it what `draw` makes; None there draws another case.
+
+    `store` keeps what `prepare` makes between runs.
 
     Raises (on access):
         VolumeError: a case cannot be read, or no case has anything to draw.
     """
 
-    def __init__(self, pools: Sequence[Pool], prepare: Prepare, draw: Draw, *, seed: int) -> None:
-        self.pools, self.prepare, self.draw, self.seed = pools, prepare, draw, seed
+    def __init__(
+        self, pools: Sequence[Pool], prepare: Prepare, draw: Draw, *, seed: int, store: PreparedStore | None = None
+    ) -> None:
+        self.pools, self.prepare, self.draw, self.seed, self.store = pools, prepare, draw, seed, store
         self._kept: OrderedDict[str, Prepared] = OrderedDict()
 
     def __getitem__(self, number: int) -> Drawn:
@@ -49,7 +85,7 @@ class CaseSamples:
     def _prepared(self, case: Case) -> Prepared:
         key = str(case.images[0])
         if key not in self._kept:
-            self._kept[key] = self.prepare(case)
+            self._kept[key] = self.store.prepared(case, self.prepare) if self.store else self.prepare(case)
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

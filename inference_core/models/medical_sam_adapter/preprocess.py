@@ -101,10 +101,15 @@ def network_images(pictures: Float32, rule: IntensityRule, size: int) -> Tensor:
     else:
         gray = np.stack([resized(eight_bit(picture), (size, size)) for picture in pictures])
         unit = torch.from_numpy(gray).float()[:, None] / 255
+    return normalized_images(unit, rule)
+
+
+def normalized_images(unit: Tensor, rule: IntensityRule) -> Tensor:
+    """Gray values 0..1 (n, 1, S, S) as the network's input (n, 3, S, S)."""
     images = unit.expand(-1, 3, -1, -1)
     if rule not in _NORMALIZED:
         return images
-    mean, deviation = torch.tensor((PIXEL_MEAN, PIXEL_STD))[:, :, None, None]
+    mean, deviation = unit.new_tensor((PIXEL_MEAN, PIXEL_STD))[:, :, None, None]
     brightest = 1 if rule in _HOUNSFIELD else 255
     normalized: Tensor = (brightest * images - mean) / deviation
     return normalized

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from inference_core.errors import CheckpointError
 from inference_core.models import weights_content
-from inference_core.models.blocks.sam_sizes import count_numbered
-from inference_core.models.sam3d_adapter.network import Sam3DAdapterConfig, Sam3DAdapterNetwork
+from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, count_numbered, read_sizes
+from inference_core.models.blocks.two_way import ProjectedAttention
+from inference_core.models.sam3d_adapter.network import PromptEncoder, Sam3DAdapterConfig, Sam3DAdapterNetwork
 from inference_core.models.sam3d_adapter.shifted_cube_attention import shifted_mask
 from inference_core.models.weights import load_content, load_state_dict, load_strict
 
@@ -32,6 +33,7 @@ _OURS = (
     (r"^decoder_dict\.", "decoder."),
     (r"^feature_dict\.3\.", "prompt_encoder."),
 )
+_BLOCKED = -100.0
 _TUNED = re.compile(
     r"encoder\.(depth_embed|slice_embed|neck_3d|blocks\.\d+\.(norm|adapter|attn\.rel_pos_d))|prompt_encoder|decoder"
 )
@@ -107,6 +109,57 @@ def start_from_sam(state: Mapping[str, Tensor], config: Sam3DAdapterConfig | Non
     return network
 
 
+def config_for_sam(state: Mapping[str, Tensor]) -> Sam3DAdapterConfig:
+    """The sizes of a network that begins with a SAM checkpoint: the official ones for ViT-B, less for a small SAM.
+
+    Raises:
+        CheckpointError: the state is not that of a SAM.
+    """
+    official = Sam3DAdapterConfig()
+    try:
+        sam = read_sizes(state)
+    except SIZE_ERRORS as error:
+        raise CheckpointError(
+            "The weights to start from are not those of a SAM ViT-B; choose sam_vit_b_01ec64.pth."
+        ) from error
+    grid, out = sam.grid // 2, sam.prompt_width
+    return Sam3DAdapterConfig(
+        grid=grid,
+        width=sam.width,
+        depth=sam.depth,
+        heads=sam.heads,
+        cube=min(official.cube, grid // 2),
+        patch=sam.patch_size,
+        rows=tuple(len(state[f"image_encoder.blocks.{n}.attn.rel_pos_h"]) for n in range(sam.depth)),
+        out=out,
+        prompt_heads=min(official.prompt_heads, out // 4),
+        prompt_hidden=8 * out,
+        head=out // 2,
+    )
+
+
+def official_content(weights: Mapping[str, Tensor], config: Sam3DAdapterConfig) -> dict[str, Any]:
+    """What the authors' training script saves, of a `Sam3DAdapterNetwork`'s weights; their strict loader takes it.
+
+    That asks for tensors that mean nothing: the masks of shifted blocks, three prompt encoders that no forward pass
+    used, and two parts of the fourth. Those are drawn as the authors' are, the same ones each time. Their optimizers'
+    state is left empty: the run's own state is kept elsewhere.
+    """
+    parts = {name: _of_part(weights, name) for name in ("encoder", "decoder", "prompt_encoder")}
+    # One tensor for all blocks, which a file then holds once.
+    mask = _BLOCKED * shifted_mask(config.grid, config.cube).float()
+    masks = {f"blocks.{n}.attn_mask": mask for n in range(0, config.depth, 2)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unused = [{**_unused(config), **_cloned(PromptEncoder(config).state_dict())} for _ in range(3)]
+        used = {**_unused(config), **parts["prompt_encoder"]}
+    return {
+        "epoch": 0, "best_val_loss": 0.0, "encoder_dict": {**parts["encoder"], **masks},
+        "feature_dict": [*unused, used],
+        "decoder_dict": parts["decoder"], "encoder_opt": {}, "feature_opt": {}, "decoder_opt": {},
+    }  # fmt: skip
+
+
 def begin_with_sam(network: Sam3DAdapterNetwork, state: Mapping[str, Tensor]) -> None:
     """Put a 2D SAM's image encoder into a network in place, as `start_from_sam` does, and leave all else as it is."""
     own = network.encoder.state_dict()
@@ -130,6 +183,25 @@ def freeze_as_published(network: Sam3DAdapterNetwork) -> None:
     """Let gradients reach only what the authors tuned: 159 of the encoder's 294 tensors, and all of the other parts."""
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(_TUNED.match(name) is not None)
+
+
+def _of_part(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return _cloned({key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)})
+
+
+def _unused(config: Sam3DAdapterConfig) -> dict[str, Tensor]:
+    """Freshly drawn, what a prompt encoder's file has and no forward pass reads."""
+    dead = {"positional_encoding_gaussian_matrix": torch.randn(3, config.out // 2)}
+    for n in range(config.prompt_depth):
+        attention = ProjectedAttention(config.out, config.out // 2, config.prompt_heads)
+        place = f"transformer.layers.{n}.cross_attn_token_to_image"
+        dead |= {f"{place}.{key}": value for key, value in _cloned(attention.state_dict()).items()}
+    return dead
+
+
+def _cloned(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in state.items()}
 
 
 def _flat(content: Any, name: str) -> dict[str, Tensor] | None:

@@ -102,8 +102,9 @@ def require_trainable(sets: Sequence[tuple[DataSet, Split]], *, classes: Iterabl
     names = {value: label for data, _ in sets for value, label in data.classes.items()}
     absent = set(classes) or set(names)
     for data, split in sets:
+        trained = set(split.train)  # who is judged on what was trained on is on both sides
         for case in data.cases:
-            if absent and split.of(case.name) == TRAIN:
+            if absent and case.name in trained:
                 absent -= set(np.unique(case.read_labels().array).tolist())
     if absent:
         label = names.get(min(absent), str(min(absent)))

@@ -29,7 +29,7 @@ from inference_core.training.losses import class_dice_and_cross_entropy
 from inference_core.training.optimization import train_only
 from inference_core.training.pools import Pool
 from inference_core.training.recipe import Batch, Draws, Group, Plan, Prepared, SampleSource, Stage, Step, check_scope
-from inference_core.training.samples import CaseSamples, Drawn
+from inference_core.training.samples import CaseSamples, Drawn, PreparedStore
 from inference_core.training.stack_augmentation import augmented_stack
 
 _WARM_STEPS, _POWER = 250, 7
@@ -64,14 +64,25 @@ class MaSamRecipe:
         scope = check_scope(config.scope, PLAN)
         train_only(network, TRAINED if scope == "published" else r"^mask_decoder\.")
         self.size, self.slices = network.all_sizes.sam.image_size, network.all_sizes.slices
+        self._store = PreparedStore.of(
+            config, "ma_sam", ("image", "labels", "held", "rule"), rule=self.rule.name, values=self.values
+        )
 
     def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
         """Stacks at random, augmented as the authors do it."""
-        return [Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed), batch)]
+        return [
+            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
+        ]
 
     def validation(self, pools: Sequence[Pool]) -> SampleSource:
-        """Stacks as they are."""
-        return CaseSamples(pools, self.prepare, lambda p, rng: self.draw(p, rng, change=False), seed=self.config.seed)
+        """Stacks as they are, the more often the more they hold: as in a whole volume's Dice, voxels count alike."""
+        return CaseSamples(
+            pools,
+            self.prepare,
+            lambda p, rng: self.draw(p, rng, change=False),
+            seed=self.config.seed,
+            store=self._store,
+        )
 
     def prepare(self, case: Case) -> Prepared:
         """Windowed slices (X, Y, Z), their labels 0..K, and which slices have any."""
@@ -89,9 +100,7 @@ class MaSamRecipe:
         labels, held = prepared["labels"], prepared["held"]
         if len(held) == 0:
             return None
-        count = labels.shape[2]
-        # Slices beside the classes belong to a volume too; of those that hold some there are usually few.
-        middle = int(rng.choice(held)) if self.boxes or rng.random() < 0.5 else int(rng.integers(count))
+        count, middle = labels.shape[2], self._middle(prepared, rng, by_size=not change)
         numbers = np.clip(np.arange(self.slices) + middle - self.slices // 2, 0, count - 1)
         low, high, scale, mean, std = prepared["rule"]
         rule = GrayRule(low, high, scale=scale, mean=mean, std=std)
@@ -105,6 +114,15 @@ class MaSamRecipe:
                 return None
             drawn["box"] = box_around(target)
         return drawn
+
+    def _middle(self, prepared: Prepared, rng: np.random.Generator, *, by_size: bool) -> int:
+        """The slice that a stack is around, one that holds a class in proportion to how much of it there is."""
+        labels, held = prepared["labels"], prepared["held"]
+        if by_size:
+            sizes = (labels[:, :, held] > 0).sum(axis=(0, 1))
+            return int(rng.choice(held, p=sizes / sizes.sum()))
+        # Slices beside the classes belong to a volume too; of those that hold some there are usually few.
+        return int(rng.choice(held)) if self.boxes or rng.random() < 0.5 else int(rng.integers(labels.shape[2]))
 
     def step(self, batch: Batch, draws: Draws) -> Step:
         """All classes of all slices at once; the box, where there is one, is the same for all slices of a stack."""

@@ -42,7 +42,7 @@ from inference_core.training.recipe import (
     check_scope,
     in_drops,
 )
-from inference_core.training.samples import CaseSamples, Drawn, mirrored, values_of
+from inference_core.training.samples import CaseSamples, Drawn, PreparedStore, mirrored, values_of
 
 PLAN = Plan(
     learning_rate=8e-4,
@@ -75,14 +75,21 @@ class SamMed3DRecipe:
             network.image_encoder.requires_grad_(False)
         self.size = network.config.image_size
         self._fewest = _FEWEST_AT_FULL_SIZE * (self.size / 128) ** 3
+        self._store = PreparedStore.of(
+            config, "sam_med3d", ("image", "labels", "values"), classes=config.classes, fewest=self._fewest
+        )
 
     def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
         """Windows around random targets, flipped at random."""
-        return [Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed), batch)]
+        return [
+            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
+        ]
 
     def validation(self, pools: Sequence[Pool]) -> SampleSource:
         """The same windows, never flipped."""
-        return CaseSamples(pools, self.prepare, lambda p, rng: self.draw(p, rng, flip=False), seed=self.config.seed)
+        return CaseSamples(
+            pools, self.prepare, lambda p, rng: self.draw(p, rng, flip=False), seed=self.config.seed, store=self._store
+        )
 
     def prepare(self, case: Case) -> Prepared:
         """A case at 1.5 mm in axes nearest to right-anterior-superior."""

@@ -241,6 +241,12 @@ def test_a_sound_set_may_be_trained_on(a_set):
     require_trainable(a_set)
 
 
+def test_a_case_may_be_judged_that_is_trained_on(a_set):
+    data = read_data_set(a_set)
+    everyone = tuple(case.name for case in data.cases)
+    checks.require_trainable([(data, Split(everyone, everyone))], classes=(1,))
+
+
 def test_label_maps_are_read_until_every_class_was_seen(a_set):
     without_cyst(a_set)
     header_alone = (a_set / "labelsTr" / "c.nii.gz").read_bytes()[:600]

@@ -44,15 +44,14 @@ def trained(tmp_path, two_cases) -> Callable[..., RunFolder]:
         split = tmp_path / "split.json"
         split.write_text('{"balls": {"train": ["a", "b"], "validation": ["a", "b"], "test": []}}')
         given = {
+            "data": (two_cases,),
             "workers": 0,
             "validation_samples": 4,
             "validate_every": 1000,
             "save_every": 1000,
             "seed": 1,
         } | settings
-        config = TrainConfig(
-            output=tmp_path / f"run_{model}", model=model, data=(two_cases,), split=split, device="cpu", **given
-        )
+        config = TrainConfig(output=tmp_path / f"run_{model}", model=model, split=split, device="cpu", **given)
         begun = time.process_time()
         folder = train(config)
         assert time.process_time() - begun < 120, "two cases are learned within two CPU minutes"

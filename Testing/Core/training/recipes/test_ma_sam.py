@@ -109,7 +109,7 @@ def test_the_file_has_the_names_and_shapes_of_the_authors(a_tiny_sam):
 
 def test_two_cases_are_learned(trained, a_tiny_sam):
     folder = trained(
-        "ma_sam_prostate", start_from=a_tiny_sam, image_size=64, steps=320, batch=2, accumulate=1, learning_rate=6e-3
+        "ma_sam_prostate", start_from=a_tiny_sam, image_size=64, steps=360, batch=2, accumulate=1, learning_rate=3e-3
     )
     assert best_dice(folder) > 0.9
 
