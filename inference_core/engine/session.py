@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -149,6 +149,29 @@ class Session:
             seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
             cautions=() if len(seen) == len(found) else (NO_CONTRAST,),
         )
+
+    def unsure_band(self, prompts: PromptSet, *, options: MaskOptions | None = None, margin: float = 1.0) -> Mask:
+        """The voxels that a threshold lower or higher by `margin` (in logits) would add to the mask or take from it.
+
+        Cut from the logits of prompts that `predict` has answered: the model is not asked. Empty for prompts whose
+        logits are not kept any more.
+
+        Raises:
+            OptionError: the margin is no number above zero.
+        """
+        if not (is_number(margin) and margin > 0):
+            raise OptionError("The margin is {value!r}; give a number of logits above zero.", value=margin)
+        options = options or MaskOptions()
+        told = in_known_kinds(prompts, self._known_kinds())
+        turn = PromptSet(_in_turn(told), told.initial_mask)
+        found = self._predictions[options.local_corrections].get(turn)
+        if not found:
+            return EMPTY
+        larger, smaller = (
+            compose_mask(found, prompts, self.volume, replace(options, threshold=options.threshold + step))
+            for step in (-margin, margin)
+        )
+        return larger.minus(smaller)
 
     def _replay(self, prompts: PromptSet, calls: ModelCalls, *, local: bool) -> WindowedPrediction:
         """What all prompts in turn lead to, going on from the longest run of them whose prediction is still kept."""
