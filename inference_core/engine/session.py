@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -16,6 +16,7 @@ from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.model_calls import ModelCalls, Notify, silent
 from inference_core.engine.prediction_cache import PredictionCache
 from inference_core.engine.slice_predictor import SliceMemory, SlicePredictor
+from inference_core.engine.unsure_band import compose_band
 from inference_core.engine.window_predictor import WindowPredictor
 from inference_core.engine.windowed_prediction import FAR_OUTSIDE, WindowedPrediction
 from inference_core.errors import OptionError, PromptError
@@ -167,11 +168,7 @@ class Session:
         found = self._predictions[options.local_corrections].get(turn)
         if not found:
             return EMPTY
-        larger, smaller = (
-            compose_mask(found, prompts, self.volume, replace(options, threshold=options.threshold + step))
-            for step in (-margin, margin)
-        )
-        return larger.minus(smaller)
+        return compose_band(found, prompts, self.volume, options, margin=margin)
 
     def _replay(self, prompts: PromptSet, calls: ModelCalls, *, local: bool) -> WindowedPrediction:
         """What all prompts in turn lead to, going on from the longest run of them whose prediction is still kept."""
