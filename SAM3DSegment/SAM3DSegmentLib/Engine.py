@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inference_core.engine.automatic import Labeled
     from inference_core.engine.session import Prediction, Session
+    from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.models.interface import Model
     from inference_core.prompts.prompt_set import PromptSet
@@ -87,6 +88,15 @@ class Engine:
         model = self._open(settings, settings.device, notify)
         return segment_automatically(volume, model, quick=quick, notify=notify)
 
+    def unsureBand(self, request: Request) -> "Mask":
+        """Where the answer to a request is unsure; empty where that answer is not kept. Nothing is computed anew."""
+        from inference_core.geometry.mask import EMPTY
+
+        session = self._sessions.get(_sessionKey(request))
+        if session is None:
+            return EMPTY
+        return session.unsure_band(request.prompts, options=request.segmentSettings.maskOptions)
+
     def prepare(self, settings: "Settings", notify: Notify) -> None:
         """Load the model that these settings name and warm it up, unless it is loaded.
 
@@ -146,7 +156,7 @@ class Engine:
         from inference_core.engine.cache import EmbeddingCache
         from inference_core.engine.session import Session
 
-        key = (request.volumeKey, request.segmentKey, request.segmentSettings.windowMm)
+        key = _sessionKey(request)
         if key not in self._sessions:
             for other in [other for other in self._sessions if other[0] != request.volumeKey]:
                 del self._sessions[other]
@@ -163,6 +173,10 @@ class Engine:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         return self._sessions[key]
+
+
+def _sessionKey(request: Request) -> tuple[Hashable, ...]:
+    return request.volumeKey, request.segmentKey, request.segmentSettings.windowMm
 
 
 def _described(device: str) -> str:

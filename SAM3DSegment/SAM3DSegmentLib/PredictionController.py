@@ -26,6 +26,7 @@ from SAM3DSegmentLib.Workspace import Workspace
 if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
     from inference_core.geometry.grid import Grid
+    from inference_core.geometry.mask import Mask
     from SAM3DSegmentLib.History import Entry
 
 
@@ -190,17 +191,40 @@ class PredictionController:
 
     def _submit(self, editor: SegmentEditor) -> None:
         self.ensureDependencies()
-        volume = volumeFromNode(self._workspace.volumeNode)
-        key, settings, state = self.volumeKey(volume.grid), self._options.settings, editor.state
-        segmentKey = (editor.segmentationNode.GetID(), editor.segmentId)
-        request = Request(volume, key, segmentKey, settings, state.settings, editor.promptSet(state.items))
-        asked = _Asked(editor, state, settings, volume.grid, key, time.monotonic())
+        request = self._requestAbout(editor)
+        grid, key = request.volume.grid, request.volumeKey
+        asked = _Asked(editor, editor.state, request.settings, grid, key, time.monotonic())
         self.startJob(
             lambda notify: self.engine.answer(request, notify),
             onDone=lambda answer: self._answered(asked, answer),
             onError=lambda error: self._failed(asked.editor, error),
         )
         self._tell("state")
+
+    def askWhereUnsure(self, onDone: "Callable[[Mask, Grid], None]") -> None:
+        """Have the band of unsure voxels of the current segment's last answer cut, on the image's grid."""
+        from inference_core.errors import SAM3DError
+
+        editor = self._workspace.current()
+        if editor is None or self._workspace.volumeNode is None or self._workspace.foreignImage(editor):
+            return
+        try:
+            request = self._requestAbout(editor)
+        except SAM3DError:
+            return
+        self.startJob(
+            lambda notify: self.engine.unsureBand(request),
+            onDone=lambda band: onDone(band, request.volume.grid),
+            onError=self.tellFailure,
+        )
+        self._tell("state")
+
+    def _requestAbout(self, editor: SegmentEditor) -> Request:
+        volume, state = volumeFromNode(self._workspace.volumeNode), editor.state
+        segmentKey = (editor.segmentationNode.GetID(), editor.segmentId)
+        prompts = editor.promptSet(state.items)
+        key = self.volumeKey(volume.grid)
+        return Request(volume, key, segmentKey, self._options.settings, state.settings, prompts)
 
     # Answers
 

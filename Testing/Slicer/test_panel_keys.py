@@ -134,3 +134,39 @@ def test_the_list_of_shortcuts_names_each_of_them(a_panel):
     text = a_panel.panel.ui.shortcutsLabel.text
     for key in ("A", "S", "X", "N", "H", "Ctrl+click", "Ctrl+Z", "Ctrl+Y", "Esc", "Delete"):
         assert key in text
+
+
+def sheet_of(app):
+    """The list over the main window, as a user would see it; None where there is none."""
+    labels = app.window.findChildren(QtWidgets.QLabel, options=QtCore.Qt.FindDirectChildrenOnly)
+    return next((label for label in labels if label.visible), None)
+
+
+def test_a_question_mark_shows_the_shortcuts_over_the_views_and_takes_them_away(a_panel):
+    a_panel.red.setFocus()
+    assert sheet_of(a_panel) is None
+    a_panel.press(QtCore.Qt.Key_Question)
+    sheet = sheet_of(a_panel)
+    assert "Foreground click" in sheet.text
+    assert a_panel.window.rect.contains(sheet.geometry)
+    a_panel.press(QtCore.Qt.Key_Question)
+    assert sheet_of(a_panel) is None
+
+
+def test_escape_takes_the_list_away_before_it_puts_the_tool_down(a_panel):
+    a_panel.red.setFocus()
+    a_panel.press("A")
+    a_panel.press(QtCore.Qt.Key_Question)
+    a_panel.press("Esc")
+    assert sheet_of(a_panel) is None
+    assert a_panel.panel.tools.active == "foreground"
+    a_panel.press("Esc")
+    assert a_panel.panel.tools.active is None
+
+
+def test_another_module_takes_the_list_away(a_panel):
+    a_panel.red.setFocus()
+    a_panel.press(QtCore.Qt.Key_Question)
+    a_panel.app.moduleManager().leaveModule()
+    a_panel.settle()
+    assert sheet_of(a_panel) is None

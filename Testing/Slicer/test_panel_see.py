@@ -214,3 +214,58 @@ def test_the_settings_of_a_lesion_come_back_with_it_in_the_panel(a_lesion, a_gri
     rest(a_lesion)
     assert (ui.smoothingSpinBox.value, ui.boundarySlider.value) == (1.5, 0)
     assert texts_of(ui.segmentsTable, 2) == ["Lesion 1", "Lesion 2"]
+
+
+@pytest.fixture
+def an_unsure_lesion(a_stand_in, a_model, a_grid):
+    """A ball with a soft edge, so that some voxels are near the boundary; the band is wanted."""
+    places = a_grid.to_ras(np.stack(np.indices(a_grid.shape), axis=-1))
+    far = np.linalg.norm(places - center_of(a_grid, FIRST), axis=-1)
+    array = (1 / (1 + np.exp((far - 9.0) / 1.5))).astype(np.float32)
+    volume = slicer.util.addVolumeFromArray(np.ascontiguousarray(array.T), ijkToRAS=a_grid.affine, name="soft")
+    a_stand_in.show(volume)
+    a_stand_in.panel.parameters.choose(volume=volume)
+    rest(a_stand_in)
+    click_with(a_stand_in, "foreground", center_of(a_grid, FIRST))
+    asked = a_model.decoded
+    a_stand_in.pressButton(a_stand_in.panel.ui.unsureButton)
+    rest(a_stand_in)
+    assert a_model.decoded == asked, "the model is not asked for it"
+    yield a_stand_in
+    a_stand_in.panel.ui.unsureButton.setChecked(False)
+
+
+def band_of(app):
+    node, logic = app.panel.see.unsure.node, app.panel.logic
+    segmentId = node.GetSegmentation().GetNthSegmentID(0)
+    return slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentId, logic.volumeNode) > 0
+
+
+def test_the_unsure_band_lies_along_the_boundary_and_is_never_saved(an_unsure_lesion, a_grid, tmp_path):
+    band, mask = band_of(an_unsure_lesion), voxels(an_unsure_lesion.panel.logic)
+    assert 0 < band.sum() < mask.sum()
+    assert (band & mask).any()
+    assert (band & ~mask).any()
+    far = np.linalg.norm(a_grid.to_ras(np.argwhere(band.T)) - center_of(a_grid, FIRST), axis=-1)
+    assert far.min() > 6.0
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_the_unsure_band_follows_the_boundary_and_goes_when_it_is_not_wanted(an_unsure_lesion):
+    before = band_of(an_unsure_lesion)
+    an_unsure_lesion.panel.ui.boundarySlider.setValue(15)
+    rest(an_unsure_lesion)
+    assert an_unsure_lesion.waitUntil(lambda: an_unsure_lesion.panel.see.unsure.node is not None, seconds=5)
+    assert not np.array_equal(band_of(an_unsure_lesion), before)
+    an_unsure_lesion.pressButton(an_unsure_lesion.panel.ui.unsureButton)
+    rest(an_unsure_lesion)
+    assert an_unsure_lesion.panel.see.unsure.node is None
+
+
+def test_the_unsure_band_is_that_of_the_current_segment(an_unsure_lesion):
+    an_unsure_lesion.pressButton(an_unsure_lesion.panel.ui.nextButton)
+    rest(an_unsure_lesion)
+    assert an_unsure_lesion.panel.see.unsure.node is None

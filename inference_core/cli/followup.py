@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import find_model, load
-from inference_core.cli.measure import unit_of
+from inference_core.cli.measure import check_page, pictures_of, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive
 from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged, table
 
@@ -113,8 +113,7 @@ def _check(options: argparse.Namespace) -> None:
     for output in outputs:
         if any(same_file(output, source) for source in sources if source is not None):
             raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
-    if options.report is not None and options.report.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"'{options.report}' is no page; give a name that ends in .html.")
+    check_page(options.report)
     if is_dicom_source(options.before) and is_dicom_source(options.after):
         one, other = (patient_id(find_source(path).paths) for path in (options.before, options.after))
         if one and other and one != other:
@@ -238,14 +237,10 @@ def _labels(visit: _Visit) -> Any:
 def _page(
     options: argparse.Namespace, after: _Visit, change: Change, *, doubts: Sequence[str], made_by: Sequence[str]
 ) -> str:
-    from inference_core.measures.key_picture import key_picture, png_of
     from inference_core.measures.lesion_table import Entry, LesionTable
     from inference_core.measures.report_page import StudyReport, html_page
 
     there = [lesion for lesion in _lesions(options, after) if lesion.present]
-    pictures = {
-        lesion.name: png_of(key_picture(after.masks[lesion.name], after.volume, lesion.measurements.axial))
-        for lesion in there if lesion.measurements.axial is not None
-    }  # fmt: skip
+    pictures = pictures_of(after.volume, after.masks, {lesion.name: lesion.measurements for lesion in there})
     entries = LesionTable(tuple(Entry(lesion) for lesion in there))
     return html_page(StudyReport(entries, pictures, made_by, change, cautions=doubts))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.parsing import add_json_option, count
-from inference_core.cli.reporting import check_outputs, table, write_json
+from inference_core.cli.parsing import UsageError, add_json_option, count
+from inference_core.cli.reporting import check_outputs, staged, table, write_json
 
 if TYPE_CHECKING:
+    from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.measures.measurements import Measurements
 
@@ -22,7 +24,7 @@ one across it in the same slice (RECIST 1.1; the short axis), the longest in 3D,
 median, min and max of the image's voxels. Diameters run between voxel centers."""
 EXAMPLES = """examples:
   sam3dsegment measure ct_series/ tumor.seg.nrrd
-  sam3dsegment measure mr.nii.gz lesions.nii.gz --label 2 --csv lesions.csv --json lesions.json
+  sam3dsegment measure mr.nii.gz lesions.nii.gz --label 2 --csv lesions.csv --json lesions.json --report lesions.html
 """
 _TITLES = ("label", "ml", "axial mm", "across mm", "3D mm", "mean", "SD", "median", "min", "max", "unit")
 
@@ -36,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
     parser.add_argument("--part", type=count, metavar="N", help="which phase, echo or time point (default the first)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a CSV file as well")
+    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page with a picture of each segment")
     add_json_option(parser)
 
 
@@ -47,7 +50,8 @@ def run(options: argparse.Namespace) -> None:
     """
     from inference_core.io.files import read_volume
 
-    check_outputs(options.csv, options.json)
+    check_outputs(options.csv, options.json, options.report)
+    check_page(options.report)
     volume = read_volume(options.image, series_uid=options.series, part=options.part)
     unit = options.unit
     if unit is None:
@@ -59,7 +63,48 @@ def run(options: argparse.Namespace) -> None:
         segments = [{"label": label} | numbers.as_json() for label, numbers in found.items()]
         files = {"image": str(options.image), "mask": str(options.mask)}
         write_json(options.json, files | {"series": volume.name, "segments": segments})
+    if options.report is not None:
+        _write_page(options.report, volume, options.mask, found)
     print(table([_TITLES, *(_cells(label, numbers) for label, numbers in found.items())]))
+
+
+def check_page(path: Path | None) -> None:
+    """Refuse early a report whose name is not that of a page.
+
+    Raises:
+        UsageError: as said.
+    """
+    if path is not None and path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"'{path}' is no page; give a name that ends in .html.")
+
+
+def pictures_of(volume: Volume, masks: Mapping[str, Mask], found: Mapping[str, Measurements]) -> dict[str, bytes]:
+    """A PNG of each mask with its axes, by its name; none of an empty one."""
+    from inference_core.measures.key_picture import key_picture, png_of
+
+    drawn = {name: numbers.axial for name, numbers in found.items() if numbers.axial is not None}
+    return {name: png_of(key_picture(masks[name], volume, axial)) for name, axial in drawn.items()}
+
+
+def _write_page(path: Path, volume: Volume, mask: Path, found: Mapping[int, Measurements]) -> None:
+    """The report of the labels; nothing here says which are targets, so that none is."""
+    import inference_core
+    from inference_core.geometry.mask import Mask
+    from inference_core.io.files import read_labels_on
+    from inference_core.io.segment_names import segment_names
+    from inference_core.measures.change import Lesion
+    from inference_core.measures.lesion_table import Entry, LesionTable
+    from inference_core.measures.report_page import StudyReport, html_page
+
+    labels, names = read_labels_on(mask, volume).array, segment_names(mask)
+    called = {value: names.get(value, f"label {value}") for value in found}
+    masks = {called[value]: Mask.of(labels == value) for value in found}
+    numbers = {called[value]: measured for value, measured in found.items()}
+    table = LesionTable(tuple(Entry(Lesion(name, measured, target=False)) for name, measured in numbers.items()))
+    made_by = ["Masks as they were given", f"SAM3DSegment {inference_core.__version__}"]
+    page = html_page(StudyReport(table, pictures_of(volume, masks, numbers), made_by))
+    with staged(path, page.rstrip("\n")):
+        pass
 
 
 def unit_of(path: Path, *, series: str | None = None, part: int | None = None) -> str:

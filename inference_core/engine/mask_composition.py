@@ -27,7 +27,7 @@ from inference_core.prompts.translation import in_known_kinds
 
 Index = NDArray[np.int64]
 # Smaller boxes leave fewer voxels to compute, larger ones cost fewer calls; smoothed ones bring a margin along.
-_SMALLEST_BOX = 48
+SMALLEST_BOX = 48
 _SMALLEST_SMOOTH_BOX = 80
 _MOST_SMOOTHING_MM = 100.0
 
@@ -67,7 +67,7 @@ class MaskOptions:
 def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Volume, options: MaskOptions) -> Mask:
     """Compose a windowed prediction's layers on the volume's voxels and cut them at the threshold."""
     told = in_known_kinds(prompts, (Click, Line))
-    start, stop = _extent(prediction, told, volume.grid, options.threshold)
+    start, stop = mask_extent(prediction, told, volume.grid, options.threshold)
     start, stop = _with_lassos(start, stop, prompts, volume.grid)
     if (stop <= start).any():
         return EMPTY
@@ -84,7 +84,7 @@ def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Vol
     lassos = standing_lassos(prompts, volume.grid) if options.consistent_clicks else ()
     obey_lassos(mask, lassos, region)
     if options.keep_clicked_pieces and not any(group.keeps_pieces for group in prediction):
-        mask = _clicked_pieces(mask, told, region)
+        mask = clicked_pieces(mask, told, region)
     return Mask.of(mask, start)
 
 
@@ -94,7 +94,7 @@ def _fill(mask: NDArray[np.bool_], surface: LogitField, corrections: list[ClickC
     side = None if drawn else surface.side(box)
     if side is not None:
         mask[box.slices()] = side
-    elif max(box.shape) > (_SMALLEST_SMOOTH_BOX if surface.smooth else _SMALLEST_BOX):
+    elif max(box.shape) > (_SMALLEST_SMOOTH_BOX if surface.smooth else SMALLEST_BOX):
         for half in box.halves():
             _fill(mask, surface, drawn, box=half)
     else:
@@ -104,7 +104,9 @@ def _fill(mask: NDArray[np.bool_], surface: LogitField, corrections: list[ClickC
         mask[box.slices()] = logits > 0
 
 
-def _extent(prediction: WindowedPrediction, prompts: PromptSet, grid: Grid, threshold: float) -> tuple[Index, Index]:
+def mask_extent(
+    prediction: WindowedPrediction, prompts: PromptSet, grid: Grid, threshold: float
+) -> tuple[Index, Index]:
     """Voxels where the mask can be: under cells near or above the threshold, and around the clicks."""
     starts, stops = [], []
     for layer in (layer for group in prediction for layer in group.all_layers):
@@ -137,7 +139,8 @@ def _with_lassos(start: Index, stop: Index, prompts: PromptSet, grid: Grid) -> t
     return start, stop
 
 
-def _clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -> NDArray[np.bool_]:
+def clicked_pieces(mask: NDArray[np.bool_], prompts: PromptSet, region: Grid) -> NDArray[np.bool_]:
+    """The pieces of a mask on a region that prompts say are the target's; all of them where none is."""
     import SimpleITK as sitk
 
     if prompts.initial_mask is not None:

@@ -16,6 +16,7 @@ from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.model_calls import ModelCalls, Notify, silent
 from inference_core.engine.prediction_cache import PredictionCache
 from inference_core.engine.slice_predictor import SliceMemory, SlicePredictor
+from inference_core.engine.unsure_band import compose_band
 from inference_core.engine.window_predictor import WindowPredictor
 from inference_core.engine.windowed_prediction import FAR_OUTSIDE, WindowedPrediction
 from inference_core.errors import OptionError, PromptError
@@ -149,6 +150,25 @@ class Session:
             seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
             cautions=() if len(seen) == len(found) else (NO_CONTRAST,),
         )
+
+    def unsure_band(self, prompts: PromptSet, *, options: MaskOptions | None = None, margin: float = 1.0) -> Mask:
+        """The voxels that a threshold lower or higher by `margin` (in logits) would add to the mask or take from it.
+
+        Cut from the logits of prompts that `predict` has answered: the model is not asked. Empty for prompts whose
+        logits are not kept any more.
+
+        Raises:
+            OptionError: the margin is no number above zero.
+        """
+        if not (is_number(margin) and margin > 0):
+            raise OptionError("The margin is {value!r}; give a number of logits above zero.", value=margin)
+        options = options or MaskOptions()
+        told = in_known_kinds(prompts, self._known_kinds())
+        turn = PromptSet(_in_turn(told), told.initial_mask)
+        found = self._predictions[options.local_corrections].get(turn)
+        if not found:
+            return EMPTY
+        return compose_band(found, prompts, self.volume, options, margin=margin)
 
     def _replay(self, prompts: PromptSet, calls: ModelCalls, *, local: bool) -> WindowedPrediction:
         """What all prompts in turn lead to, going on from the longest run of them whose prediction is still kept."""

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.ChangeFlash import ChangeFlash
 from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.UnsureBand import UnsureBand
 
 _FLASH_SETTING = "SAM3DSegment/flashChanges"
 _FLASH_MS = 1000
@@ -27,6 +28,9 @@ class SeeRow:
         self._timer.connect("timeout()", self.flash.hide)
         for button, picture in (("show3DButton", "Surface"), ("outlineButton", "Outline"), ("flashButton", "Changes")):
             getattr(ui, button).setIcon(icon(picture))
+        self.unsure = UnsureBand(logic)
+        ui.unsureButton.setIcon(icon("Unsure"))
+        ui.unsureButton.connect("clicked(bool)", self._followUnsure)
         ui.flashButton.setChecked(str(qt.QSettings().value(_FLASH_SETTING, "true")).lower() == "true")
         ui.show3DButton.connect("clicked(bool)", self._show3D)
         ui.opacitySlider.connect("valueChanged(int)", self._setOpacity)
@@ -46,6 +50,7 @@ class SeeRow:
             ui.outlineButton.setChecked(not display.GetVisibility2DFill())
             ui.show3DButton.setChecked(self._is3DShown())
         self._offerPresets()
+        self._followUnsure()
 
     def flashChange(self, editor: Any, written: Any) -> None:
         """Show for a second what an answer changed, if that is wanted and there was a mask before."""
@@ -70,6 +75,7 @@ class SeeRow:
     def close(self) -> None:
         """Leave the scene as it was."""
         self.peek(False)
+        self.unsure.follow(False)
         self._timer.stop()
         self._timer.disconnect("timeout()", self.flash.hide)
         self.flash.hide()
@@ -100,6 +106,9 @@ class SeeRow:
 
     def _setFlashing(self, wanted: bool) -> None:
         qt.QSettings().setValue(_FLASH_SETTING, "true" if wanted else "false")
+
+    def _followUnsure(self, *_args: Any) -> None:
+        self.unsure.follow(bool(self._ui.unsureButton.checked))
 
     def _offerPresets(self) -> None:
         """Of Hounsfield units where the image has them; automatic always."""

@@ -15,6 +15,7 @@ from SAM3DSegmentLib.Panel import SharedLogic
 from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
+from SAM3DSegmentLib.Panel.CheatSheet import CheatSheet
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.LearnSection import LearnSection
 from SAM3DSegmentLib.Panel.LesionSection import LesionSection
@@ -100,6 +101,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.tools.activate(None)
         self.handles.stop()
         self.measures.hide()
+        self.cheatSheet.hide()
         self.peekKey.stop()
         self.parameters.disconnect()
 
@@ -162,6 +164,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self.shortcuts = Shortcuts(self._shortcutTable())
         ui.shortcutsLabel.setText(self.shortcuts.asHtml())
+        self.cheatSheet = CheatSheet(self.shortcuts.asHtml())
 
     def _connectButtons(self) -> None:
         ui, logic = self.ui, self.logic
@@ -194,6 +197,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             Shortcut(("Ctrl+Z",), _("Undo"), ui.undoButton.click),
             Shortcut(("Ctrl+Y", "Ctrl+Shift+Z"), _("Redo"), ui.redoButton.click),
             Shortcut(("Esc",), _("Stop what runs; else put the tool down"), self._escape),
+            Shortcut(("?",), _("This list over the views, or away with it"), lambda: self.cheatSheet.toggle()),
             Shortcut(("Delete",), _("In a list: remove its current row (also Backspace)")),
         ]
 
@@ -336,7 +340,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.automatic.start()
 
     def _escape(self) -> None:
-        if self._busy:
+        if self.cheatSheet.isShown:
+            self.cheatSheet.hide()
+        elif self._busy:
             self._stop()
         else:
             self.tools.activate(None)

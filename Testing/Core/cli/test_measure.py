@@ -90,3 +90,16 @@ def test_segment_adds_the_measurements_of_its_mask(run, a_ct, a_target_click, a_
     expected = measure(Mask.of(read_labels(mask).array > 0), read_volume(a_ct)).as_json()
     assert json.loads(report.read_text())["measurements"] == json.loads(json.dumps(expected))
     assert f"{expected['longest_axial_diameter']['value']:.1f} mm axial" in done.stdout
+
+
+def test_the_report_has_a_picture_of_every_label_and_no_targets(run, a_ct, its_labels, tmp_path):
+    done = run("measure", a_ct, its_labels, "--report", tmp_path / "page.html")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page.html").read_text()
+    present = [int(value) for value in np.unique(read_labels(its_labels).array) if value]
+    assert page.count("<img") == len(present)
+    assert all(f"label {value}<" in page for value in present)
+    assert "Sum of diameters of 0 targets" in page
+    refused = run("measure", a_ct, its_labels, "--report", tmp_path / "page.docx")
+    assert refused.returncode == 2
+    assert "ends in .html" in refused.stderr

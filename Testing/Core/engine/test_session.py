@@ -8,7 +8,7 @@ from support.scenes import spheres
 
 from inference_core.engine.mask_composition import MaskOptions
 from inference_core.engine.session import NO_CONTRAST, Session
-from inference_core.errors import Cancelled, ModelError, PromptError
+from inference_core.errors import Cancelled, ModelError, OptionError, PromptError
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.volume import Volume
 from inference_core.models.registry import get_spec
@@ -210,3 +210,23 @@ def test_a_cancelled_answer_leaves_the_session_as_it_was(a_volume, a_model, a_cl
 def test_prompts_that_cannot_be_used_are_refused_in_a_sentence(a_session, prompts, sentence):
     with pytest.raises(PromptError, match=sentence):
         a_session.predict(prompts)
+
+
+def test_the_unsure_band_is_what_a_logit_lower_or_higher_would_change_and_no_model_is_asked(
+    a_session, a_volume, a_model, a_click
+):
+    prompts = PromptSet((a_click,))
+    assert not a_session.unsure_band(prompts).array.size, "nothing was answered yet"
+    answer = a_session.predict(prompts)
+    asked = (len(a_model.encoded), a_model.decoded)
+    band = a_session.unsure_band(prompts)
+    assert (len(a_model.encoded), a_model.decoded) == asked
+    larger, smaller = (a_session.predict(prompts, options=MaskOptions(threshold=t)).mask for t in (-1.0, 1.0))
+    expected = (larger.on(a_volume.grid.shape) > 0) & ~(smaller.on(a_volume.grid.shape) > 0)
+    np.testing.assert_array_equal(band.on(a_volume.grid.shape) > 0, expected)
+    assert expected.any()
+    assert band.voxel_count < answer.mask.voxel_count
+    moved = a_session.unsure_band(prompts, options=MaskOptions(threshold=2.0))
+    assert moved.voxel_count != band.voxel_count
+    with pytest.raises(OptionError, match="above zero"):
+        a_session.unsure_band(prompts, margin=0)
