@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_model_options(parser)
     parser.add_argument("--repeat", type=count, default=3, metavar="N", help="how often to measure (default 3)")
+    parser.add_argument(
+        "--opening", action="store_true", help="measure instead what opening the model costs, on random files"
+    )
     add_json_option(parser)
 
 
@@ -48,6 +51,9 @@ def run(options: argparse.Namespace) -> None:
     """
     spec = get_spec(options.model)
     check_outputs(options.json)
+    if options.opening:
+        _opening(spec, options)
+        return
     found = _find(spec, options.weights) if PromptKind.POSITIVE_CLICK in spec.prompt_kinds else None
     from inference_core.benchmark.timing import machine_facts
 
@@ -65,6 +71,22 @@ def run(options: argparse.Namespace) -> None:
     if options.json is not None:
         write_json(options.json, content)
     print(table([("what", "measured"), *_rows(content)]))
+
+
+def _opening(spec: ModelSpec, options: argparse.Namespace) -> None:
+    from inference_core.benchmark.opening import opening_cost
+
+    with Progress() as progress:
+        progress.show("opening random files of full size")
+        cost = opening_cost(spec.name, repeats=options.repeat)
+    if options.json is not None:
+        write_json(options.json, {"model": spec.name, **asdict(cost), "share": cost.share})
+    rows = [
+        ("opening", f"{cost.seconds:.2f} s CPU time"),
+        ("weights in float32", f"{cost.weights / 1e9:.2f} GB"),
+        ("most memory meanwhile", f"{cost.peak / 1e9:.2f} GB, {cost.share:.2f} of the weights"),
+    ]
+    print(table([("what", "measured"), *rows]))
 
 
 def _find(spec: ModelSpec, weights: Path | None) -> Path | None:
