@@ -37,6 +37,7 @@ from SAM3DSegmentLib.Paths import resourcePath
 from SAM3DSegmentLib.SampleVolume import loadSample
 from SAM3DSegmentLib.Sentences import sentenceOf
 from SAM3DSegmentLib.Setup import Dependencies
+from SAM3DSegmentLib.Setup.Power import Power
 
 _ICONS = {
     "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",
@@ -136,12 +137,14 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
         self.prompts = PromptList(ui.promptsTable, logic, guarded)
+        self._power = Power()
         tools = ("foreground", "background", "box", "line", "scribble", "lasso")
         buttons = {kind: getattr(ui, f"{kind}Button") for kind in tools}
-        self.pollTimer = PollTimer(self._poll, self._refresh, needed=lambda: self._busy or self.learn.isBusy)
+        self.pollTimer = PollTimer(self._poll, self._refresh, needed=self._needsTime)
         self.tools = PlaceTools(
             buttons, logic, guarded,
             prepare=self._ensureDependencies, mayClick=self._mayClick, onPlaced=self._onPlaced,
+            onRest=self._lookAhead, onLeft=logic.controller.stopLookingAhead,
         )  # fmt: skip
         self.see = SeeRow(ui, logic)
         self.measures = MeasuresRow(ui, logic)
@@ -299,6 +302,16 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         return False
 
+    def _lookAhead(self, pointer: Pointer) -> bool:
+        """The cursor rests: answer the click that may come. False where something else runs first."""
+        logic = self.logic
+        if logic.busy:
+            return False
+        if self.ui.aheadCheckBox.checked and shows(pointer.sliceNode, logic.volumeNode) and not self._power.onBattery:
+            logic.controller.lookAhead(pointer.ras)
+            self.pollTimer.start()
+        return True
+
     def _onPlaced(self, pointer: Pointer) -> None:
         if self.ui.followCheckBox.checked:
             moveOthersTo(pointer.ras, pointer.sliceNode)
@@ -350,6 +363,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @property
     def _busy(self) -> bool:
         return self.logic.busy or self.installer.busy
+
+    def _needsTime(self) -> bool:
+        return self._busy or self.learn.isBusy or self.logic.controller.isLookingAhead
 
     def _poll(self, waitSeconds: float) -> None:
         self.logic.poll(waitSeconds)
