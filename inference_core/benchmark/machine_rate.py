@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,9 +36,21 @@ def matrix_rate() -> float:
 @torch.inference_mode()
 def operations_of(call: Callable[[], Any]) -> int:
     """The multiplications and additions in the matrix products, convolutions and attention of a call."""
-    with FlopCounterMode(display=False, custom_mapping=_ONE_DNN) as counter:
+    counter = FlopCounterMode(display=False, custom_mapping=_ONE_DNN)
+    # By layers it cannot count where one reads a parameter without gradients.
+    counter.mod_tracker = cast("Any", _Whole())
+    with counter:
         call()
     return int(counter.get_total_flops())
+
+
+class _Whole(AbstractContextManager["_Whole"]):
+    """Counts all operations for the whole call."""
+
+    parents = frozenset({"Global"})
+
+    def __exit__(self, *_: object) -> None:
+        return
 
 
 def _of_linear(x: Any, weight: Any, *_: Any, **_kwargs: Any) -> int:

@@ -24,6 +24,12 @@ def test_convolutions_and_attention_are_counted():
     assert operations_of(lambda: F.scaled_dot_product_attention(q, k, k)) == 2 * 2 * 3 * 10 * 12 * 32
 
 
+def test_a_layer_that_reads_a_parameter_is_counted():
+    norm, layer = torch.nn.LayerNorm(30), torch.nn.Linear(30, 20)
+    assert operations_of(lambda: layer(norm.bias[None])) == 2 * 30 * 20
+    assert operations_of(lambda: layer(norm.bias)) == 2 * 30 * 20
+
+
 def test_the_machine_has_a_rate(monkeypatch):
     monkeypatch.setattr("inference_core.benchmark.machine_rate._REPEATS", 2)
     assert matrix_rate() > 1e8
