@@ -30,7 +30,7 @@ class Request:
 
     volume: "Volume"
     volumeKey: Hashable
-    segmentKey: Hashable
+    segmentKey: Hashable  # None: of a segment that is not there yet
     settings: "Settings"
     segmentSettings: "SegmentSettings"
     prompts: "PromptSet"
@@ -111,6 +111,24 @@ class Engine:
         if model is not before and not model.spec.automatic:
             warm_up(promptable(model))
 
+    def lookAhead(self, request: Request, notify: Notify) -> None:
+        """Work out the answer to a question that may come, so that it is there when it does.
+
+        Nothing is loaded for it, and nothing is done that could not be stopped at once: that takes a model whose
+        encoder is light, or a GPU.
+
+        Raises:
+            SAM3DError: the request cannot be answered, which its asker will be told; `Cancelled` when notify raises it.
+        """
+        from inference_core.engine.interruption import interruptible
+        from inference_core.engine.warm_up import is_light
+
+        if self._model is None or self._loaded != request.settings.loading or not is_light(self._model):
+            return
+        with interruptible(lambda: notify("ahead", 0.0)):
+            options = request.segmentSettings.maskOptions
+            self._session(request).predict(request.prompts, options=options, notify=notify)
+
     def forget(self) -> None:
         """Let go of all sessions and their embeddings."""
         self._sessions.clear()
@@ -157,6 +175,10 @@ class Engine:
         from inference_core.engine.session import Session
 
         key = _sessionKey(request)
+        foreseen = (request.volumeKey, None, request.segmentSettings.windowMm)
+        if key not in self._sessions and foreseen in self._sessions:
+            # What was worked out for the segment before it was there.
+            self._sessions[key] = self._sessions.pop(foreseen)
         if key not in self._sessions:
             for other in [other for other in self._sessions if other[0] != request.volumeKey]:
                 del self._sessions[other]

@@ -64,13 +64,22 @@ class PredictionController:
         """Whether something is being computed, or is about to be."""
         return self.worker.busy or self._dirty
 
+    @property
+    def isLookingAhead(self) -> bool:
+        """Whether something is being computed that nobody asked for yet."""
+        return self.worker.isAhead
+
+    def stopLookingAhead(self) -> None:
+        """The cursor has gone on."""
+        self.worker.cancelAhead()
+
     def askSoon(self) -> None:
         """Something may have changed: look at the next poll."""
         self._dirty = self._workspace.segmentId is not None
 
     def poll(self, waitSeconds: float = 0.0, *, mayAsk: bool = True) -> None:
         """Take in what the worker has to say, then ask about what changed."""
-        self.worker.poll(waitSeconds if self.worker.busy else 0.0)
+        self.worker.poll(waitSeconds if self.worker.busy or self.worker.isAhead else 0.0)
         if self._dirty and mayAsk:
             self._dirty = False
             self._ask()
@@ -80,8 +89,35 @@ class PredictionController:
         self.worker.cancel()
         self._dirty = False
 
+    def lookAhead(self, ras: tuple[float, float, float]) -> None:
+        """Have a foreground click at a point (world RAS mm) answered before it is made, as a segment's first prompt.
+
+        Nothing where something was asked, or the segment has prompts: a further click is quick without.
+        """
+        from inference_core.prompts.prompt_set import Click, PromptSet
+
+        editor, volumeNode = self._workspace.current(), self._workspace.volumeNode
+        if self.busy or volumeNode is None or not self._options.isInstalled:
+            return
+        if editor is not None and (editor.state.items or editor.state.base.array.size):
+            return
+        volume, settings = volumeFromNode(volumeNode), self._workspace.segmentSettings
+        segmentKey = None if editor is None else (editor.segmentationNode.GetID(), editor.segmentId)
+        prompts = PromptSet((Click(ras, True, settings.localRadiusMm),))
+        request = Request(volume, self.volumeKey(volume.grid), segmentKey, self._options.settings, settings, prompts)
+        job = Job(
+            run=lambda notify: self.engine.lookAhead(request, notify),
+            onDone=_ignore, onError=_ignore, onProgress=_ignore, ahead=True, subject=_subject(request),
+        )  # fmt: skip
+        self.worker.submit(job)
+
     def startJob(
-        self, run: Callable[[Notify], Any], *, onDone: Callable[[Any], None], onError: Callable[[Exception], None]
+        self,
+        run: Callable[[Notify], Any],
+        *,
+        onDone: Callable[[Any], None],
+        onError: Callable[[Exception], None],
+        subject: Hashable = None,
     ) -> None:
         """Have the worker run something instead of what waits there; how far it comes is told as "progress"."""
         self.worker.submit(
@@ -90,6 +126,7 @@ class PredictionController:
                 onDone=onDone,
                 onError=onError,
                 onProgress=lambda stage, fraction: self._tell("progress", stage=stage, fraction=fraction),
+                subject=subject,
             )
         )
 
@@ -198,6 +235,7 @@ class PredictionController:
             lambda notify: self.engine.answer(request, notify),
             onDone=lambda answer: self._answered(asked, answer),
             onError=lambda error: self._failed(asked.editor, error),
+            subject=_subject(request),
         )
         self._tell("state")
 
@@ -274,6 +312,15 @@ class PredictionController:
             # Whatever is mended (a model chosen, a file repaired), the same prompts may be asked about again.
             editor.asked = None
         self.tellFailure(error)
+
+
+def _subject(request: Request) -> Hashable:
+    """What two requests have in common that have one answer; which segment it is for does not matter."""
+    return request.volumeKey, request.settings, request.segmentSettings.ofMask, request.prompts
+
+
+def _ignore(*_: Any) -> None:
+    """Of what nobody asked for, nobody is told."""
 
 
 def _windowOf(answer: "Prediction | None") -> dict[str, Any]:

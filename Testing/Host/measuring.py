@@ -18,6 +18,8 @@ import numpy as np
 import slicer
 from PySide6 import QtCore
 
+from Host.cursor_paths import CursorPaths, report
+
 CLICKS, MANY_CLICKS, SWITCHES = 20, 200, 20
 
 
@@ -54,7 +56,7 @@ class Measuring:
         began = time.perf_counter()
         self._center = self._load(synthetic_ct(300))
         with Gap() as gap:
-            self._user.waitUntil(self._logic.deviceDescription, seconds=120)
+            self._user.waitUntil(lambda: self._logic.controller.engine.description, seconds=120)
             self._finish()
         self._say("choosing a volume to model loaded", f"{time.perf_counter() - began:.2f} s")
         self._sayPause(gap)
@@ -72,6 +74,7 @@ class Measuring:
         self._say(f"{CLICKS} further clicks to mask on screen", f"{median(seconds):.2f} s, worst {max(seconds):.2f} s")
         self._sayPause(gap)
         self._say("writing an answer back", f"{1e3 * median(writes):.1f} ms, worst {1e3 * max(writes):.1f} ms")
+        self._cursor()
         self._memory()
 
     def _firstClick(self, name):
@@ -90,6 +93,9 @@ class Measuring:
 
     def _click(self, ras):
         self._user.showPoint(self._user.red, ras)
+        return self._clickHere(ras)
+
+    def _clickHere(self, ras):
         answered = []
         self._logic.addListener(listener := lambda event, info: answered.append(event) if event == "answered" else None)
         began = time.perf_counter()
@@ -121,7 +127,17 @@ class Measuring:
         SegmentEditor.writeSegment = timed
         return seconds
 
+    def _cursor(self):
+        paths = CursorPaths(self._user, self._center, self._clickHere)
+        report(paths.run(), self._say)
+        middle, worst = paths.cancelling()
+        self._say("giving way when the cursor goes on", f"{1e3 * middle:.0f} ms, worst {1e3 * worst:.0f} ms")
+        self._logic.prompts.clear()
+        self._finish()
+
     def _memory(self):
+        from SAM3DSegmentLib.Worker import IDLE_SECONDS
+
         self._user.press("A")
         sizes = [_megabytes()]
         for count in range(1, MANY_CLICKS + 1):
@@ -133,6 +149,8 @@ class Measuring:
             if count % (MANY_CLICKS // 4) == 0:
                 sizes.append(_megabytes())
         self._say(f"memory over {MANY_CLICKS} clicks", " -> ".join(f"{size:.0f}" for size in sizes) + " MB")
+        self._user.waitUntil(lambda: False, seconds=IDLE_SECONDS + 1)
+        self._say("memory after as long as the worker calls idle", f"{_megabytes():.0f} MB")
         other = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, self._logic.volumeNode, "Other")
         nodes, sizes = (other, self._logic.volumeNode), []
         for count in range(1, SWITCHES + 1):

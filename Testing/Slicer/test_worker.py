@@ -1,11 +1,15 @@
 """The worker runs the newest job alone, in one thread, and speaks on the thread that polls it."""
 
 import gc
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
 from inference_core.errors import Cancelled
+from SAM3DSegmentLib import FreedMemory
+from SAM3DSegmentLib import Worker as workerModule
 from SAM3DSegmentLib.Worker import Job, Worker
 
 
@@ -171,3 +175,112 @@ def test_garbage_is_collected_by_the_polling_thread_alone(a_worker, a_diary):
     gc.collect()
     assert set(freed) == {threading.get_ident()}
     assert len(freed) == 2
+
+
+def ahead(diary, name, work=lambda notify: None, subject=None):
+    job = diary.job(name, work)
+    return Job(job.run, job.onDone, job.onError, job.onProgress, ahead=True, subject=subject)
+
+
+def until_stopped(entered):
+    def work(notify):
+        entered.set()
+        for _ in range(1000):
+            threading.Event().wait(0.01)
+            notify("ahead", 0.0)
+
+    return work
+
+
+def test_what_runs_ahead_is_no_business_of_the_users(a_worker, a_diary, a_gate):
+    work, entered, opened = a_gate
+    a_worker.submit(ahead(a_diary, "unasked", lambda notify: (notify("ahead", 0.5), work(notify))))
+    assert entered.wait(10)
+    assert not a_worker.busy
+    assert a_worker.isAhead
+    opened.set()
+    while a_worker.isAhead:
+        threading.Event().wait(0.01)
+    a_worker.poll()
+    assert a_diary.progress == []
+
+
+def test_a_question_stops_what_runs_ahead(a_worker, a_diary):
+    entered = threading.Event()
+    a_worker.submit(ahead(a_diary, "unasked", until_stopped(entered)))
+    assert entered.wait(10)
+    a_worker.submit(a_diary.job("asked"))
+    a_diary.finish()
+    assert a_diary.done == ["asked"]
+    assert [type(error) for error in a_diary.errors] == [Cancelled]
+
+
+def test_a_question_of_the_same_subject_lets_it_go_on(a_worker, a_diary, a_gate):
+    work, entered, opened = a_gate
+
+    def then_say(notify):
+        work(notify)
+        notify("ahead", 1.0)
+
+    a_worker.submit(ahead(a_diary, "unasked", then_say, subject="here"))
+    assert entered.wait(10)
+    job = a_diary.job("asked")
+    a_worker.submit(Job(job.run, job.onDone, job.onError, job.onProgress, subject="here"))
+    opened.set()
+    a_diary.finish()
+    assert a_diary.done == ["unasked", "asked"]
+
+
+def test_what_waits_ahead_never_goes_before_a_question(a_worker, a_diary, a_gate):
+    work, entered, opened = a_gate
+    a_worker.submit(a_diary.job("running", work))
+    assert entered.wait(10)
+    a_worker.submit(ahead(a_diary, "unasked"))
+    a_worker.submit(a_diary.job("asked"))
+    opened.set()
+    a_diary.finish()
+    assert a_diary.done == ["running", "asked"]
+
+
+def test_the_cursor_going_on_stops_it_and_no_question(a_worker, a_diary, a_gate):
+    entered = threading.Event()
+    a_worker.submit(ahead(a_diary, "unasked", until_stopped(entered)))
+    assert entered.wait(10)
+    a_worker.cancelAhead()
+    while a_worker.isAhead:
+        threading.Event().wait(0.01)
+    work, entered, opened = a_gate
+    a_worker.submit(a_diary.job("asked", work))
+    assert entered.wait(10)
+    a_worker.cancelAhead()
+    opened.set()
+    a_diary.finish()
+    assert a_diary.done == ["asked"]
+
+
+def test_an_idle_worker_gives_memory_back_once(a_diary, monkeypatch):
+    monkeypatch.setattr(workerModule, "IDLE_SECONDS", 0.1)
+    idle, threads = [], []
+    worker = Worker(onIdle=lambda: (idle.append(True), threads.append(threading.get_ident())))
+    for name in "ab":
+        worker.submit(a_diary.job(name))
+        threading.Event().wait(0.6)
+    worker.poll()
+    worker.close()
+    assert len(idle) == 2
+    assert threading.get_ident() not in threads
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells what is resident")
+def test_freed_memory_goes_back_to_the_system():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    # Blocks too small to be mapped each by itself, of which the last one keeps the heap from shrinking.
+    blocks = [bytearray(60_000) for _ in range(3000)]
+    last = bytearray(60_000)
+    del blocks
+    before = resident()
+    FreedMemory.giveBack()
+    assert before - resident() > 100e6
+    assert last is not None

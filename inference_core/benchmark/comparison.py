@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from inference_core.benchmark.machine_rate import matrix_rate, operations_of
 from inference_core.benchmark.timing import peak_memory_bytes
 from inference_core.errors import DeviceError
 
@@ -32,8 +33,9 @@ FORMS = ("fast", "plain", "half")
 class EncoderForms:
     """CPU seconds of one encoding in each form, the best of the repeats, and how far they differ from the plain one.
 
-    `half_difference` is the root mean square, `largest_difference` what it says. Peak memory in bytes where each form
-    ran in a process of its own.
+    `half_difference` is the root mean square, `largest_difference` what it says. Where each form ran in a process of
+    its own: peak memory in bytes, the operations of the used form, and what the machine does of them in a second at
+    best, in the same process.
     """
 
     shortcut_s: float
@@ -44,6 +46,13 @@ class EncoderForms:
     embedding_std: float
     shortcut_peak: int | None = None
     plain_peak: int | None = None
+    operations: int | None = None
+    machine_rate: float | None = None
+
+    @property
+    def least_s(self) -> float | None:
+        """The least time that the used form's operations take on this machine; None where they were not counted."""
+        return self.operations / self.machine_rate if self.operations and self.machine_rate else None
 
     @property
     def ratio(self) -> float:
@@ -53,10 +62,15 @@ class EncoderForms:
 
 @dataclass(frozen=True)
 class FormCost:
-    """CPU seconds of one encoding, the best of the repeats, and the most memory (bytes) that its process had in use."""
+    """CPU seconds of one encoding, the best of the repeats, and the most memory (bytes) that its process had in use.
+
+    Of the used form also its operations, and the machine's rate (operations a second) of a large matrix product.
+    """
 
     cpu_s: float
     peak: int | None
+    operations: int | None = None
+    machine_rate: float | None = None
 
 
 def compare_apart(prepare: Prepare, *, repeats: int) -> EncoderForms:
@@ -78,6 +92,8 @@ def compare_apart(prepare: Prepare, *, repeats: int) -> EncoderForms:
         embedding_std=float(wanted.std()),
         shortcut_peak=fast.peak,
         plain_peak=plain.peak,
+        operations=fast.operations,
+        machine_rate=fast.machine_rate,
     )
 
 
@@ -147,7 +163,9 @@ def _measure(form: str, *, prepare: Prepare, repeats: int) -> tuple[FormCost, ND
     encode, image = prepare("plain" if form == "plain" else "fast")
     with in_form(form):
         embedding, seconds = _timed(encode, image, repeats)
-    return FormCost(seconds, peak_memory_bytes()), embedding.float().numpy()
+    peak = peak_memory_bytes()
+    counted = (operations_of(lambda: encode(image)), matrix_rate()) if form == "fast" else ()
+    return FormCost(seconds, peak, *counted), embedding.float().numpy()
 
 
 def _timed(encode: Encode, image: Tensor, repeats: int) -> tuple[Tensor, float]:

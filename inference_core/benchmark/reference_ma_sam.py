@@ -177,7 +177,9 @@ def random_files(sam: SamSizes, *, adapter_width: int, rank: int, seed: int = 0)
 
 def fast_form(files: Files) -> MaSamNetwork:
     """The network that the package uses, of the same tensors."""
-    state = merged(*files, name="random")
+    adapted, encoder = files
+    # Merging works in place, and the plain form keeps SAM's own.
+    state = merged(adapted, {key: value.clone() for key, value in encoder.items()}, name="random")
     sizes = MaSamSizes(read_sizes(state), len(state["image_encoder.blocks.0.adapters.0.here.bias"]))
     with torch.device("meta"):
         network = MaSamNetwork(sizes)

@@ -35,10 +35,10 @@ class PlainCubeAttention(CubeAttention):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(4, 0, 5, 1, 2, 3, 6).flatten(1, 2)
         own, across, down = self._bias_terms(q)
         logits = (q.flatten(1, 3) * q.shape[-1] ** -0.5) @ k.flatten(1, 3).transpose(1, 2)
-        logits = logits.view(len(q), *[self.side] * 6)
-        logits += own[..., None, None, :]
-        logits += across[:, :, :, None, :, None, :]
-        logits += down[:, :, :, None, None]
+        # As the authors add it: a new tensor a term.
+        logits = logits.view(len(q), *[self.side] * 6) + own[..., None, None, :]
+        logits = logits + across[:, :, :, None, :, None, :]
+        logits = logits + down[:, :, :, None, None]
         attended = logits.view(len(q), self.side**3, -1).softmax(dim=-1) @ v.flatten(1, 3)
         y: Tensor = self.proj(attended.reshape(q.shape).unflatten(0, (-1, self.heads)).movedim(1, -2).flatten(-2))
         return y

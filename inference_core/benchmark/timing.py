@@ -87,20 +87,29 @@ def clicks_in_sessions(
 
 def peak_memory_bytes() -> int | None:
     """The most memory this program has had in use so far (resident set), or None where the system does not tell."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # What `resource` tells on Linux goes back to before this program was started, to what its parent had in use.
-        peak = next(
-            (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:")), None
-        )
-        if peak is not None:
-            return int(peak.split()[1]) * 1024
+    # What `resource` tells on Linux goes back to before this program was started, to what its parent had in use.
+    peak = _of_status("VmHWM")
+    if peak is not None:
+        return peak
     try:
         import resource
     except ImportError:  # Windows
         return None
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(used if sys.platform == "darwin" else used * 1024)
+
+
+def memory_in_use() -> int:
+    """What this program has in memory now (resident set, bytes); 0 where the system does not tell."""
+    return _of_status("VmRSS") or 0
+
+
+def restart_peak() -> None:
+    """Have `peak_memory_bytes` count from now on, where the system can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
 
 
 def machine_facts() -> dict[str, Any]:
@@ -115,6 +124,15 @@ def machine_facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def _of_status(name: str) -> int | None:
+    """A size (bytes) in what Linux tells of this process."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+    lines = status.read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
 
 
 def _clicks(radius_mm: float) -> tuple[Click, ...]:

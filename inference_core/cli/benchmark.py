@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_model_options(parser)
     parser.add_argument("--repeat", type=count, default=3, metavar="N", help="how often to measure (default 3)")
+    parser.add_argument(
+        "--opening", action="store_true", help="measure instead what opening the model costs, on random files"
+    )
     add_json_option(parser)
 
 
@@ -48,6 +51,9 @@ def run(options: argparse.Namespace) -> None:
     """
     spec = get_spec(options.model)
     check_outputs(options.json)
+    if options.opening:
+        _opening(spec, options)
+        return
     found = _find(spec, options.weights) if PromptKind.POSITIVE_CLICK in spec.prompt_kinds else None
     from inference_core.benchmark.timing import machine_facts
 
@@ -65,6 +71,22 @@ def run(options: argparse.Namespace) -> None:
     if options.json is not None:
         write_json(options.json, content)
     print(table([("what", "measured"), *_rows(content)]))
+
+
+def _opening(spec: ModelSpec, options: argparse.Namespace) -> None:
+    from inference_core.benchmark.opening import opening_cost
+
+    with Progress() as progress:
+        progress.show("opening random files of full size")
+        cost = opening_cost(spec.name, repeats=options.repeat)
+    if options.json is not None:
+        write_json(options.json, {"model": spec.name, **asdict(cost), "share": cost.share})
+    rows = [
+        ("opening", f"{cost.seconds:.2f} s CPU time"),
+        ("weights in float32", f"{cost.weights / 1e9:.2f} GB"),
+        ("most memory meanwhile", f"{cost.peak / 1e9:.2f} GB, {cost.share:.2f} of the weights"),
+    ]
+    print(table([("what", "measured"), *rows]))
 
 
 def _find(spec: ModelSpec, weights: Path | None) -> Path | None:
@@ -168,6 +190,9 @@ def _as_json(forms: EncoderForms) -> dict[str, Any]:
             "largest_difference": forms.largest_difference,
             "bfloat16_difference": forms.half_difference,
             "embedding_std": forms.embedding_std,
+            "operations": forms.operations,
+            "machine_operations_per_s": forms.machine_rate,
+            "least_cpu_s": forms.least_s,
             "shortcut_peak_memory_bytes": forms.shortcut_peak,
             "plain_peak_memory_bytes": forms.plain_peak,
         }
@@ -209,6 +234,11 @@ def _rows(content: dict[str, Any]) -> list[tuple[str, str]]:
             ("largest difference", f"{forms['largest_difference']:.1e} of std {forms['embedding_std']:.2g}"),
             ("in bfloat16", _in_half(forms["bfloat16_cpu_s"], forms["bfloat16_difference"] / forms["embedding_std"])),
         ]
+        if forms["least_cpu_s"]:
+            rows += [
+                ("large matrix products here", f"{forms['machine_operations_per_s'] / 1e9:.0f} GFLOP/s on one thread"),
+                ("the encoder at that rate", _at_best(forms["least_cpu_s"], forms["shortcut_cpu_s"])),
+            ]
         peak, plain_peak = forms["shortcut_peak_memory_bytes"], forms["plain_peak_memory_bytes"]
         if peak and plain_peak:
             rows.append(("peak memory", f"{peak / 1e9:.2f} GB; of the plain form {plain_peak / 1e9:.2f} GB"))
@@ -229,6 +259,10 @@ def _network_rows(forms: dict[str, Any]) -> list[tuple[str, str]]:
     if fast["peak"] and plain["peak"]:
         rows.append(("peak memory", f"{fast['peak'] / 1e9:.2f} GB; of the plain form {plain['peak'] / 1e9:.2f} GB"))
     return rows
+
+
+def _at_best(least_s: float, seconds: float) -> str:
+    return f"{least_s:.1f} s CPU time, of which the shortcut is {seconds / least_s:.2f}"
 
 
 def _in_half(seconds: float, share: float) -> str:

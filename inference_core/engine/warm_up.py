@@ -8,7 +8,7 @@ from inference_core.engine.session import Session
 from inference_core.errors import SAM3DError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
-from inference_core.models.interface import PromptableModel
+from inference_core.models.interface import Model, PromptableModel
 from inference_core.models.spec import PromptKind
 from inference_core.prompts.prompt_set import Click, PromptSet
 
@@ -23,15 +23,19 @@ def warm_up(model: PromptableModel) -> None:
     Does nothing where that would cost more than it spares: a large model on a CPU, or one that takes no clicks. What
     goes wrong is left for the first real click to tell.
     """
-    spec = model.spec
-    is_light = spec.checkpoint.size_bytes is not None and spec.checkpoint.size_bytes < _LIGHT_BYTES
-    if PromptKind.POSITIVE_CLICK not in spec.accepted_kinds or (model.device == "cpu" and not is_light):
+    if PromptKind.POSITIVE_CLICK not in model.spec.accepted_kinds or not is_light(model):
         return
     volume = _ball()
     try:
         Session(volume, model).predict(PromptSet((Click(tuple(volume.grid.center_ras)),)))
     except SAM3DError:
         return
+
+
+def is_light(model: Model) -> bool:
+    """Whether a click costs little enough to be worked out unasked: on a GPU, or by a small encoder."""
+    size = model.spec.checkpoint.size_bytes
+    return model.device != "cpu" or (size is not None and size < _LIGHT_BYTES)
 
 
 def _ball() -> Volume:

@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from inference_core.errors import CheckpointError
 from inference_core.models import weights_content, weights_file
 
 _SHOWN = 3
+_FILLING = frozenset({"kaiming_uniform_", "normal_", "uniform_", "ones_", "zeros_", "zero_", "fill_"})
 
 
-def load_state_dict(path: Path, *, most_bytes: int | None = None) -> dict[str, Tensor]:
+def load_state_dict(
+    path: Path, *, most_bytes: int | None = None, instead: weights_content.Instead | None = None
+) -> dict[str, Tensor]:
     """The weights in a safetensors or PyTorch file, on the CPU, half precision widened to float32.
 
-    Training wrappers, the prefix `module.` and the counters of profilers are taken off. `most_bytes` is what the
-    weights may take in memory (`Checkpoint.most_bytes`).
+    They are the caller's own: nothing of the file stays mapped, and they are held once. Training wrappers, the prefix
+    `module.` and the counters of profilers are taken off. `most_bytes` is what the weights may take in memory
+    (`Checkpoint.most_bytes`); `instead` may replace some (`weights_content.sound`).
 
     Raises:
         CheckpointError: the file is absent, damaged, carries code, holds no weights, weights that are not plain finite
@@ -33,7 +40,7 @@ def load_state_dict(path: Path, *, most_bytes: int | None = None) -> dict[str, T
     state = weights_content.found_in(load_content(path))
     if not state:
         raise CheckpointError(f"'{path.name}' holds no weights; choose a model's checkpoint.")
-    return weights_content.sound(state, name=path.name, file_bytes=path.stat().st_size, most_bytes=most_bytes)
+    return weights_content.sound(state, path, most_bytes=most_bytes, instead=instead)
 
 
 def load_content(path: Path) -> Any:
@@ -52,7 +59,9 @@ def load_strict(
     renames: Sequence[tuple[str, str]] = (),
     name: str = "the file",
 ) -> None:
-    """Fill a module with weights; names and shapes must agree one to one. A module on the meta device moves to the CPU.
+    """Fill a module with weights; names and shapes must agree one to one.
+
+    A module on the meta device gets the tensors themselves, so that none is held twice; another one copies them.
 
     `renames` are (regular expression, replacement) pairs, applied in order to each of the file's names. `name` is what
     error messages call the file.
@@ -75,9 +84,32 @@ def load_strict(
                 f"'{name}' is of a model of another size: '{key}' is {tuple(given[key].shape)} instead of "
                 f"{tuple(value.shape)}; choose the file that belongs to this model."
             )
-    if any(value.is_meta for value in wanted.values()):
-        module.to_empty(device="cpu")
-    module.load_state_dict(given, strict=True)
+    if not any(value.is_meta for value in wanted.values()):
+        module.load_state_dict(given, strict=True)
+        return
+    fitting = {key: given[key].to(value.dtype).contiguous() for key, value in wanted.items()}
+    module.load_state_dict(fitting, strict=True, assign=True)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Networks made within have shapes but no values, and nothing is drawn for them; `load_strict` fills them.
+
+    On the meta device alone PyTorch would go through the motions of drawing, for which it imports a second's worth of
+    modules.
+    """
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves out what would fill a tensor."""
+
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _FILLING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs) if func is not torch.randn else torch.empty(*args, **kwargs)
 
 
 def sha256_of(path: Path) -> str:

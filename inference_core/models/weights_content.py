@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from inference_core.errors import CheckpointError
+from inference_core.models.mapped_weights import mapped_weights
+
+Instead = Callable[[str, Tensor], Tensor | None]
+"""A tensor's name and values to what is kept in its place, None for itself."""
 
 _WRAPPERS = ("model_state_dict", "state_dict", "model", "network", "net")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -42,32 +47,42 @@ def bare(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def sound(
-    state: Mapping[str, Tensor], *, name: str, file_bytes: int, most_bytes: int | None = None
+    state: dict[str, Tensor], path: Path, *, most_bytes: int | None = None, instead: Instead | None = None
 ) -> dict[str, Tensor]:
-    """Weights as they can be used, half precision widened to float32.
+    """Weights as they can be used, in memory of their own, half precision widened to float32; `state` is used up.
 
-    Sizes are looked at before anything is widened: a file of some bytes can name tensors of any size. `name` is the
-    file's, `file_bytes` its size, and `most_bytes` what its weights may take.
+    Sizes are looked at before anything is read: a file of some bytes can name tensors of any size. `path` is where the
+    tensors come from, and may be mapped; `most_bytes` is what they may take. `instead` may make a smaller tensor of one
+    that is not needed as it is.
 
     Raises:
         CheckpointError: a tensor is not a plain one, holds NaN or infinity, or there are more of them than allowed.
     """
+    _check_sizes(state, path, most_bytes)
+    taken = {}
+    with mapped_weights(path) as file:
+        # One after another, so that what a tensor was made of is let go before the next one is made.
+        for key in list(state):
+            own = file.taken(state.pop(key))
+            smaller = None if instead is None else instead(key, own)
+            taken[key] = _widened(own) if smaller is None else smaller
+            _check_finite(key, taken[key], path.name)
+    return taken
+
+
+def _check_sizes(state: Mapping[str, Tensor], path: Path, most_bytes: int | None) -> None:
     for key, value in state.items():
-        _check_plain(key, value, name)
-    limit = min(_MOST_BYTES if most_bytes is None else most_bytes, _MOST_GROWTH * file_bytes + _SLACK_BYTES)
+        _check_plain(key, value, path.name)
+    limit = min(_MOST_BYTES if most_bytes is None else most_bytes, _MOST_GROWTH * path.stat().st_size + _SLACK_BYTES)
     needed = sum(value.numel() * max(value.element_size(), 4) for value in state.values())
     if needed > limit:
         raise CheckpointError(
             "'{name}' would take {needed:.0f} MB where its model takes {limit:.0f} MB at most; choose the file that "
             "belongs to this model.",
-            name=name,
+            name=path.name,
             needed=needed / 1e6,
             limit=limit / 1e6,
         )
-    widened = {key: _widened(value) for key, value in state.items()}
-    for key, value in widened.items():
-        _check_finite(key, value, name)
-    return widened
 
 
 def _check_plain(key: str, value: Tensor, name: str) -> None:

@@ -1,6 +1,7 @@
 """What is seldom needed: device, precision and window, what becomes of other segments, and prompts as files."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import qt
@@ -8,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 _DEVICE_SETTING = "SAM3DSegment/device"
+_AHEAD_SETTING = "SAM3DSegment/looksAhead"
 _FOLLOW_SETTING = "SAM3DSegment/viewsFollowClicks"
 _PRECISION_SETTING = "SAM3DSegment/precision"
 
@@ -52,8 +54,9 @@ class AdvancedSection:
         ui.overwriteSelector.connect(
             "activated(int)", lambda index: choose(overwriteMode=ui.overwriteSelector.itemData(index))
         )
-        ui.followCheckBox.setChecked(str(qt.QSettings().value(_FOLLOW_SETTING, "true")).lower() == "true")
-        ui.followCheckBox.connect("toggled(bool)", self._onFollow)
+        for checkBox, setting in ((ui.followCheckBox, _FOLLOW_SETTING), (ui.aheadCheckBox, _AHEAD_SETTING)):
+            checkBox.setChecked(str(qt.QSettings().value(setting, "true")).lower() == "true")
+            checkBox.connect("toggled(bool)", partial(_remember, setting))
         ui.exportButton.connect("clicked(bool)", self._export)
         ui.importButton.connect("clicked(bool)", self._import)
 
@@ -66,9 +69,6 @@ class AdvancedSection:
         ui.overwriteSelector.setCurrentIndex(ui.overwriteSelector.findData(logic.options.overwriteMode))
         ui.exportButton.setEnabled(bool(logic.prompts.items()))
         ui.importButton.setEnabled(logic.volumeNode is not None)
-
-    def _onFollow(self, follow: bool) -> None:
-        qt.QSettings().setValue(_FOLLOW_SETTING, "true" if follow else "false")
 
     def _onDevice(self, index: int) -> None:
         name = self._ui.deviceSelector.itemData(index)
@@ -107,6 +107,10 @@ class AdvancedSection:
         path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import prompts"), "", _("Prompts (*.json)"))
         if _chosen(path):
             self._guarded(lambda: self._logic.prompts.importFrom(_chosen(path)))
+
+
+def _remember(setting: str, checked: bool) -> None:
+    qt.QSettings().setValue(setting, "true" if checked else "false")
 
 
 def _chosen(answer: Any) -> str:

@@ -8,6 +8,7 @@ import slicer
 
 from SAM3DSegmentLib.BoxNodes import placeBox
 from SAM3DSegmentLib.Conversion import arrayFromMatrix
+from SAM3DSegmentLib.Panel.CursorRest import CursorRest
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer
 from SAM3DSegmentLib.StrokeNodes import extend, isPlaced, placeStroke
 
@@ -18,19 +19,25 @@ _STEP_MM = 1.5
 
 
 class ClickGesture:
-    """Calls onClick(pointer) for a press and release at one place."""
+    """Calls onClick(pointer) for a press and release at one place; `rest` is told of the mouse before that."""
 
-    def __init__(self, onClick: Callable[[Pointer], None]) -> None:
-        self._onClick = onClick
+    def __init__(self, onClick: Callable[[Pointer], None], rest: CursorRest) -> None:
+        self._onClick, self._rest = onClick, rest
+        self._isDown = False
 
     def pressed(self, pointer: Pointer) -> None:
         """Nothing yet: it may be the beginning of a drag."""
+        self._isDown = True
+        self._rest.hold()
 
     def moved(self, pointer: Pointer) -> None:
-        """Nothing: what is dragged is Slicer's."""
+        """The cursor may come to rest; what is dragged is Slicer's."""
+        if not self._isDown:
+            self._rest.moved(pointer)
 
     def released(self, pointer: Pointer, *, still: bool) -> None:
         """A click, if the mouse stayed."""
+        self._isDown = False
         if still:
             self._onClick(pointer)
 

@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from SAM3DSegmentLib.Panel.CursorRest import CursorRest
 from SAM3DSegmentLib.Panel.Gestures import BoxGesture, ClickGesture, StrokeGesture
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer, SliceMouse
@@ -23,6 +24,7 @@ class PlaceTools(VTKObservationMixin):
     buttons: kind -> checkable button. guarded(call) returns whether the call went through, and tells the user if not.
     prepare() makes sure that a click can be answered, before one is made. mayClick(pointer) says whether the view under
     the mouse shows what is segmented, and tells the user if not; onPlaced(pointer) is told of each click.
+    onRest(pointer) is told where the cursor rests with Foreground in hand (`CursorRest`), onLeft() when it goes on.
     """
 
     def __init__(
@@ -34,13 +36,16 @@ class PlaceTools(VTKObservationMixin):
         prepare: Callable[[], None],
         mayClick: Callable[[Pointer], bool],
         onPlaced: Callable[[Pointer], None],
+        onRest: Callable[[Pointer], bool],
+        onLeft: Callable[[], None],
     ) -> None:
         VTKObservationMixin.__init__(self)
         self._buttons, self._logic, self._guarded = buttons, logic, guarded
         self._prepare, self._mayClick, self._onPlaced = prepare, mayClick, onPlaced
         self._toolTips = {kind: button.toolTip for kind, button in buttons.items()}
         self._mouse = SliceMouse()
-        self._click = ClickGesture(self._onClick)
+        self._rest = CursorRest(lambda pointer: self.active != "foreground" or onRest(pointer), onLeft)
+        self._click = ClickGesture(self._onClick, self._rest)
         self._box = BoxGesture(mayBegin=mayClick, makeNode=self._newBox, onDrawn=lambda: self.activate(None))
         self._stroke = StrokeGesture(
             isStraight=lambda: self.active == "line",
@@ -103,6 +108,7 @@ class PlaceTools(VTKObservationMixin):
     def close(self) -> None:
         """Put the tool down and stop watching."""
         self.activate(None)
+        self._rest.close()
         self.removeObservers()
 
     def _usable(self, kind: str) -> tuple[bool, str]:
@@ -133,6 +139,7 @@ class PlaceTools(VTKObservationMixin):
 
     def _putDown(self) -> None:
         self._mouse.stop()
+        self._rest.stop()
         self._box.giveUp()
         self._stroke.giveUp()
         self.active = None

@@ -17,6 +17,7 @@ from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.CheatSheet import CheatSheet
 from SAM3DSegmentLib.Panel.Icons import icon
+from SAM3DSegmentLib.Panel.Keys import shortcutsOf
 from SAM3DSegmentLib.Panel.LearnSection import LearnSection
 from SAM3DSegmentLib.Panel.LesionSection import LesionSection
 from SAM3DSegmentLib.Panel.MeasuresRow import MeasuresRow
@@ -29,7 +30,7 @@ from SAM3DSegmentLib.Panel.PollTimer import PollTimer
 from SAM3DSegmentLib.Panel.PromptList import PromptList
 from SAM3DSegmentLib.Panel.SeeRow import SeeRow
 from SAM3DSegmentLib.Panel.SegmentList import SegmentList
-from SAM3DSegmentLib.Panel.Shortcuts import Shortcut, Shortcuts
+from SAM3DSegmentLib.Panel.Shortcuts import Shortcuts
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer
 from SAM3DSegmentLib.Panel.StatusLine import StatusLine
 from SAM3DSegmentLib.Panel.ViewKeys import HeldKey
@@ -38,6 +39,7 @@ from SAM3DSegmentLib.Paths import resourcePath
 from SAM3DSegmentLib.SampleVolume import loadSample
 from SAM3DSegmentLib.Sentences import sentenceOf
 from SAM3DSegmentLib.Setup import Dependencies
+from SAM3DSegmentLib.Setup.Power import Power
 
 _ICONS = {
     "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",
@@ -138,12 +140,14 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
         self.prompts = PromptList(ui.promptsTable, logic, guarded)
+        self._power = Power()
         tools = ("foreground", "background", "box", "line", "scribble", "lasso")
         buttons = {kind: getattr(ui, f"{kind}Button") for kind in tools}
-        self.pollTimer = PollTimer(self._poll, self._refresh, needed=lambda: self._busy or self.learn.isBusy)
+        self.pollTimer = PollTimer(self._poll, self._refresh, needed=self._needsTime)
         self.tools = PlaceTools(
             buttons, logic, guarded,
             prepare=self._ensureDependencies, mayClick=self._mayClick, onPlaced=self._onPlaced,
+            onRest=self._lookAhead, onLeft=logic.controller.stopLookingAhead,
         )  # fmt: skip
         self.see = SeeRow(ui, logic)
         self.measures = MeasuresRow(ui, logic)
@@ -162,7 +166,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             onDone=self._onModelInstalled,
             onError=self._onModelFailed,
         )
-        self.shortcuts = Shortcuts(self._shortcutTable())
+        self.shortcuts = Shortcuts(shortcutsOf(self))
         ui.shortcutsLabel.setText(self.shortcuts.asHtml())
         self.cheatSheet = CheatSheet(self.shortcuts.asHtml())
 
@@ -179,27 +183,6 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.clearButton.connect("clicked(bool)", lambda: self._guarded(logic.prompts.clear))
         ui.downloadModelButton.connect("clicked(bool)", lambda: self.installer.askAndStart(self.models.spec))
         ui.installModelButton.connect("clicked(bool)", lambda: self.installer.askForFile(self.models.spec))
-
-    def _shortcutTable(self) -> list[Shortcut]:
-        tools, ui = self.tools, self.ui
-        return [
-            Shortcut(("A",), _("Foreground click (add)"), lambda: tools.toggle("foreground")),
-            Shortcut(("S",), _("Background click (subtract)"), lambda: tools.toggle("background")),
-            Shortcut(("X",), _("3D box"), lambda: tools.toggle("box")),
-            Shortcut(("D",), _("Line across the target"), lambda: tools.toggle("line")),
-            Shortcut(("C",), _("Scribble"), lambda: tools.toggle("scribble")),
-            Shortcut(("Z",), _("Outline in one slice (lasso)"), lambda: tools.toggle("lasso")),
-            Shortcut(("Ctrl+click",), _("While clicking or drawing: the other sign")),
-            Shortcut(("N",), _("Next segment"), ui.nextButton.click),
-            Shortcut((",",), _("Go to the lesion before"), lambda: self._step(-1)),
-            Shortcut((".",), _("Go to the lesion after"), lambda: self._step(1)),
-            Shortcut(("H",), _("Hold in a slice view: the image without masks")),
-            Shortcut(("Ctrl+Z",), _("Undo"), ui.undoButton.click),
-            Shortcut(("Ctrl+Y", "Ctrl+Shift+Z"), _("Redo"), ui.redoButton.click),
-            Shortcut(("Esc",), _("Stop what runs; else put the tool down"), self._escape),
-            Shortcut(("?",), _("This list over the views, or away with it"), lambda: self.cheatSheet.toggle()),
-            Shortcut(("Delete",), _("In a list: remove its current row (also Backspace)")),
-        ]
 
     # What the logic says
 
@@ -303,6 +286,16 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         return False
 
+    def _lookAhead(self, pointer: Pointer) -> bool:
+        """The cursor rests: answer the click that may come. False where something else runs first."""
+        logic = self.logic
+        if logic.busy:
+            return False
+        if self.ui.aheadCheckBox.checked and shows(pointer.sliceNode, logic.volumeNode) and not self._power.onBattery:
+            logic.controller.lookAhead(pointer.ras)
+            self.pollTimer.start()
+        return True
+
     def _onPlaced(self, pointer: Pointer) -> None:
         if self.ui.followCheckBox.checked:
             moveOthersTo(pointer.ras, pointer.sliceNode)
@@ -315,7 +308,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._guarded(self.logic.segments.next):
             self.tools.takeUpForNext()
 
-    def _step(self, by: int) -> None:
+    def step(self, by: int) -> None:
         """Go to the lesion before or after the current one, and show it."""
         ids = self.logic.segments.ids()
         if ids:
@@ -339,7 +332,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._ensureDependencies()
         self.logic.automatic.start()
 
-    def _escape(self) -> None:
+    def escape(self) -> None:
         if self.cheatSheet.isShown:
             self.cheatSheet.hide()
         elif self._busy:
@@ -356,6 +349,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     @property
     def _busy(self) -> bool:
         return self.logic.busy or self.installer.busy
+
+    def _needsTime(self) -> bool:
+        return self._busy or self.learn.isBusy or self.logic.controller.isLookingAhead
 
     def _poll(self, waitSeconds: float) -> None:
         self.logic.poll(waitSeconds)

@@ -1,5 +1,6 @@
 import argparse
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +8,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from inference_core.errors import CheckpointError
-from inference_core.models.weights import load_state_dict, load_strict, sha256_of, verify_sha256
+from inference_core.models import mapped_weights
+from inference_core.models.weights import (
+    load_content,
+    load_state_dict,
+    load_strict,
+    sha256_of,
+    shapes_only,
+    verify_sha256,
+)
 
 
 class Payload:
@@ -166,3 +175,65 @@ def test_the_published_hash_is_verified(tmp_path):
     path.write_bytes(b"abd")
     with pytest.raises(CheckpointError, match=r"not the published file .*expected ba7816bf8f01"):
         verify_sha256(path, published)
+
+
+def written_to_disk(state, path):
+    save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_loaded_weights_are_the_callers_own_and_outlast_the_file(a_state, tmp_path, name):
+    path = written_to_disk(a_state, tmp_path / name)
+    loaded = load_state_dict(path)
+    path.write_bytes(b"")
+    assert all(torch.equal(loaded[key], a_state[key]) for key in a_state)
+    loaded["0.weight"].zero_()
+
+
+def test_views_of_one_tensor_and_turned_ones_are_read_as_they_are(tmp_path):
+    whole = torch.arange(24.0).reshape(4, 6)
+    state = {"rows": whole[1:3], "turned": whole.T, "number": torch.tensor(7.0), "none": torch.tensor(True)}
+    torch.save(state, tmp_path / "views.pth")
+    loaded = load_state_dict(tmp_path / "views.pth")
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+    assert all(value.is_contiguous() for value in loaded.values())
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_weights_are_read_where_the_system_does_not_tell_what_is_mapped(a_state, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(mapped_weights, "_MAPS", tmp_path / "absent")
+    path = written_to_disk(a_state, tmp_path / name)
+    loaded = load_state_dict(path)
+    assert all(torch.equal(loaded[key], a_state[key]) for key in a_state)
+
+
+@pytest.mark.skipif(not mapped_weights._MAPS.is_file(), reason="only Linux tells what is mapped")
+def test_nothing_of_a_mapped_file_is_touched_but_its_head(tmp_path):
+    state = {"weight": torch.ones(4_000_000), "other": torch.ones(4_000_000)}
+    path = written_to_disk(state, tmp_path / "weights.safetensors")
+    content = load_content(path)
+    with mapped_weights.mapped_weights(path) as file:
+        own = file.taken(content["weight"])
+    assert torch.equal(own, torch.ones(4_000_000))
+    resident = [mapping for mapping in Path("/proc/self/smaps").read_text().split("VmFlags") if str(path) in mapping]
+    kilobytes = sum(int(line.split()[1]) for part in resident for line in part.splitlines() if line.startswith("Rss"))
+    assert resident
+    assert kilobytes < 2000
+
+
+def test_a_network_of_shapes_takes_the_tensors_themselves(a_state):
+    with shapes_only():
+        network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    load_strict(network, a_state)
+    assert network[0].weight.data_ptr() == a_state["0.weight"].data_ptr()
+    assert network[0].weight.requires_grad
+    assert not network[1].running_mean.requires_grad
+
+
+def test_doubles_become_what_the_network_computes_in(a_state):
+    with shapes_only():
+        network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    doubles = {key: value.double() if value.is_floating_point() else value for key, value in a_state.items()}
+    load_strict(network, doubles)
+    assert {value.dtype for value in network.parameters()} == {torch.float32}

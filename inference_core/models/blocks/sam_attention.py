@@ -53,12 +53,16 @@ class GridAttention(nn.Module):
         part as keys.
         """
         beyond = self.qkv.bias if padding is None else self.qkv(padding)
-        qkv, attended = linear(x, self.qkv), torch.empty_like(x)
-        for rows, columns in product(_runs(x.shape[1], side), _runs(x.shape[2], side)):
+        return linear(self.attend_in_windows(linear(x, self.qkv), side, beyond), self.proj)
+
+    def attend_in_windows(self, qkv: Tensor, side: int, beyond: Tensor) -> Tensor:
+        """Queries, keys and values (N, A, W, 3C), those beyond the grid (3C,), to (N, A, W, C), before `proj`."""
+        attended = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
+        for rows, columns in product(_runs(qkv.shape[1], side), _runs(qkv.shape[2], side)):
             held = (min(rows.stop - rows.start, side), min(columns.stop - columns.start, side))
             windows = self.attend(cut_windows(qkv[:, rows, columns], side, beyond), held)
             attended[:, rows, columns] = joined_windows(windows, qkv[:, rows, columns].shape[1:3])
-        return linear(attended, self.proj)
+        return attended
 
     def attend(self, qkv: Tensor, held: tuple[int, int] | None = None) -> Tensor:
         """Queries, keys and values (G, A, W, 3C) to the heads' joined outputs (G, A, W, C), before `proj`.

@@ -19,7 +19,7 @@ from inference_core.models.blocks.sam_attention import resized_table
 from inference_core.models.blocks.sam_image_encoder import resized_positions
 from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, count_numbered, read_sizes
 from inference_core.models.ma_sam.network import MaSamNetwork, MaSamSizes
-from inference_core.models.weights import load_state_dict, load_strict
+from inference_core.models.weights import load_state_dict, load_strict, shapes_only
 
 FACT_SCALE = 1.0
 _INPUT_SHARE = 2
@@ -61,7 +61,7 @@ def load_network(path: Path, base: Path | None, *, boxes: bool = False, most_byt
     _check_form(adapted, encoder, path, boxes=boxes)
     state = merged(adapted, encoder, name=path.name)
     sizes = _sizes(state, path)
-    with torch.device("meta"):
+    with shapes_only():
         network = MaSamNetwork(sizes)
     load_strict(network, state, name=path.name)
     return network.eval()
@@ -73,6 +73,7 @@ def merged(
 ) -> dict[str, Tensor]:
     """One state for `MaSamNetwork`: SAM's encoder at the size of MA-SAM's input, what was adapted laid over it.
 
+    The attention's weights in `encoder` are changed in place, so that a network is never held twice.
     `encoder` holds SAM's own tensors under their official names (`image_encoder.` ...), of which the rest is not used:
     an MA-SAM file brings its own prompt encoder and decoder.
 
@@ -181,17 +182,17 @@ def _fold(state: dict[str, Tensor], adapted: Mapping[str, Tensor], index: int, n
     """Add the factor-tuned parts of queries and values into the projection, in place: W + s V S U, keys as they are."""
     key = f"image_encoder.blocks.{index}.attn.qkv.weight"
     try:
-        weight = state[key].double()
+        weight = state[key]
         width = weight.shape[1]
         for first, kind in ((0, "q"), (2 * width, "v")):
             parts = (adapted[_DOWN], adapted[_CORE.format(kind, index)], adapted[_UP])
             v, s, u = (part.double() for part in parts)
-            weight[first : first + width] += FACT_SCALE * v @ s @ u
+            tuned = weight[first : first + width]
+            tuned.copy_(tuned.double() + FACT_SCALE * v @ s @ u)
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"'{name}' does not fit together in block {index} of its attention; download it again."
         ) from error
-    state[key] = weight.float()
 
 
 def _sizes(state: Mapping[str, Tensor], path: Path) -> MaSamSizes:

@@ -34,7 +34,7 @@ from inference_core.models.medical_sam_adapter.preprocess import (
     network_points,
 )
 from inference_core.models.spec import ModelSpec
-from inference_core.models.weights import load_strict
+from inference_core.models.weights import load_strict, shapes_only
 from inference_core.prompts.encoding import WindowPrompts
 
 
@@ -157,7 +157,7 @@ def build(
     """
     shape = spec.window.shape
     checkpoint = read_checkpoint(weights_path, base, image_size=shape[0], deep=shape[2] > 1)
-    with torch.device("meta"):
+    with shapes_only():
         network = adapted_network(checkpoint.sizes, depth=as_many_as_slices if shape[2] > 1 else None)
     load_strict(network, checkpoint.state, name=weights_path.name)
     fold_for_inference(network.image_encoder)

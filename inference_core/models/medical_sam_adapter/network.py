@@ -22,6 +22,7 @@ from inference_core.models.blocks.sam_image_encoder import EncoderBlock
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes
 from inference_core.models.blocks.two_way import ResidualTwoWayBlock, TwoWayBlock
+from inference_core.models.medical_sam_adapter.window_depth import attended_between_windows
 
 MLP_ADAPTER_SCALE = 0.5
 
@@ -92,12 +93,11 @@ class AdaptedBlock(EncoderBlock):
 
     def attended(self, x: Tensor) -> Tensor:
         """Attention in the plane and, if asked for, through depth, both adapted; x (N, g, g, C)."""
-        entries = self._entries(linear(self.norm1(x), self.attn.qkv))
-        space = linear(self._whole(self.attn.attend(entries), x), self.attn.proj)
+        qkv = linear(self.norm1(x), self.attn.qkv)
+        space = linear(self._attended_in_plane(qkv), self.attn.proj)
         y: Tensor = space + self.Space_Adapter(space)
         if self.depth is not None:
-            deep = self._whole(self._attended_through_depth(entries, self.depth(len(x), len(entries))), x)
-            y = y + self._adapted_depth(deep)
+            y = y + self._adapted_depth(self._attended_through_depth(qkv))
         return y
 
     def _adapted_depth(self, attended: Tensor) -> Tensor:
@@ -106,23 +106,39 @@ class AdaptedBlock(EncoderBlock):
             return adapted
         return linear(linear(attended, self.into_depth, gelu=True), self.Depth_Adapter.D_fc2)
 
-    def _entries(self, qkv: Tensor) -> Tensor:
-        """Queries, keys and values (N, g, g, 3C) as the grids or windows (T, h, w, 3C) that attend by themselves.
-
-        The authors pad before the norm, so that what lies beyond the grid is the norm's bias and not zero.
-        """
+    def _attended_in_plane(self, qkv: Tensor) -> Tensor:
+        """Queries, keys and values (N, g, g, 3C) to what their grids or windows attend to, (N, g, g, C)."""
         if self.window is None:
-            return qkv
-        return cut_windows(qkv, self.window, self.attn.qkv(self.norm1.bias))
+            return self.attn.attend(qkv)
+        return self.attn.attend_in_windows(qkv, self.window, self._beyond())
 
-    def _whole(self, entries: Tensor, x: Tensor) -> Tensor:
-        return entries if self.window is None else joined_windows(entries, x.shape[1:3])
+    def _beyond(self) -> Tensor:
+        """The query, key and value of a token beyond the grid (3C,).
 
-    def _attended_through_depth(self, entries: Tensor, depth: int) -> Tensor:
-        """The tokens at one place of D consecutive entries attend to each other, with the weights of the plane.
+        The authors pad before the norm, so that it is the norm's bias and not zero.
+        """
+        y: Tensor = self.attn.qkv(self.norm1.bias)
+        return y
+
+    def _attended_through_depth(self, qkv: Tensor) -> Tensor:
+        """The tokens at one place of D consecutive grids or windows attend to each other; (N, g, g, 3C), (N, g, g, C).
 
         Consecutive windows are mostly of one slice, side by side: so the official weights were trained.
         """
+        assert self.depth is not None
+        if self.window is None:
+            return self._through_entries(qkv, self.depth(len(qkv), len(qkv)))
+        windows = -(-qkv.shape[1] // self.window) * -(-qkv.shape[2] // self.window)
+        depth = self.depth(len(qkv), len(qkv) * windows)
+        if depth % windows == 0 and not self.attn.placed:
+            return attended_between_windows(
+                qkv, slices=depth // windows, side=self.window, heads=self.attn.heads, beyond=self._beyond()
+            )
+        entries = cut_windows(qkv, self.window, self._beyond())
+        return joined_windows(self._through_entries(entries, depth), qkv.shape[1:3])
+
+    def _through_entries(self, entries: Tensor, depth: int) -> Tensor:
+        """Entries (T, h, w, 3C), D in a row, to (T, h, w, C)."""
         rows, columns = depth_layout(depth)
         groups = entries.unflatten(0, (-1, depth)).permute(0, 2, 3, 1, 4)
         attended = self.attn.attend(groups.reshape(-1, rows, columns, groups.shape[-1]))

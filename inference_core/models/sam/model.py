@@ -24,7 +24,7 @@ from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, SamSizes, read_s
 from inference_core.models.blocks.slice_preprocess import LongestSide, UInt8, eight_bit
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
 from inference_core.models.spec import ModelSpec
-from inference_core.models.weights import load_state_dict, load_strict
+from inference_core.models.weights import load_state_dict, load_strict, shapes_only
 from inference_core.prompts.encoding import WindowPrompts, cross_section
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -147,7 +147,7 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
     state = load_state_dict(weights_path, most_bytes=spec.checkpoint.most_bytes)
     sizes = _sizes_of(state)
     refuse_other_size(sizes, spec, name=weights_path.name)
-    with torch.device("meta"):
+    with shapes_only():
         network = SamNetwork(sizes)
     load_strict(network, state, name=weights_path.name)
     return Sam(spec, network, device, precision=precision)

@@ -21,7 +21,7 @@ from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, count_numbered, 
 from inference_core.models.blocks.two_way import ProjectedAttention
 from inference_core.models.sam3d_adapter.network import PromptEncoder, Sam3DAdapterConfig, Sam3DAdapterNetwork
 from inference_core.models.sam3d_adapter.shifted_cube_attention import shifted_mask
-from inference_core.models.weights import load_content, load_state_dict, load_strict
+from inference_core.models.weights import load_content, load_state_dict, load_strict, shapes_only
 
 _PROMPT_ENCODERS = 4
 _UNUSED = re.compile(
@@ -51,14 +51,16 @@ def network_from(path: Path) -> Sam3DAdapterNetwork:
 def state_from(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint under flat names, `encoder_dict.*`, `feature_dict.N.*` and `decoder_dict.*`.
 
+    Of the masks of shifted blocks, which are large and mostly alike, it is kept where they are not zero, once.
+
     Raises:
         CheckpointError: the file is absent, damaged, carries code, or is of the automatic variant.
     """
     state = _flat(load_content(path), path.name)
     if state is None:
-        state = load_state_dict(path)
+        state = load_state_dict(path, instead=_mask_places())
     else:
-        state = weights_content.sound(state, name=path.name, file_bytes=path.stat().st_size)
+        state = weights_content.sound(state, path, instead=_mask_places())
     if any(key.startswith("encoder_dict.") for key in state) and not any(key.startswith("feature_") for key in state):
         raise CheckpointError(
             f"'{path.name}' is of 3DSAM-adapter's automatic variant, which takes no clicks; "
@@ -75,7 +77,7 @@ def network_of(state: Mapping[str, Tensor], *, name: str) -> Sam3DAdapterNetwork
     """
     config = config_of(state)
     _check_masks(state, config, name)
-    with torch.device("meta"):
+    with shapes_only():
         network = Sam3DAdapterNetwork(config)
     used = {key: value for key, value in state.items() if not _UNUSED.match(key) and not _MASK.match(key)}
     load_strict(network, used, renames=_OURS, name=name)
@@ -225,13 +227,28 @@ def _flat(content: Any, name: str) -> dict[str, Tensor] | None:
     return {f"{part}.{key}": value for part, tensors in found.items() for key, value in tensors.items()}
 
 
+def _mask_places() -> weights_content.Instead:
+    """Makes of a shifted block's mask where it is not zero; of those that are alike, the same tensor."""
+    kept: list[Tensor] = []
+
+    def places(key: str, value: Tensor) -> Tensor | None:
+        if not _MASK.match(key):
+            return None
+        found = value != 0
+        alike = next((mask for mask in kept if torch.equal(mask, found)), None)
+        kept.append(found if alike is None else alike)
+        return kept[-1]
+
+    return places
+
+
 def _check_masks(state: Mapping[str, Tensor], config: Sam3DAdapterConfig, name: str) -> None:
     """Official files keep the constant that shifted blocks add; here it is built into where the cubes are cut."""
     for key in (key for key in state if _MASK.match(key)):
         cubes, tokens = (config.grid // config.cube) ** 3, config.cube**3
         # The shape first: the mask of absurd sizes would not fit into memory.
         if state[key].shape != (cubes, tokens, tokens) or not torch.equal(
-            state[key] != 0, shifted_mask(config.grid, config.cube)
+            state[key], shifted_mask(config.grid, config.cube)
         ):
             raise CheckpointError(
                 f"'{name}' lets other tokens see each other than 3DSAM-adapter does ('{key}'); "

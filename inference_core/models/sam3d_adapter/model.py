@@ -99,9 +99,10 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
     """
     state = state_from(weights_path)
     model = Sam3DAdapter(spec, network_of(state, name=weights_path.name), device, precision=precision)
-    cautions = training_cautions(state) or order_caution(
-        remembered_check(weights_path, lambda: check_order(model.network))
-    )
+    cautions = training_cautions(state)
+    # What the network does not use of it goes before the network is tried.
+    del state
+    cautions = cautions or order_caution(remembered_check(weights_path, lambda: check_order(model.network)))
     model.spec = replace(model.spec, cautions=cautions)
     return model
 

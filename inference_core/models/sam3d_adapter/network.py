@@ -152,7 +152,8 @@ class PromptLayer(nn.Module):
     def __init__(self, config: Sam3DAdapterConfig) -> None:
         super().__init__()
         width = config.out
-        self.global_query = nn.Parameter(0.1 * torch.randn(1, config.queries, width))
+        self.global_query = nn.Parameter(torch.empty(1, config.queries, width))
+        nn.init.normal_(self.global_query, std=0.1)
         self.self_attn = ProjectedAttention(width, width, config.prompt_heads)
         self.cross_attn_image_to_token = ProjectedAttention(width, width // 2, config.prompt_heads)
         self.mlp = Mlp(width, config.prompt_hidden, nn.ReLU())

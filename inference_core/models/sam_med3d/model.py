@@ -19,7 +19,7 @@ from inference_core.models.blocks.precision import autocast_to, resolve_precisio
 from inference_core.models.interface import Decoded, Embedding, Float32, WindowImage
 from inference_core.models.sam_med3d.network import SamMed3DConfig, SamMed3DNetwork
 from inference_core.models.spec import ModelSpec
-from inference_core.models.weights import load_state_dict, load_strict
+from inference_core.models.weights import load_state_dict, load_strict, shapes_only
 from inference_core.prompts.encoding import WindowPrompts
 
 
@@ -83,7 +83,7 @@ def build(spec: ModelSpec, weights_path: Path, device: str, *, precision: str = 
         CheckpointError: the file does not fit the network.
     """
     state = load_state_dict(weights_path, most_bytes=spec.checkpoint.most_bytes)
-    with torch.device("meta"):
+    with shapes_only():
         network = SamMed3DNetwork(SamMed3DConfig.of(state))
     load_strict(network, state, name=weights_path.name)
     return SamMed3D(spec, network, device, precision=precision)
