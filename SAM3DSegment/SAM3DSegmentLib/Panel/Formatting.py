@@ -60,6 +60,9 @@ def promptKinds(spec: "ModelSpec") -> str:
     words = {
         PromptKind.POSITIVE_CLICK: _("clicks") if bothSigns else _("foreground clicks"),
         PromptKind.BOX: _("3D box"),
+        PromptKind.LINE: _("line"),
+        PromptKind.SCRIBBLE: _("scribble"),
+        PromptKind.LASSO: _("lasso"),
         PromptKind.MASK: _("mask"),
         PromptKind.NONE: _("no prompts (automatic)"),
     }
