@@ -154,7 +154,7 @@ def test_the_shown_model_tells_its_license_prompts_and_size(an_app):
     ui = an_app.panel.ui
     rest(an_app)
     assert ui.modelSelector.currentText == "SAM3D lite (built in)"
-    for words in ("Apache-2.0", "clicks, 3D box, mask", "5.2 MB"):
+    for words in ("Apache-2.0", "clicks, 3D box, line, scribble, lasso, mask", "5.2 MB"):
         assert words in ui.modelSummary.text
     assert "CC BY 3.0" in ui.aboutLabel.text
 

@@ -52,7 +52,7 @@ def fileSize(count: int | None) -> str:
 
 
 def promptKinds(spec: "ModelSpec") -> str:
-    """What a model takes: "clicks, 3D box, mask"."""
+    """What a model takes, such as "clicks, 3D box, line, scribble, lasso, mask"."""
     from inference_core.models.spec import PromptKind
 
     kinds = spec.accepted_kinds
