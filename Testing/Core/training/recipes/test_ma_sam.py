@@ -116,7 +116,7 @@ def test_two_cases_are_learned(trained, a_tiny_sam):
 
 def test_boxes_are_learned_from_too(trained, a_tiny_sam):
     folder = trained(
-        "ma_sam_box", start_from=a_tiny_sam, image_size=64, steps=60, batch=2, accumulate=1, learning_rate=6e-3
+        "ma_sam_box", start_from=a_tiny_sam, image_size=64, steps=110, batch=2, accumulate=1, learning_rate=3e-3
     )
     kept = [line["validation_dice"] for line in folder.lines() if "validation_dice" in line]
     assert best_dice(folder) > kept[0] + 0.4
