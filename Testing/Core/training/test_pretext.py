@@ -143,7 +143,7 @@ def test_a_sam_is_pre_trained_and_stays_one(tmp_path, unlabeled):
     torch.save(SamNetwork(sizes).state_dict(), tmp_path / "sam.pth")
     folder = train(
         TrainConfig(
-            output=tmp_path / "run", model="sam_vit_b", data=(unlabeled,), start_from=tmp_path / "sam.pth", steps=2,
+            output=tmp_path / "run", model="sam", data=(unlabeled,), start_from=tmp_path / "sam.pth", steps=2,
             pretrain=("mae", "emix", "shed"), batch=2, accumulate=1, workers=0, validation_samples=1, device="cpu",
         )
     )  # fmt: skip
