@@ -293,5 +293,8 @@ class _Stepping(nn.Module):
 
 
 def _volume(batch: Tensor) -> np.ndarray:
-    """The first sample's three spatial axes."""
-    return np.asarray(batch[0].reshape(batch.shape[-3:]).float().cpu().numpy())
+    """The first sample's first channel as a volume (D, H, W), a slice as one of depth 1."""
+    first = batch[0]
+    while first.ndim > 3:
+        first = first[0]
+    return np.asarray((first if first.ndim == 3 else first[None]).float().cpu().numpy())
