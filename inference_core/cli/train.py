@@ -89,10 +89,18 @@ def parsed(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, bool]]:
     for name, kind in _LISTS.items():
         parser.add_argument(f"--{name}", type=kind, nargs="*", default=[], help=_help_of(name))
     found: Namespace = _parse(parser, [_with_underscores(argument) for argument in arguments])
+    _check_budget(found, arguments)
     values = {field.name: getattr(found, field.name) for field in fields(TrainConfig)}
     values |= {name: tuple(kind(value) for value in getattr(found, name) or ()) for name, kind in _LISTS.items()}
     values["lite"] = _mixture(found.lite, LiteMixture)
     return TrainConfig(**values), {"resume": found.resume, "print_config": found.show_config}
+
+
+def _check_budget(found: Any, arguments: Sequence[str]) -> None:
+    """Zero stands for what is not given; who gives it means something else."""
+    for name in ("minutes", "steps"):
+        if any(argument.partition("=")[0] == f"--{name}" for argument in arguments) and not getattr(found, name) > 0:
+            raise UsageError(f"--{name} {getattr(found, name):g} is not greater than zero; give a larger number.")
 
 
 def _check(config: TrainConfig) -> None:

@@ -85,8 +85,7 @@ def check_settings(config: TrainConfig) -> None:
         value = getattr(config, name)
         if not (math.isfinite(value) and value >= 0):
             raise OptionError(f"{name} cannot be {value}; give a number above zero, or leave it out.")
-    if config.steps and config.minutes:
-        raise OptionError("Both steps and minutes are given; choose one of them.")
+    _check_budget(config)
     if config.precision not in ("", "float32", "bfloat16"):
         raise OptionError(f"There is no precision '{config.precision}'; choose float32 or bfloat16.")
     for name in ("validate_every", "validation_samples", "save_every"):
@@ -98,3 +97,10 @@ def check_settings(config: TrainConfig) -> None:
         raise OptionError(f"There are {len(config.data)} data sets but {len(config.shares)} shares; give one for each.")
     if config.ema is not None and not 0 <= config.ema < 1:
         raise OptionError(f"The averaged weights' decay is {config.ema}; give a number from 0 to below 1.")
+
+
+def _check_budget(config: TrainConfig) -> None:
+    if not (config.data or config.steps or config.minutes):
+        raise OptionError("Without labeled cases there is no end to training; give --steps or --minutes, or --data.")
+    if config.steps and config.minutes:
+        raise OptionError("Both steps and minutes are given; choose one of them.")

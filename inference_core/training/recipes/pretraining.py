@@ -228,9 +228,7 @@ def build(config: TrainConfig) -> PretrainRecipe:
             load_strict(lite, widened(state, STROKE_CHANNELS))
         return PretrainRecipe(config, LiteView(lite), _window, objectives=config.pretrain)
     if state is None or config.model not in ("sam", "sam_vit_l", "sam_vit_h"):
-        raise OptionError(
-            "Pre-training is of 'sam3d_lite', or of a SAM: --model sam --start-from its checkpoint."
-        )
+        raise OptionError("Pre-training is of 'sam3d_lite', or of a SAM: --model sam --start-from its checkpoint.")
     sam = SamNetwork(read_sizes(state))
     load_strict(sam, state)
     size = sam.sizes.image_size
