@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from inference_core.benchmark import machine_rate
 from inference_core.benchmark.machine_rate import matrix_rate, operations_of
 from inference_core.models.blocks import layers
 from inference_core.models.blocks.conv3d import convolve
@@ -31,5 +32,5 @@ def test_a_layer_that_reads_a_parameter_is_counted():
 
 
 def test_the_machine_has_a_rate(monkeypatch):
-    monkeypatch.setattr("inference_core.benchmark.machine_rate._REPEATS", 2)
+    monkeypatch.setattr(machine_rate, "_REPEATS", 2)
     assert matrix_rate() > 1e8

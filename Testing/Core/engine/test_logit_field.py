@@ -102,7 +102,7 @@ def test_the_size_of_the_boxes_changes_nothing(a_grid, a_prediction, options, si
     prompts = PromptSet(tuple(Click(tuple(a_grid.to_ras(ijk)), n % 2 == 0) for n, ijk in enumerate(near)))
     masks = []
     for size in sizes:
-        monkeypatch.setattr(mask_composition, "_SMALLEST_BOX", size)
+        monkeypatch.setattr(mask_composition, "SMALLEST_BOX", size)
         monkeypatch.setattr(mask_composition, "_SMALLEST_SMOOTH_BOX", size)
         masks.append(compose_mask(a_prediction, prompts, volume, options).on(a_grid.shape))
     for mask in masks[1:]:
