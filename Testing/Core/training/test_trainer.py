@@ -102,7 +102,7 @@ def test_a_worker_process_draws_the_same_windows(a_config):
 
 def test_the_loss_falls_and_the_best_weights_are_kept(a_config):
     mixture = replace(SMALL, sizes=(16,), batches=(2,), stage_shares=(1.0,), regions=0, inserted=0, tiny=0, limb=0)
-    folder = train(replace(a_config, steps=120, lite=mixture, learning_rate=4e-3, validate_every=40))
+    folder = train(replace(a_config, steps=120, lite=mixture, learning_rate=1e-3, validate_every=40))
     losses, kept = lines_of(folder), lines_of(folder, "validation_dice")
     assert np.mean(losses[-30:]) < 0.9 * np.mean(losses[:30])
     assert max(kept) > kept[0] + 0.1
