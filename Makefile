@@ -46,7 +46,7 @@ measure: $(STAMP) ## measure the Slicer module's speed and memory, in the host
 	PYTHONPATH=Testing $(BIN)/python -m Host --measure
 
 test: $(STAMP) ## run the tests
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 fuzz: $(STAMP) ## throw bad inputs at it for an hour: make fuzz MINUTES=60
 	PYTHONPATH=Testing $(BIN)/python -m Fuzz --minutes $(MINUTES)
