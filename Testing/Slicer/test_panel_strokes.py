@@ -150,7 +150,8 @@ def test_strokes_outlast_a_prompts_file(a_panel, a_center, tmp_path):
     np.testing.assert_allclose(item_of(a_panel).prompt.points_ras, drawn.prompt.points_ras, atol=1e-6)
 
 
-def test_keys_take_the_tools_up(a_panel):
+def test_keys_take_the_tools_up(a_panel, a_center):
+    a_panel.click(a_panel.red, a_center)  # the keyboard is in the view after a click there
     for key, tool in (("D", "line"), ("C", "scribble"), ("Z", "lasso")):
         a_panel.press(key)
         assert a_panel.panel.tools.active == tool
