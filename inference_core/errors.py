@@ -18,6 +18,8 @@ from enum import Enum
 # C0 and C1 controls, and marks that change a text's direction: out of a file, they can fool a terminal or a label.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 
+_LONGEST = 580
+
 
 def one_line(text: str) -> str:
     """A text on one line, without control characters."""
@@ -45,7 +47,9 @@ class SAM3DError(Exception):
         self.template, self.remedy, self.values = template, remedy, values
 
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        text = one_line(super().__str__())
+        # What was given may be told, but not at any length.
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 class VolumeError(SAM3DError):

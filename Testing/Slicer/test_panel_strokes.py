@@ -151,6 +151,7 @@ def test_strokes_outlast_a_prompts_file(a_panel, a_center, tmp_path):
 
 
 def test_keys_take_the_tools_up(a_panel, a_center):
+    a_panel.window.activateWindow()
     a_panel.click(a_panel.red, a_center)  # the keyboard is in the view after a click there
     for key, tool in (("D", "line"), ("C", "scribble"), ("Z", "lasso")):
         a_panel.press(key)

@@ -150,7 +150,7 @@ def quaternion(axes: Float) -> tuple[float, Float]:
 
     The format leaves out a = sqrt(1 - b2 - c2 - d2), which loses digits where a is near 0 (any oblique LPS image), so
     the neighboring single-precision numbers are tried and the best kept, of those that are not longer than one. Even so
-    up to 4e-4 of rotation can be lost, which is why readers, this one and ITK included, take the sform first.
+    up to 7e-4 of rotation can be lost, which is why readers, this one and ITK included, take the sform first.
     """
     from nibabel.quaternions import mat2quat
 
@@ -159,10 +159,22 @@ def quaternion(axes: Float) -> tuple[float, Float]:
     exact = np.asarray(mat2quat(rotation), dtype=np.float64)
     bcd = (exact[1:] * (1.0 if exact[0] >= 0 else -1.0)).astype(np.float32)
     steps = np.array(list(itertools.product(range(-3, 4), repeat=3)))
-    near = np.clip((bcd + steps * np.spacing(np.abs(bcd))).astype(np.float32), -1, 1).astype(np.float64)
+    # Below 1, as below any power of two, single-precision numbers lie twice as near as above it.
+    apart = np.spacing(np.nextafter(np.abs(bcd), np.float32(0)))
+    near = np.clip((bcd + steps * apart).astype(np.float32), -1, 1).astype(np.float64)
+    near = _fitted(near)
     error = np.abs(rotations(near) - rotation).max(axis=(-2, -1))
     error[(near**2).sum(axis=-1) > 1.0] += 1.0
     return handedness, near[error.argmin()]
+
+
+def _fitted(bcd: Float) -> Float:
+    """Quaternions (n, 3) whose smaller parts are cut to the room that the largest leaves below unit length."""
+    largest = np.abs(bcd) == np.abs(bcd).max(axis=-1, keepdims=True)
+    rest = np.where(largest, 0.0, bcd**2).sum(axis=-1, keepdims=True)
+    room = np.maximum(0.0, 1.0 - np.where(largest, bcd**2, 0.0).sum(axis=-1, keepdims=True))
+    shrunk = np.sqrt(np.divide(room, rest, out=np.ones_like(rest), where=rest > room)) * (1 - 1e-7)
+    return np.where(largest | (rest <= room), bcd, (bcd * shrunk).astype(np.float32).astype(np.float64))
 
 
 def _by(numbers: Float) -> str:
