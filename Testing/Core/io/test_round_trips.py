@@ -67,8 +67,6 @@ def test_the_qform_of_a_nifti_file_agrees_with_its_sform(grid, tmp_path_factory)
     assert header["sform_code"] == header["qform_code"] == 1
     # One single-precision step of a part near 1 is 6.9e-4 of rotation.
     format_limit = 7e-4 * np.linalg.norm(np.multiply(grid.shape, grid.spacing))
-        np.multiply(grid.shape, grid.spacing)
-    )  # one single-precision step of a part near 1
     assert Grid(grid.shape, header.get_qform()).matches(grid, tolerance_mm=format_limit)
 
 
