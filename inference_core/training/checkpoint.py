@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,14 @@ def save_mean(path: Path, runs: Sequence[Path]) -> None:
     save_weights(path, {name: torch.stack([state[name].float() for state in states]).mean(dim=0) for name in states[0]})
 
 
-def save_training_state(path: Path, state: dict[str, Any]) -> None:
-    """Write all that a run needs to go on as if it had never stopped, atomically: tensors, numbers and text alone."""
+def save_content(path: Path, content: Mapping[str, Any]) -> None:
+    """Write torch's own format, atomically: tensors, numbers and text alone, a run's state or a family's file."""
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        torch.save(content, temporary)
 
 
 def load_training_state(path: Path) -> dict[str, Any]:
-    """What `save_training_state` wrote; nothing in the file is run.
+    """The state that `save_content` wrote; nothing in the file is run.
 
     Raises:
         CheckpointError: the file is absent or damaged, or is not the state of a run that can go on.

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from inference_core.errors import SAM3DError
 from inference_core.models.weights import load_strict
-from inference_core.training.checkpoint import load_training_state, save_training_state
+from inference_core.training.checkpoint import load_training_state, save_content
 from inference_core.training.config import TrainConfig
 from inference_core.training.optimization import Optimization
 from inference_core.training.page import Picture, middle_slices, write_page
@@ -239,7 +239,7 @@ class Trainer:
                 "optimizer": self.optimization.optimizer.state_dict(), "progress": self.progress.plain(),
                 "torch_rng": states,
             }  # fmt: skip
-            save_training_state(self.folder.state, state)
+            save_content(self.folder.state, state)
 
     def _stopped_everywhere(self) -> bool:
         """Whether any process was told to stop: all end after the same step."""

@@ -12,7 +12,7 @@ from inference_core.errors import CheckpointError, OutputError
 from inference_core.models.blocks.conv3d import channels_last
 from inference_core.models.sam3d_lite.network import LiteConfig, LiteNetwork
 from inference_core.models.weights import load_state_dict, load_strict
-from inference_core.training.checkpoint import load_training_state, save_mean, save_training_state, save_weights
+from inference_core.training.checkpoint import load_training_state, save_content, save_mean, save_weights
 
 TINY = LiteConfig(fine=8, middle=16, coarse=32, depth=1, heads=4, match=8, detail=8)
 
@@ -66,7 +66,7 @@ def a_state(a_network) -> dict[str, Any]:
 
 
 def test_a_state_comes_back_in_full_precision_and_carries_no_code(tmp_path, a_state):
-    save_training_state(tmp_path / "tiny.state.pt", a_state)
+    save_content(tmp_path / "tiny.state.pt", a_state)
     state = torch.load(tmp_path / "tiny.state.pt", weights_only=True)
     assert load_training_state(tmp_path / "tiny.state.pt").keys() == state.keys() == a_state.keys()
     for name, value in a_state["network"].items():
@@ -76,13 +76,13 @@ def test_a_state_comes_back_in_full_precision_and_carries_no_code(tmp_path, a_st
 
 @pytest.mark.parametrize("missing", ["network", "optimizer", "torch_rng", "progress"])
 def test_a_file_without_all_that_a_run_needs_is_refused(tmp_path, a_state, missing):
-    save_training_state(tmp_path / "tiny.state.pt", {key: value for key, value in a_state.items() if key != missing})
+    save_content(tmp_path / "tiny.state.pt", {key: value for key, value in a_state.items() if key != missing})
     with pytest.raises(CheckpointError, match="start from its weights"):
         load_training_state(tmp_path / "tiny.state.pt")
 
 
 def test_training_can_be_taken_up_from_weights_as_well_as_from_a_state(tmp_path, a_network, a_state):
-    save_training_state(tmp_path / "tiny.state.pt", a_state)
+    save_content(tmp_path / "tiny.state.pt", a_state)
     other = LiteNetwork(TINY)
     load_strict(other, load_state_dict(tmp_path / "tiny.state.pt"))
     assert all(torch.equal(v, a_network.state_dict()[n]) for n, v in other.state_dict().items())

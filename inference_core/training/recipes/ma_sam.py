@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_core.errors import CheckpointError, OptionError
+from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.slices import slices_last
-from inference_core.io.atomic import replacing
 from inference_core.models.blocks.sam_sizes import SIZE_ERRORS
 from inference_core.models.ma_sam.factor_tuning import TRAINED, TrainableMaSam, official_delta, start_from_sam
 from inference_core.models.ma_sam.model import gray_rule
 from inference_core.models.ma_sam.preprocess import GrayRule, network_slice
 from inference_core.models.registry import get_spec
 from inference_core.models.weights import load_state_dict
+from inference_core.training.case_recipe import CaseRecipe
+from inference_core.training.checkpoint import save_content
 from inference_core.training.config import TrainConfig
 from inference_core.training.data.cases import Case
 from inference_core.training.losses import class_dice_and_cross_entropy
 from inference_core.training.optimization import train_only
-from inference_core.training.pools import Pool
-from inference_core.training.recipe import Batch, Draws, Group, Plan, Prepared, SampleSource, Stage, Step, check_scope
-from inference_core.training.samples import CaseSamples, Drawn, PreparedStore
+from inference_core.training.recipe import Batch, Draws, Group, Plan, Prepared, Step, check_scope
+from inference_core.training.samples import Drawn, PreparedStore
 from inference_core.training.stack_augmentation import augmented_stack
 
 _WARM_STEPS, _POWER = 250, 7
@@ -51,7 +52,7 @@ PLAN = Plan(
 )  # fmt: skip
 
 
-class MaSamRecipe:
+class MaSamRecipe(CaseRecipe):
     """Trains adapters, factors, prompt encoder and decoder; `boxes` says whether the network is told one by a box."""
 
     plan = PLAN
@@ -64,24 +65,8 @@ class MaSamRecipe:
         scope = check_scope(config.scope, PLAN)
         train_only(network, TRAINED if scope == "published" else r"^mask_decoder\.")
         self.size, self.slices = network.all_sizes.sam.image_size, network.all_sizes.slices
-        self._store = PreparedStore.of(
+        self.store = PreparedStore.of(
             config, "ma_sam", ("image", "labels", "held", "rule"), rule=self.rule.name, values=self.values
-        )
-
-    def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
-        """Stacks at random, augmented as the authors do it."""
-        return [
-            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
-        ]
-
-    def validation(self, pools: Sequence[Pool]) -> SampleSource:
-        """Stacks as they are, the more often the more they hold: as in a whole volume's Dice, voxels count alike."""
-        return CaseSamples(
-            pools,
-            self.prepare,
-            lambda p, rng: self.draw(p, rng, change=False),
-            seed=self.config.seed,
-            store=self._store,
         )
 
     def prepare(self, case: Case) -> Prepared:
@@ -95,8 +80,16 @@ class MaSamRecipe:
         numbers = np.array([rule.low, rule.high, rule.scale, rule.mean, rule.std])
         return {"image": rule.windowed(image.array), "labels": classes, "held": held, "rule": numbers}
 
-    def draw(self, prepared: Prepared, rng: np.random.Generator, *, change: bool = True) -> Drawn | None:
-        """A stack: image (n, S, S) in 0..1, target (n, S, S) of classes, and with boxes x0, y0, x1, y1 in pixels."""
+    def draw(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+        """A stack at random, augmented as the authors do it."""
+        return self._stack(prepared, rng, change=True)
+
+    def plain(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+        """A stack as it is, the more often the more it holds: as in a whole volume's Dice, voxels count alike."""
+        return self._stack(prepared, rng, change=False)
+
+    def _stack(self, prepared: Prepared, rng: np.random.Generator, *, change: bool) -> Drawn | None:
+        """Image (n, S, S) in 0..1, target (n, S, S) of classes, and with boxes x0, y0, x1, y1 in pixels."""
         labels, held = prepared["labels"], prepared["held"]
         if len(held) == 0:
             return None
@@ -137,8 +130,7 @@ class MaSamRecipe:
 
     def save(self, path: Path, weights: Mapping[str, Tensor], *, optimizer: Mapping[str, Any] | None = None) -> None:
         """Write what the authors' `save_parameters` writes: all that is not SAM's own."""
-        with replacing(path) as temporary:
-            torch.save(official_delta(weights), temporary)
+        save_content(path, official_delta(weights))
 
 
 def build(config: TrainConfig, classes: Mapping[int, str], *, rule: str, boxes: bool) -> MaSamRecipe:
@@ -171,8 +163,9 @@ def turned_labels(labels: NDArray[Any], size: int) -> NDArray[Any]:
 
 def box_around(target: NDArray[Any]) -> NDArray[np.float32]:
     """The rectangle x0, y0, x1, y1 of a stack's labels (n, S, S), half open."""
-    rows, columns = np.flatnonzero(target.any(axis=(0, 2))), np.flatnonzero(target.any(axis=(0, 1)))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
+    held = VoxelBox.over(target)
+    assert held is not None, "drawn stacks hold something"
+    return np.concatenate([held.start[:0:-1], held.stop[:0:-1]]).astype(np.float32)
 
 
 @torch.no_grad()

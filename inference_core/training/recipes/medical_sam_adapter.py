@@ -10,7 +10,7 @@ Legend: B samples, n slices of a sample (1 in 2D), N = B * n, S the side of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +20,32 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inference_core.errors import CheckpointError
-from inference_core.io.atomic import replacing
+from inference_core.geometry.mask import VoxelBox
 from inference_core.models.blocks.slice_preprocess import resized
 from inference_core.models.medical_sam_adapter.preprocess import ABDOMEN_HU, normalized_images
 from inference_core.models.medical_sam_adapter.starting import TRAINED, Start, official_content, start_from
 from inference_core.models.registry import get_spec
 from inference_core.models.spec import ClickFrame
 from inference_core.models.store import weights_of
+from inference_core.training.case_recipe import CaseRecipe
+from inference_core.training.checkpoint import save_content
 from inference_core.training.chunk_sampling import changed, random_crop, whole_slices
 from inference_core.training.config import TrainConfig
 from inference_core.training.data.cases import Case
+from inference_core.training.error_clicks import clicks_on_errors, first_click
 from inference_core.training.losses import batch_dice, dice_and_cross_entropy, weighted_cross_entropy
 from inference_core.training.optimization import train_only
-from inference_core.training.pools import Pool
 from inference_core.training.ras_volumes import ras_volume
 from inference_core.training.recipe import (
     Batch,
     Draws,
     Plan,
     Prepared,
-    SampleSource,
-    Stage,
     Step,
     check_scope,
     constant,
 )
-from inference_core.training.samples import CaseSamples, Drawn, PreparedStore, values_of
-from inference_core.training.slice_clicks import clicks_on_errors, first_click
+from inference_core.training.samples import Drawn, PreparedStore, values_of
 from inference_core.training.slice_samples import ARRAYS, class_in_slice, nearest_pixels, sliced_case
 
 PLAN = Plan(
@@ -57,7 +56,7 @@ _TARGET_SIDE = 256
 _INSIDE = 0.5
 
 
-class MedicalSamAdapterRecipe:
+class MedicalSamAdapterRecipe(CaseRecipe):
     """Trains the encoder's adapters and the mask decoder, or the latter alone."""
 
     plan = PLAN
@@ -70,33 +69,34 @@ class MedicalSamAdapterRecipe:
         self.target_size = min(_TARGET_SIDE, self.size)
         self.clicks = config.clicks or PLAN.clicks
         kind, arrays = ("abdomen", ("image", "labels")) if self.slices > 1 else ("slices", ARRAYS)
-        self._store = PreparedStore.of(config, kind, arrays, classes=config.classes)
+        self.store = PreparedStore.of(config, kind, arrays, classes=config.classes)
         train_only(self.network, TRAINED if check_scope(config.scope, PLAN) == "published" else r"^mask_decoder\.")
 
-    def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
-        """Slices that hold a class; through depth crops of several, changed at random."""
-        draw = self.draw_chunk if self.slices > 1 else self.draw_slice
-        return [Stage(1.0, CaseSamples(pools, self._prepare, draw, seed=self.config.seed, store=self._store), batch)]
+    def prepare(self, case: Case) -> Prepared:
+        """A case's own slices; through depth a volume of one spacing."""
+        return self._volume(case) if self.slices > 1 else sliced_case(case, self.config.classes)
 
-    def validation(self, pools: Sequence[Pool]) -> SampleSource:
-        """Slices, through depth whole ones, as they are."""
-        draw = self.whole_chunk if self.slices > 1 else self.draw_slice
-        return CaseSamples(pools, self._prepare, draw, seed=self.config.seed, store=self._store)
+    def draw(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+        """A slice that holds a class; through depth a crop of several, changed at random."""
+        return self._changed_crop(prepared, rng) if self.slices > 1 else self._slice(prepared, rng)
 
-    def prepare_volume(self, case: Case) -> Prepared:
+    def plain(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+        """A slice that holds a class; through depth whole slices, as they are."""
+        return self._whole_slices(prepared, rng) if self.slices > 1 else self._slice(prepared, rng)
+
+    def _volume(self, case: Case) -> Prepared:
         """A CT (X, Y, Z) at 1.5 x 1.5 x 2 mm, 0..1 between -175 and 250 HU, without what is 0 around it; its labels."""
         low, high = ABDOMEN_HU
         image = np.clip((ras_volume(case.read(), _SPACING) - np.float32(low)) / np.float32(high - low), 0, 1)
         labels = ras_volume(case.read_labels(), _SPACING, labels=True)
         labels = np.where(np.isin(labels, values_of(labels, self.config.classes)), labels, 0)
         image = np.nan_to_num(image)
-        held = [np.flatnonzero((image > 0).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-        if all(len(places) for places in held):
-            part = tuple(slice(places[0], places[-1] + 1) for places in held)
-            image, labels = image[part], labels[part]
+        held = VoxelBox.over(image > 0)
+        if held is not None:
+            image, labels = image[held.slices()], labels[held.slices()]
         return {"image": image, "labels": labels}
 
-    def draw_slice(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+    def _slice(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
         """A slice with a class, squashed to the input as Pillow does it."""
         found = class_in_slice(prepared, rng)
         if found is None:
@@ -108,14 +108,14 @@ class MedicalSamAdapterRecipe:
         picture = torch.from_numpy(resized(found[0], side))
         return self._sample(picture[None].float() / 255, target[None].astype(np.int64), rng)
 
-    def draw_chunk(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+    def _changed_crop(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
         """A crop, changed at random."""
         if not prepared["labels"].any():
             return None
         image, labels = random_crop(prepared["image"], prepared["labels"], rng, slices=self.slices)
         return self._chunk(*changed(image, labels, rng), rng)
 
-    def whole_chunk(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+    def _whole_slices(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
         """Whole slices."""
         if not prepared["labels"].any():
             return None
@@ -157,11 +157,7 @@ class MedicalSamAdapterRecipe:
 
     def save(self, path: Path, weights: Mapping[str, Tensor], *, optimizer: Mapping[str, Any] | None = None) -> None:
         """Write what the authors' train.py writes, for their programs to read."""
-        with replacing(path) as temporary:
-            torch.save(official_content(weights, self.start, optimizer=optimizer or {}), temporary)
-
-    def _prepare(self, case: Case) -> Prepared:
-        return self.prepare_volume(case) if self.slices > 1 else sliced_case(case, self.config.classes)
+        save_content(path, official_content(weights, self.start, optimizer=optimizer or {}))
 
     def _chunk(self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Drawn:
         """Of a crop (h, w, n): its rows run to the right and its columns to the front."""

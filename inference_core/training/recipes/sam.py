@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference_core.errors import CheckpointError, OptionError
-from inference_core.io.atomic import replacing
+from inference_core.geometry.mask import VoxelBox
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, read_sizes
 from inference_core.models.blocks.slice_preprocess import LongestSide
@@ -28,26 +28,25 @@ from inference_core.models.registry import get_spec
 from inference_core.models.sam.model import PIXEL_MEAN, PIXEL_STD, refuse_other_size
 from inference_core.models.store import weights_of
 from inference_core.models.weights import load_state_dict, load_strict
+from inference_core.training.case_recipe import CaseRecipe
+from inference_core.training.checkpoint import save_content
 from inference_core.training.config import TrainConfig
 from inference_core.training.data.cases import Case
+from inference_core.training.error_clicks import clicks_on_errors
 from inference_core.training.losses import batch_dice, dice_and_cross_entropy
 from inference_core.training.low_rank import adapt_attention, merged
 from inference_core.training.optimization import train_only
-from inference_core.training.pools import Pool
 from inference_core.training.recipe import (
     Batch,
     Draws,
     Group,
     Plan,
     Prepared,
-    SampleSource,
-    Stage,
     Step,
     check_scope,
     warm_cosine,
 )
-from inference_core.training.samples import CaseSamples, Drawn, PreparedStore
-from inference_core.training.slice_clicks import clicks_on_errors
+from inference_core.training.samples import Drawn, PreparedStore
 from inference_core.training.slice_samples import ARRAYS, class_in_slice, nearest_pixels, sliced_case
 
 PLAN = Plan(
@@ -65,7 +64,7 @@ _INSIDE = 0.5
 _JITTER, _MOST_JITTER = 0.1, 20.0
 
 
-class SamRecipe:
+class SamRecipe(CaseRecipe):
     """Trains the mask decoder; with scope lora low-rank adapters of the encoder too, which the file has added in."""
 
     plan = PLAN
@@ -73,7 +72,7 @@ class SamRecipe:
     def __init__(self, config: TrainConfig, network: SamNetwork) -> None:
         self.config, self.network = config, network
         self.clicks = config.clicks or PLAN.clicks
-        self._store = PreparedStore.of(config, "slices", ARRAYS, classes=config.classes)
+        self.store = PreparedStore.of(config, "slices", ARRAYS, classes=config.classes)
         self.scale = LongestSide(network.sizes.image_size)
         self.encoder_learns = check_scope(config.scope, PLAN) == "lora"
         if self.encoder_learns:
@@ -81,16 +80,6 @@ class SamRecipe:
             network.mask_decoder.requires_grad_(True)
         else:
             train_only(network, r"^mask_decoder\.")
-
-    def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
-        """Slices that hold a class."""
-        return [
-            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
-        ]
-
-    def validation(self, pools: Sequence[Pool]) -> SampleSource:
-        """The same."""
-        return CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store)
 
     def prepare(self, case: Case) -> Prepared:
         """A case's own voxels and labels, slices last, and the values to learn."""
@@ -135,8 +124,7 @@ class SamRecipe:
 
     def save(self, path: Path, weights: Mapping[str, Tensor], *, optimizer: Mapping[str, Any] | None = None) -> None:
         """Write SAM's own layout, a bare dictionary of tensors."""
-        with replacing(path) as temporary:
-            torch.save(merged(weights), temporary)
+        save_content(path, merged(weights))
 
     def _embedded(self, batch: Batch) -> Tensor:
         """The image embeddings (B, C, g, g); without gradients where nothing of the encoder learns."""
@@ -201,9 +189,10 @@ def build(config: TrainConfig, classes: Mapping[int, str], *, rule: str) -> SamR
 def _boxes(target: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
     """A box x0, y0, x1, y1 (B, 4) around each target (B, 1, S, S), its corners moved a little."""
     found = []
-    for mask, rng in zip(target.cpu().numpy()[:, 0] > _INSIDE, rngs, strict=True):
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        box = np.array([columns[0], rows[0], columns[-1], rows[-1]], dtype=np.float32)
+    for mask, rng in zip(target.cpu().numpy() > _INSIDE, rngs, strict=True):
+        held = VoxelBox.over(mask)
+        assert held is not None, "drawn slices hold something"
+        box = np.concatenate([held.start[:0:-1], held.stop[:0:-1] - 1]).astype(np.float32)
         found.append(box + _moved(box, rng))
     return torch.from_numpy(np.stack(found)).to(target.device)
 

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from inference_core.errors import CheckpointError, OptionError
-from inference_core.io.atomic import replacing
 from inference_core.models.registry import get_spec
 from inference_core.models.sam3d_adapter.checkpoint import (
     config_for_sam,
@@ -29,24 +28,23 @@ from inference_core.models.sam3d_adapter.checkpoint import (
 from inference_core.models.sam3d_adapter.network import Sam3DAdapterNetwork
 from inference_core.models.sam3d_adapter.original import at_one_mm, cropped, slices_first, zooms_of
 from inference_core.models.store import weights_of
+from inference_core.training.case_recipe import CaseRecipe
+from inference_core.training.checkpoint import save_content
 from inference_core.training.config import TrainConfig
 from inference_core.training.crop_augmentation import CropAugmentation
 from inference_core.training.data.cases import Case
 from inference_core.training.losses import batch_dice, foreground_dice_and_cross_entropy
-from inference_core.training.pools import Pool
 from inference_core.training.recipe import (
     Batch,
     Draws,
     Group,
     Plan,
     Prepared,
-    SampleSource,
-    Stage,
     Step,
     check_scope,
     linear_to,
 )
-from inference_core.training.samples import CaseSamples, Drawn, PreparedStore
+from inference_core.training.samples import Drawn, PreparedStore
 
 PLAN = Plan(
     learning_rate=4e-4,
@@ -61,7 +59,7 @@ _ON_TARGET, _ANYWHERE = 10, 20
 _IN_PLANE = ("sam3d_adapter_pancreas", "sam3d_adapter_colon")
 
 
-class Sam3DAdapterRecipe:
+class Sam3DAdapterRecipe(CaseRecipe):
     """Trains adapters, norms, necks, prompt encoder and decoder (specification 2.7), or the last two alone."""
 
     plan = PLAN
@@ -71,21 +69,11 @@ class Sam3DAdapterRecipe:
         scale = get_spec(rule).hounsfield
         assert scale is not None, "the registry gives this family its intensities"
         self.scale, self.size = scale, network.config.image_size
-        self._store = PreparedStore.of(config, "sam3d_adapter", ("image", "label"), value=value)
+        self.store = PreparedStore.of(config, "sam3d_adapter", ("image", "label"), value=value)
         self._augmented = CropAugmentation(scale, size=self.size, in_plane=rule in _IN_PLANE)
         freeze_as_published(network)
         if check_scope(config.scope, PLAN) == "decoder":
             network.encoder.requires_grad_(False)
-
-    def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
-        """Crops around the target, or, less often, beside it."""
-        return [
-            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
-        ]
-
-    def validation(self, pools: Sequence[Pool]) -> SampleSource:
-        """Crops with a voxel of the target in the middle, as they are."""
-        return CaseSamples(pools, self.prepare, self.plain, seed=self.config.seed, store=self._store)
 
     def prepare(self, case: Case) -> Prepared:
         """A case at 1 mm, slices first: Hounsfield units (D, H, W), and each voxel's share of the target."""
@@ -133,8 +121,7 @@ class Sam3DAdapterRecipe:
 
     def save(self, path: Path, weights: Mapping[str, Tensor], *, optimizer: Mapping[str, Any] | None = None) -> None:
         """Write what the authors' train.py writes, unused parts included, for their programs to load."""
-        with replacing(path) as temporary:
-            torch.save(official_content(weights, self.network.config), temporary)
+        save_content(path, official_content(weights, self.network.config))
 
     def _usable(self, prepared: Prepared) -> bool:
         return bool((prepared["label"] > 0.5).any() and (prepared["image"] > self.scale.low).any())

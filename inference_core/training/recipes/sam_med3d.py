@@ -18,31 +18,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
-from inference_core.io.atomic import replacing
 from inference_core.models.sam_med3d.model import foreground_zscore
 from inference_core.models.sam_med3d.network import SamMed3DConfig, SamMed3DNetwork
 from inference_core.models.sam_med3d.original_window import begin_around, crop_or_pad, original_volume
 from inference_core.models.store import weights_of
 from inference_core.models.weights import load_state_dict, load_strict
+from inference_core.training.case_recipe import CaseRecipe
+from inference_core.training.checkpoint import save_content
 from inference_core.training.config import TrainConfig
 from inference_core.training.data.cases import Case
+from inference_core.training.error_clicks import clicks_on_errors
 from inference_core.training.losses import batch_dice, dice_and_cross_entropy
 from inference_core.training.low_rank import adapt_attention, merged
-from inference_core.training.pools import Pool
 from inference_core.training.recipe import (
     Batch,
     Draws,
     Group,
     Plan,
     Prepared,
-    SampleSource,
-    Stage,
     Step,
     check_scope,
     in_drops,
 )
-from inference_core.training.samples import CaseSamples, Drawn, PreparedStore, mirrored, values_of
+from inference_core.training.samples import Drawn, PreparedStore, mirrored, values_of
 
 PLAN = Plan(
     learning_rate=8e-4,
@@ -57,10 +57,11 @@ PLAN = Plan(
 _CT_BELOW, _CT_RANGE = -500, (-1000, 1000)
 _FEWEST_AT_FULL_SIZE = 1000
 _ERROR_ABOVE = 0.5
+_INSIDE = 0.5
 _EARLIEST_UNPROMPTED, _LATEST_UNPROMPTED = 2, 8
 
 
-class SamMed3DRecipe:
+class SamMed3DRecipe(CaseRecipe):
     """Trains all of SAM-Med3D, its decoder, or low-rank adapters in its encoder."""
 
     plan = PLAN
@@ -75,20 +76,8 @@ class SamMed3DRecipe:
             network.image_encoder.requires_grad_(False)
         self.size = network.config.image_size
         self._fewest = _FEWEST_AT_FULL_SIZE * (self.size / 128) ** 3
-        self._store = PreparedStore.of(
+        self.store = PreparedStore.of(
             config, "sam_med3d", ("image", "labels", "values"), classes=config.classes, fewest=self._fewest
-        )
-
-    def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
-        """Windows around random targets, flipped at random."""
-        return [
-            Stage(1.0, CaseSamples(pools, self.prepare, self.draw, seed=self.config.seed, store=self._store), batch)
-        ]
-
-    def validation(self, pools: Sequence[Pool]) -> SampleSource:
-        """The same windows, never flipped."""
-        return CaseSamples(
-            pools, self.prepare, lambda p, rng: self.draw(p, rng, flip=False), seed=self.config.seed, store=self._store
         )
 
     def prepare(self, case: Case) -> Prepared:
@@ -99,8 +88,15 @@ class SamMed3DRecipe:
         values = values_of(labels, self.config.classes, least=int(self._fewest) + 1)
         return {"image": image.astype(np.float32), "labels": labels, "values": values}
 
-    def draw(self, prepared: Prepared, rng: np.random.Generator, *, flip: bool = True) -> Drawn | None:
-        """A window around a random target: image (1, S, S, S) float32, target the same."""
+    def draw(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+        """A window around a random target, flipped at random: image (1, S, S, S) float32, target the same."""
+        return self._window(prepared, rng, flip=True)
+
+    def plain(self, prepared: Prepared, rng: np.random.Generator) -> Drawn | None:
+        """The same, never flipped."""
+        return self._window(prepared, rng, flip=False)
+
+    def _window(self, prepared: Prepared, rng: np.random.Generator, *, flip: bool) -> Drawn | None:
         if len(prepared["values"]) == 0:
             return None
         target = prepared["labels"] == rng.choice(prepared["values"])
@@ -121,7 +117,7 @@ class SamMed3DRecipe:
         unprompted = {self.clicks - 1} | {int(draws.shared.integers(_EARLIEST_UNPROMPTED, _LATEST_UNPROMPTED + 1))}
         loss, dice = target.new_zeros(()), []
         for turn in range(self.clicks):
-            prompt = (None, None) if turn and turn in unprompted else _clicks(mask, target, draws.own)
+            prompt = (None, None) if turn and turn in unprompted else _clicks(mask, target > _INSIDE, draws.own)
             low = self._decoded(embedding, prompt, low)
             logits = F.interpolate(low.float(), size=target.shape[2:], mode="trilinear", align_corners=False)
             loss = loss + dice_and_cross_entropy(logits, target)
@@ -136,8 +132,7 @@ class SamMed3DRecipe:
             "lr_scheduler_state_dict": {}, "losses": [], "dices": [], "best_loss": 0.0, "best_dice": 0.0,
             "args": {}, "used_datas": [],
         }  # fmt: skip
-        with replacing(path) as temporary:
-            torch.save(content, temporary)
+        save_content(path, content)
 
     def _decoded(self, embedding: Tensor, prompt: tuple[Tensor | None, Tensor | None], low: Tensor) -> Tensor:
         sparse, dense = self.network.prompt_encoder(*prompt, low)
@@ -164,19 +159,12 @@ def build(config: TrainConfig, classes: Mapping[int, str]) -> SamMed3DRecipe:
     return SamMed3DRecipe(config, network)
 
 
-def _clicks(mask: Tensor, target: Tensor, rngs: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
-    """A click for each sample, (B, 1, 3) and (B, 1): a random voxel that is wrong, else a random one of the target."""
-    points, labels = [], []
-    for wrong, truth, rng in zip(mask ^ (target > 0.5), target > 0.5, rngs, strict=True):
-        cells = torch.nonzero((wrong if wrong.any() else truth)[0])
-        cell = cells[int(rng.integers(len(cells)))]
-        points.append(cell.float())
-        labels.append(truth[0][tuple(cell)].long())
-    return torch.stack(points)[:, None], torch.stack(labels)[:, None]
+def _clicks(masks: Tensor, truth: Tensor, rngs: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
+    """A click for each sample, (B, 1, 3) and (B, 1), on an error of its mask (B, 1, S, S, S)."""
+    points, labels = clicks_on_errors(masks[:, 0], truth[:, 0], rngs)
+    return points[:, None], labels[:, None]
 
 
 def _cut(array: np.ndarray, begin: np.ndarray, size: int) -> np.ndarray:
     """The cube of `size` voxels a side from voxel `begin` on, 0 beyond the array."""
-    from inference_core.geometry.grid import Grid
-
     return crop_or_pad(Volume(array, Grid(array.shape, np.eye(4))), begin, size=size).array

@@ -35,12 +35,12 @@ from inference_core.training.checkpointing import checkpoint_blocks
 from inference_core.training.chunk_sampling import CROP, changed, random_crop, whole_slices
 from inference_core.training.config import TrainConfig
 from inference_core.training.data.layouts import read_data_set
+from inference_core.training.error_clicks import clicks_on_errors, first_click
 from inference_core.training.losses import weighted_cross_entropy
 from inference_core.training.optimization import Optimization, train_only, trained_count
 from inference_core.training.ras_volumes import ras_volume
 from inference_core.training.recipe import Draws
 from inference_core.training.recipes.medical_sam_adapter import PLAN, MedicalSamAdapterRecipe, build
-from inference_core.training.slice_clicks import clicks_on_errors, first_click
 
 GOLDENS = Path(__file__).resolve().parents[5] / "shared" / "goldens" / "medical_sam_adapter"
 OFFICIAL_SIZES = {

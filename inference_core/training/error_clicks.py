@@ -1,6 +1,6 @@
-"""Clicks on slices, by the simulated users of models that see slices: on the target at first, then on errors.
+"""Clicks of simulated users who choose a place at random: on the target at first, then on errors.
 
-Legend: N slices, H W a slice's rows and columns. A click is (row, column); its label is 1, 0, or -1 for none.
+Legend: N slices or windows, H W a slice's rows and columns. A click's label is 1, 0, or -1 for none.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def first_click(labels: NDArray[np.integer], rng: np.random.Generator) -> tuple[
 
 @torch.no_grad()
 def clicks_on_errors(masks: Tensor, truth: Tensor, rngs: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
-    """Of each slice a pixel that is wrong, (N, 2), and what it should be, (N,); masks and truth are (N, H, W) bool.
+    """A place in each that is wrong, (N, 2) or (N, 3), and what it should be, (N,); masks and truth (N, ...) are bool.
 
-    Where nothing is wrong it is a pixel of the target, and where there is none of that either, no click.
+    Where nothing is wrong it is a place in the target, and where there is none of that either, no click.
     """
     points, labels = [], []
     for wrong, inside, rng in zip(masks ^ truth, truth, rngs, strict=True):
         cells = torch.nonzero(wrong if wrong.any() else inside)
         if len(cells) == 0:
-            points.append(cells.new_zeros(2))
+            points.append(cells.new_zeros(inside.ndim))
             labels.append(_NONE)
             continue
-        row, column = cells[int(rng.integers(len(cells)))].tolist()
-        points.append(cells.new_tensor([row, column]))
-        labels.append(int(inside[row, column]))
+        cell = cells[int(rng.integers(len(cells)))]
+        points.append(cell)
+        labels.append(int(inside[tuple(cell.tolist())]))
     return torch.stack(points).float(), torch.tensor(labels, device=truth.device)
