@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from inference_core.training.config import TrainConfig
 from inference_core.training.data.cache import PreprocessingCache
 from inference_core.training.data.cases import Case
 from inference_core.training.pools import Pool, draw_case
+from inference_core.training.recent import Recent
 from inference_core.training.recipe import Prepared
 
 Drawn = dict[str, Any]
@@ -70,26 +70,20 @@ class CaseSamples:
         self, pools: Sequence[Pool], prepare: Prepare, draw: Draw, *, seed: int, store: PreparedStore | None = None
     ) -> None:
         self.pools, self.prepare, self.draw, self.seed, self.store = pools, prepare, draw, seed, store
-        self._kept: OrderedDict[str, Prepared] = OrderedDict()
+        self._recent = Recent(self._prepared, count=_KEPT)
 
     def __getitem__(self, number: int) -> Drawn:
         if get_worker_info():
             torch.set_num_threads(1)
         rng = np.random.default_rng([self.seed, number])
         for _ in range(_TRIES):
-            drawn = self.draw(self._prepared(draw_case(self.pools, rng)), rng)
+            drawn = self.draw(self._recent.of(draw_case(self.pools, rng)), rng)
             if drawn is not None:
                 return {**{name: _tensor(value) for name, value in drawn.items()}, "number": number}
         raise no_target()
 
     def _prepared(self, case: Case) -> Prepared:
-        key = str(case.images[0])
-        if key not in self._kept:
-            self._kept[key] = self.store.prepared(case, self.prepare) if self.store else self.prepare(case)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        return self.store.prepared(case, self.prepare) if self.store else self.prepare(case)
 
 
 def no_target() -> VolumeError:

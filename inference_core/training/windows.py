@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from inference_core.training.config import LiteMixture
 from inference_core.training.data.cases import Case
 from inference_core.training.labeled import LabeledVolume, augmented, background_window, labeled_sample, targets_of
 from inference_core.training.pools import Pool, draw_case
+from inference_core.training.recent import Recent
 from inference_core.training.regions import region_sample
 from inference_core.training.samples import no_target
 from inference_core.training.synthetic import Sample, lesion_into, synthetic_sample
@@ -29,7 +29,7 @@ class Tissue:
 
     def __init__(self, pools: Sequence[Pool], *, classes: Sequence[int] = ()) -> None:
         self.pools, self.classes = pools, classes
-        self._kept: OrderedDict[str, tuple[LabeledVolume, ...]] = OrderedDict()
+        self._recent = Recent(self._targets, count=_KEPT)
 
     def __bool__(self) -> bool:
         return bool(self.pools)
@@ -41,19 +41,13 @@ class Tissue:
             VolumeError: no case has a target of the classes asked for.
         """
         for _ in range(_TRIES):
-            targets = self._targets(draw_case(self.pools, rng))
+            targets = self._recent.of(draw_case(self.pools, rng))
             if targets:
                 return targets
         raise no_target()
 
     def _targets(self, case: Case) -> tuple[LabeledVolume, ...]:
-        key = f"{case.images[0]}"
-        if key not in self._kept:
-            self._kept[key] = targets_of(case, self.classes)
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        return targets_of(case, self.classes)
 
 
 class TrainingWindows:

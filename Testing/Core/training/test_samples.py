@@ -69,6 +69,16 @@ def test_another_parameter_or_content_is_prepared_anew(a_pool, tmp_path):
     assert len(prepare.asked) == 4
 
 
+def test_two_cases_that_share_an_image_are_not_taken_for_one_another(a_pool):
+    """As a file for each class gives them, or several channels or series in one file or folder."""
+    case = a_pool.cases[0]
+    pool = Pool(1.0, (case, replace(case, name="other", label=a_pool.cases[1].label)))
+    prepare = Preparing()
+    drawn_from = samples(pool, prepare, None)
+    assert all(drawn_from[number] for number in range(6))
+    assert sorted(prepare.asked) == ["a", "other"]
+
+
 def test_cases_are_kept_in_the_run_where_no_folder_is_given(tmp_path):
     assert PreparedStore.of(TrainConfig(tmp_path / "run"), "test", ()).folder == tmp_path / "run" / "cache"
 

@@ -8,6 +8,7 @@ Legend: N images, P patches, C channels of a patch's embedding, D those of the e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inference_core.errors import OptionError
+from inference_core.geometry.sampling import sample_window
 from inference_core.geometry.slices import slices_last
-from inference_core.io.atomic import replacing
+from inference_core.geometry.volume import Volume
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import read_sizes
 from inference_core.models.blocks.slice_preprocess import eight_bit, resized
@@ -28,8 +30,9 @@ from inference_core.models.sam3d_lite.stroke_maps import STROKE_CHANNELS
 from inference_core.models.sam3d_lite.widening import widened
 from inference_core.models.store import weights_of
 from inference_core.models.weights import load_state_dict, load_strict
-from inference_core.training.checkpoint import save_weights
+from inference_core.training.checkpoint import save_content, save_weights
 from inference_core.training.config import TrainConfig
+from inference_core.training.data.cases import Case
 from inference_core.training.labeled import SPACING_RANGE_MM, random_window
 from inference_core.training.pools import Pool, draw_case
 from inference_core.training.pretext import (
@@ -40,7 +43,11 @@ from inference_core.training.pretext import (
     shuffled,
     shuffled_prediction,
 )
+from inference_core.training.recent import Recent
 from inference_core.training.recipe import Batch, Draws, Group, Plan, SampleSource, Stage, Step, warm_cosine
+
+Draw = Callable[[Volume, np.random.Generator], np.ndarray]
+"""Cuts an image from a volume."""
 
 OBJECTIVES = ("mae", "emix", "shed")
 PLAN = Plan(
@@ -132,7 +139,7 @@ class PretrainRecipe:
 
     plan = PLAN
 
-    def __init__(self, config: TrainConfig, view: View, draw: Any, *, objectives: Sequence[str]) -> None:
+    def __init__(self, config: TrainConfig, view: View, draw: Draw, *, objectives: Sequence[str]) -> None:
         self.config, self.view, self.draw = config, view, draw
         self.objectives = checked(objectives)
         self.network = nn.ModuleDict(
@@ -175,8 +182,7 @@ class PretrainRecipe:
         if path.suffix == ".safetensors":
             save_weights(path, model)
             return
-        with replacing(path) as temporary:
-            torch.save(model, temporary)
+        save_content(path, model)
 
     def _masked(self, image: Tensor, embedded: Tensor, rng: torch.Generator) -> Tensor:
         hidden = masks((embedded.shape[0], embedded.shape[1]), _MASKED, rng).to(image.device)
@@ -198,19 +204,14 @@ class PretrainRecipe:
 class UnlabeledImages:
     """Sample n: an image of a random case, cut at random."""
 
-    def __init__(self, pools: Sequence[Pool], draw: Any, *, seed: int) -> None:
+    def __init__(self, pools: Sequence[Pool], draw: Draw, *, seed: int) -> None:
         self.pools, self.draw, self.seed = pools, draw, seed
-        self._kept: dict[str, Any] = {}
+        self._recent = Recent(Case.read, count=_KEPT)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, number])
-        case = draw_case(self.pools, rng)
-        key = str(case.images[0])
-        if key not in self._kept:
-            if len(self._kept) >= _KEPT:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = case.read()
-        image = torch.from_numpy(np.ascontiguousarray(self.draw(self._kept[key], rng)))
+        volume = self._recent.of(draw_case(self.pools, rng))
+        image = torch.from_numpy(np.ascontiguousarray(self.draw(volume, rng)))
         return {"image": image, "target": torch.zeros(image.shape), "number": number}
 
 
@@ -232,9 +233,7 @@ def build(config: TrainConfig) -> PretrainRecipe:
     sam = SamNetwork(read_sizes(state))
     load_strict(sam, state)
     size = sam.sizes.image_size
-    return PretrainRecipe(
-        config, SamView(sam), lambda volume, rng: _slice(volume, rng, size), objectives=config.pretrain
-    )
+    return PretrainRecipe(config, SamView(sam), partial(_slice, size=size), objectives=config.pretrain)
 
 
 def checked(objectives: Sequence[str]) -> tuple[str, ...]:
@@ -249,16 +248,14 @@ def checked(objectives: Sequence[str]) -> tuple[str, ...]:
     return tuple(objectives)
 
 
-def _window(volume: Any, rng: np.random.Generator) -> np.ndarray:
+def _window(volume: Volume, rng: np.random.Generator) -> np.ndarray:
     """A cube (S, S, S) of any place, scale and orientation."""
-    from inference_core.geometry.sampling import sample_window
-
     center = volume.grid.to_ras(rng.uniform(0.2, 0.8, 3) * np.asarray(volume.grid.shape))
     spacing = float(np.exp(rng.uniform(*np.log(SPACING_RANGE_MM))))
     return sample_window(volume, random_window(rng, center, size=_LITE_SIZE, spacing=spacing), reflect=True)
 
 
-def _slice(volume: Any, rng: np.random.Generator, size: int) -> np.ndarray:
+def _slice(volume: Volume, rng: np.random.Generator, *, size: int) -> np.ndarray:
     """A slice (S, S) in 0..1."""
     stack = slices_last(volume).array
     picture = eight_bit(stack[:, :, int(rng.integers(stack.shape[2]))])
