@@ -62,7 +62,8 @@ class Trainer:
             {name: value.detach().clone() for name, value in network.state_dict().items()} if config.ema else {}
         )
         self._module, self._optimizer = fabric.setup(_Stepping(recipe, fabric.world_size), self.optimization.optimizer)
-        self._stopping = self._lost = 0
+        self._stopping, self._lost = False, 0
+        self._kept_step: int | None = None
         self._pictures: list[Picture] = []
 
     def resume(self) -> None:
@@ -92,7 +93,8 @@ class Trainer:
             self._validate(validation)
         with self._stopping_softly(), self.reporter.running(self.progress, self.config):
             self._stages(stages, validation)
-        self._keep(validation)
+        if self._kept_step != self.progress.step:
+            self._keep(validation)
         if self._stopping:
             raise KeyboardInterrupt
 
@@ -111,10 +113,10 @@ class Trainer:
         batches = self._batches(stage)
         while not self._stopped_everywhere() and self._spent() < until:
             self._one_step(batches, stage.batch)
-            if self.progress.step % self.config.save_every == 0:
-                self._save()
             if validation is not None and self.progress.step % self.config.validate_every == 0:
                 self._keep(validation)
+            elif self.progress.step % self.config.save_every == 0:
+                self._save()
 
     def _batches(self, stage: Stage) -> Iterator[Batch]:
         """This process's own of the samples that come next."""
@@ -191,6 +193,7 @@ class Trainer:
                 self.folder.name_weights(self.config.model, self.folder.last)
             write_page(self.folder, self._pictures)
         self._save()
+        self._kept_step = self.progress.step
 
     def _validate(self, validation: SampleSource | None) -> bool:
         """Whether the weights are the best yet on the cases kept back."""
@@ -243,7 +246,7 @@ class Trainer:
 
     def _stopped_everywhere(self) -> bool:
         """Whether any process was told to stop: all end after the same step."""
-        return self.processes.any(bool(self._stopping))
+        return self.processes.any(self._stopping)
 
     @contextmanager
     def _stopping_softly(self) -> Iterator[None]:
@@ -255,7 +258,7 @@ class Trainer:
         def stop(number: int, frame: Any) -> None:
             if self._stopping:
                 raise KeyboardInterrupt
-            self._stopping = 1
+            self._stopping = True
 
         earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
