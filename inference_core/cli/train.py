@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.parsing import UsageError
 from inference_core.cli.reporting import say
+from inference_core.cli.sharding import Share
 
 if TYPE_CHECKING:
     from inference_core.training.config import TrainConfig
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
     from inference_core.training.run import train
 
     folder = train(config, resume=flags["resume"], reporter=reporter_for(sys.stderr))
-    if int(os.environ.get("RANK", "0")):
+    if Share.of_environment().rank:
         return
     say(f"Written to '{folder.path}'; use it with --weights {folder.path}, and see {folder.page.name} there.")
 
@@ -112,14 +113,13 @@ def _check(config: TrainConfig) -> None:
 
 def _shown(config: TrainConfig) -> dict[str, Any]:
     """Every setting, filled in as far as it can be before the network is built."""
-    from importlib import import_module
-
     from inference_core.training.data.layouts import read_data_set
     from inference_core.training.presets import resolved
+    from inference_core.training.recipe import plan_of
     from inference_core.training.registry import recipe_entry
     from inference_core.training.run_folder import plain
 
-    plan = import_module(recipe_entry(config.model).builder.split(":")[0]).PLAN
+    plan = plan_of(recipe_entry(config.model))
     count = sum(len(read_data_set(path).cases) for path in config.data)
     return plain(resolved(config, plan, cases=round(count * (1 - config.validation_share))))
 

@@ -124,9 +124,21 @@ def build_recipe(entry: RecipeEntry, config: TrainConfig, classes: Mapping[int, 
         CheckpointError: the weights to start from are missing or of another model.
         OptionError: the recipe has no such scope.
     """
-    module, function = entry.builder.split(":")
-    made: Recipe = getattr(import_module(module), function)(config, classes, **entry.options)
+    module, function = _parts(entry)
+    made: Recipe = getattr(module, function)(config, classes, **entry.options)
     return made
+
+
+def plan_of(entry: RecipeEntry) -> Plan:
+    """How the paper of a registered model trains, without its network."""
+    plan: Plan = _parts(entry)[0].PLAN
+    return plan
+
+
+def _parts(entry: RecipeEntry) -> tuple[Any, str]:
+    """A recipe's module and the name of its builder there."""
+    module, function = entry.builder.split(":")
+    return import_module(module), function
 
 
 def check_scope(scope: str, plan: Plan) -> str:

@@ -46,9 +46,9 @@ def train(
         SAM3DError: something given cannot be used; nothing has been trained then.
         KeyboardInterrupt: the run was interrupted, after its state was written.
     """
-    entry = recipe_entry(config.model if not resume else read_config(config.output).model)
     if resume:
         config, splits = continued(config), read_splits(config.output / SPLIT_FILE)
+    entry = recipe_entry(config.model)
     check_settings(config)
     sets = [read_data_set(path, labeled=not config.pretrain) for path in config.data]
     splits = splits or splits_of(config, sets)
