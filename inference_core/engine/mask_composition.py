@@ -6,6 +6,7 @@ and an outlined slice as its outline (`engine.lasso_consistency`).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ from inference_core.prompts.strokes import Lasso, Line, telling_points
 from inference_core.prompts.translation import in_known_kinds
 
 Index = NDArray[np.int64]
+SideOf = Callable[[VoxelBox], bool | None]
 # Smaller boxes leave fewer voxels to compute, larger ones cost fewer calls; smoothed ones bring a margin along.
 SMALLEST_BOX = 48
 _SMALLEST_SMOOTH_BOX = 80
@@ -78,7 +80,9 @@ def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Vol
         clicks, surface, prediction, region=region, voxels=volume.array[VoxelBox(start, stop).slices()]
     )
     mask = np.zeros(region.shape, dtype=bool, order="F")
-    _fill(mask, surface, corrections, box=surface.box)
+    smallest = _SMALLEST_SMOOTH_BOX if surface.smooth else SMALLEST_BOX
+    for box, side, drawn in boxes_to_fill(surface.box, corrections, surface.side, smallest=smallest):
+        mask[box.slices()] = corrected_logits(surface, drawn, box) > 0 if side is None else side
     for click, voxel in clicks:
         mask[voxel] = click.positive
     lassos = standing_lassos(prompts, volume.grid) if options.consistent_clicks else ()
@@ -88,20 +92,28 @@ def compose_mask(prediction: WindowedPrediction, prompts: PromptSet, volume: Vol
     return Mask.of(mask, start)
 
 
-def _fill(mask: NDArray[np.bool_], surface: LogitField, corrections: list[ClickCorrection], *, box: VoxelBox) -> None:
-    """Fill a box of a mask with what lies inside the surface, halving it until its parts are plain or small."""
+def boxes_to_fill(
+    box: VoxelBox, corrections: Sequence[ClickCorrection], side_of: SideOf, *, smallest: int
+) -> Iterator[tuple[VoxelBox, bool | None, list[ClickCorrection]]]:
+    """A box in parts, halved until each is plain or small: the part, its side (None: compute it), what is drawn in it.
+
+    `side_of` says of a box without corrections that it lies all inside, all outside, or neither.
+    """
     drawn = [correction for correction in corrections if box.within(correction.box) is not None]
-    side = None if drawn else surface.side(box)
-    if side is not None:
-        mask[box.slices()] = side
-    elif max(box.shape) > (_SMALLEST_SMOOTH_BOX if surface.smooth else SMALLEST_BOX):
-        for half in box.halves():
-            _fill(mask, surface, drawn, box=half)
-    else:
-        logits = surface.logits(box)
-        for correction in drawn:
-            correction.draw(logits, box)
-        mask[box.slices()] = logits > 0
+    side = None if drawn else side_of(box)
+    if side is not None or max(box.shape) <= smallest:
+        yield box, side, drawn
+        return
+    for half in box.halves():
+        yield from boxes_to_fill(half, drawn, side_of, smallest=smallest)
+
+
+def corrected_logits(field: LogitField, drawn: Sequence[ClickCorrection], box: VoxelBox) -> NDArray[np.float32]:
+    """The logits in a box, less the threshold, with the corrections drawn over them."""
+    logits = field.logits(box)
+    for correction in drawn:
+        correction.draw(logits, box)
+    return logits
 
 
 def mask_extent(

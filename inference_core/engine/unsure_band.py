@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from inference_core.engine.click_consistency import ClickCorrection, click_corrections, clicks_inside
+from inference_core.engine.click_consistency import click_corrections, clicks_inside
 from inference_core.engine.logit_field import LogitField
-from inference_core.engine.mask_composition import SMALLEST_BOX, MaskOptions, clicked_pieces, mask_extent
+from inference_core.engine.mask_composition import (
+    SMALLEST_BOX,
+    MaskOptions,
+    boxes_to_fill,
+    clicked_pieces,
+    corrected_logits,
+    mask_extent,
+)
 from inference_core.engine.windowed_prediction import WindowedPrediction
-from inference_core.geometry.mask import EMPTY, Bools, Mask, VoxelBox
+from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.prompt_set import Click, PromptSet
 from inference_core.prompts.strokes import Line
 from inference_core.prompts.translation import in_known_kinds
-
-
-@dataclass(frozen=True, eq=False)
-class _Fields:
-    """The logits less the threshold, and the same fields at the band's two borders, which tell plain boxes."""
-
-    at: LogitField
-    outer: LogitField
-    inner: LogitField
-    corrections: list[ClickCorrection]
-    margin: float
 
 
 def compose_band(
@@ -49,7 +45,14 @@ def compose_band(
     corrections = click_corrections(clicks, at, prediction, region=region, voxels=voxels)
     band = np.zeros(region.shape, dtype=bool, order="F")
     larger = np.zeros(region.shape, dtype=bool, order="F")
-    _fill(band, larger, _Fields(at, outer, inner, corrections, margin), box=at.box)
+    side_of = partial(_side_of_both, outer=outer, inner=inner)
+    for box, side, drawn in boxes_to_fill(at.box, corrections, side_of, smallest=SMALLEST_BOX):
+        if side is not None:
+            larger[box.slices()] = side
+            continue
+        logits = corrected_logits(at, drawn, box)
+        band[box.slices()] = np.abs(logits) <= margin
+        larger[box.slices()] = logits > -margin
     for click, voxel in clicks:
         band[voxel], larger[voxel] = False, click.positive
     if options.keep_clicked_pieces and not any(group.keeps_pieces for group in prediction):
@@ -57,19 +60,8 @@ def compose_band(
     return Mask.of(band, start)
 
 
-def _fill(band: Bools, larger: Bools, fields: _Fields, *, box: VoxelBox) -> None:
-    """Fill a box, halving it until its parts are plain or small."""
-    drawn = [correction for correction in fields.corrections if box.within(correction.box) is not None]
-    if not drawn and fields.outer.side(box) is False:
-        return
-    if not drawn and fields.inner.side(box) is True:
-        larger[box.slices()] = True
-    elif max(box.shape) > SMALLEST_BOX:
-        for half in box.halves():
-            _fill(band, larger, replace(fields, corrections=drawn), box=half)
-    else:
-        logits = fields.at.logits(box)
-        for correction in drawn:
-            correction.draw(logits, box)
-        band[box.slices()] = np.abs(logits) <= fields.margin
-        larger[box.slices()] = logits > -fields.margin
+def _side_of_both(box: VoxelBox, *, outer: LogitField, inner: LogitField) -> bool | None:
+    """Whether a box lies beyond the band: outside its outer border, or inside its inner one."""
+    if outer.side(box) is False:
+        return False
+    return True if inner.side(box) is True else None

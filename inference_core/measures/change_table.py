@@ -37,7 +37,7 @@ def change_csv(change: Change) -> str:
     writer.writerow(("name", "role", *names, "flag"))
     for lesion in change.lesions:
         writer.writerow(
-            (lesion.name, _role(lesion), *_plain(lesion, lesion.mm), *_plain(lesion, lesion.ml), _flag(lesion))
+            (lesion.name, _role(lesion), *_plain(lesion, lesion.mm), *_plain(lesion, lesion.ml), lesion.fate.value)
         )
     before, after = change.sum_mm
     share = percent(before, after)
@@ -50,7 +50,7 @@ def _row(lesion: LesionChange) -> tuple[str, ...]:
     mm, ml = _numbers(lesion.mm, 1), _numbers(lesion.ml, 2)
     if unmeasured:
         mm, ml = (mm[0], "", ""), (ml[0], "", "")
-    return lesion.name, _role(lesion), *mm, *ml, _flag(lesion)
+    return lesion.name, _role(lesion), *mm, *ml, lesion.fate.value
 
 
 def _numbers(values: tuple[float, float], digits: int) -> tuple[str, str, str]:
@@ -71,10 +71,5 @@ def _short(number: float | None) -> str:
 
 
 def _role(lesion: LesionChange) -> str:
-    """A new lesion has none at the baseline: it counts as what it is."""
-    there = lesion.before or lesion.after
-    return "" if there is None or lesion.before is None else Role.of(there).value
-
-
-def _flag(lesion: LesionChange) -> str:
-    return lesion.fate.value
+    """A new lesion has none at the baseline."""
+    return "" if lesion.before is None else Role.of(lesion.before).value

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.errors import VolumeError
 from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
 from inference_core.measures.diameters import AxialDiameters, Diameter
+from inference_core.measures.measurements import check_on
 
 Picture = NDArray[np.uint8]
 
@@ -58,8 +58,7 @@ def key_picture(
     Raises:
         VolumeError: the mask reaches beyond the volume.
     """
-    if not mask.fits(volume.grid.shape):
-        raise VolumeError("The mask reaches beyond '{name}'; measure it on the image it was made on.", name=volume.name)
+    check_on(mask, volume)
     plane = _plane_around(mask, volume.grid, axial)
     gray = _gray(volume, plane, window)
     picture = np.repeat(gray[..., None], 3, axis=2)

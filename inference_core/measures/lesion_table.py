@@ -21,6 +21,7 @@ from inference_core.measures.measurements import COLUMNS
 
 MOST_AN_ORGAN = 2
 MEASURABLE_MM, MEASURABLE_NODE_MM = 10.0, 15.0
+TEXT_TITLES = ("Lesion", "RECIST", "Organ", "Finding", "Volume", "Axial", "3D", "Mean", "SD", "Review")
 TABLE_COLUMNS = ("name", "role", "organ", "finding", "review", "recist_mm", *COLUMNS)
 
 
@@ -76,11 +77,16 @@ class LesionTable:
 
     def as_text(self) -> str:
         """Columns parted by tabs, for a report or a spreadsheet; lengths and volumes with their units."""
-        titles = ("Lesion", "RECIST", "Organ", "Finding", "Volume", "Axial", "3D", "Mean", "SD", "Review")
-        lines = ["\t".join(titles), *("\t".join(_text_cells(entry)) for entry in self.entries)]
+        return "".join("\t".join(row) + "\n" for row in (TEXT_TITLES, *self.text_rows(), self.sum_cells()))
+
+    def text_rows(self) -> list[tuple[str, ...]]:
+        """A row a lesion, for people: the cells below `TEXT_TITLES`."""
+        return [_text_cells(entry) for entry in self.entries]
+
+    def sum_cells(self) -> tuple[str, str]:
+        """What the sum of diameters is of, and the sum."""
         count = len(self.targets)
-        lines.append(f"Sum of diameters of {count} target{'' if count == 1 else 's'}\t{self.sum_mm:.1f} mm")
-        return "\n".join(lines) + "\n"
+        return f"Sum of diameters of {count} target{'' if count == 1 else 's'}", f"{self.sum_mm:.1f} mm"
 
     def as_csv(self) -> str:
         """A line a lesion with the columns `TABLE_COLUMNS`, whose names tell their units."""

@@ -71,7 +71,7 @@ def measure(mask: Mask, volume: Volume, *, unit: str = "") -> Measurements:
     Raises:
         VolumeError: the mask reaches beyond the volume.
     """
-    _check_on(mask, volume)
+    check_on(mask, volume)
     return Measurements(
         voxels=mask.voxel_count,
         volume_ml=volume_ml(mask, volume.grid),
@@ -93,7 +93,7 @@ def statistics(mask: Mask, volume: Volume) -> Statistics | None:
     Raises:
         VolumeError: the mask reaches beyond the volume.
     """
-    _check_on(mask, volume)
+    check_on(mask, volume)
     values = volume.array[mask.box.slices()][mask.array].astype(np.float64)
     values = values[np.isfinite(values)]
     if not values.size:
@@ -107,7 +107,12 @@ def statistics(mask: Mask, volume: Volume) -> Statistics | None:
     )
 
 
-def _check_on(mask: Mask, volume: Volume) -> None:
+def check_on(mask: Mask, volume: Volume) -> None:
+    """Make sure that a mask lies on an image.
+
+    Raises:
+        VolumeError: it reaches beyond the volume.
+    """
     if not mask.fits(volume.grid.shape):
         raise VolumeError("The mask reaches beyond '{name}'; measure it on the image it was made on.", name=volume.name)
 

@@ -13,7 +13,7 @@ from html import escape
 
 from inference_core.measures.change import Change
 from inference_core.measures.change_table import RULE, TITLES, change_rows, conclusion
-from inference_core.measures.lesion_table import LesionTable
+from inference_core.measures.lesion_table import TEXT_TITLES, LesionTable
 
 DISCLAIMER = "Not a medical device. Numbers are to be checked by a reader."
 _STYLE = (
@@ -40,13 +40,12 @@ class StudyReport:
 
 def html_page(report: StudyReport) -> str:
     """The page as text."""
-    rows = [line.split("\t") for line in report.table.as_text().splitlines()]
     title = f"Lesions: {report.heading}" if report.heading else "Lesions"
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p><b>{DISCLAIMER}</b></p>",
-        _table(rows[0], rows[1:-1]),
-        f"<p>{escape(': '.join(rows[-1]))}</p>",
+        _table(TEXT_TITLES, report.table.text_rows()),
+        f"<p>{escape(': '.join(report.table.sum_cells()))}</p>",
         *(f"<p>{escape(caution)}</p>" for caution in (*report.table.cautions(), *report.cautions)),
     ]
     if report.change is not None:
