@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,10 +111,11 @@ def done_in(folder: Path) -> set[str]:
 
 def _append(path: Path, line: dict[str, Any]) -> None:
     """Add a line, on one of its own even where the last one was cut short."""
-    with path.open("a+", encoding="utf-8") as stream:
-        stream.seek(0)
-        earlier = stream.read()
-        stream.write(("" if earlier.endswith("\n") or not earlier else "\n") + json.dumps(line) + "\n")
+    with path.open("ab+") as stream:
+        if stream.tell():
+            stream.seek(-1, os.SEEK_END)
+        cut_short = stream.read(1) not in (b"", b"\n")
+        stream.write((("\n" if cut_short else "") + json.dumps(line) + "\n").encode())
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

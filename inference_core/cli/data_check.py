@@ -10,6 +10,7 @@ from inference_core.cli.parsing import UsageError, add_json_option, count, posit
 from inference_core.cli.reporting import Progress, check_outputs, say, table, write_json
 
 if TYPE_CHECKING:
+    from inference_core.training.data.cases import DataSet
     from inference_core.training.data.checks import Report
     from inference_core.training.data.cleaning import CleaningRules
 
@@ -57,7 +58,7 @@ def run_check(options: argparse.Namespace) -> None:
     print(f"{len(data.cases)} cases of {patients} patients; classes: {', '.join(data.classes.values())}")
     print(_table(report))
     if options.write is not None:
-        _write(options, report, rules)
+        _write(options, data, report, rules)
 
 
 def _table(report: Report) -> str:
@@ -74,11 +75,9 @@ def _table(report: Report) -> str:
     return table([("finding", "", "count", "where"), *rows]) if rows else "nothing was found"
 
 
-def _write(options: argparse.Namespace, report: Report, rules: CleaningRules) -> None:
+def _write(options: argparse.Namespace, data: DataSet, report: Report, rules: CleaningRules) -> None:
     from inference_core.training.data.clean import write_cleaned
-    from inference_core.training.data.layouts import read_data_set
 
-    data = read_data_set(options.data, patient_pattern=options.patients)
     with Progress() as progress:
         left_out = write_cleaned(
             data, report, options.write, rules=rules, notify=lambda *done: _show(progress, "writing", *done)

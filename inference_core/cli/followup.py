@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.measure import check_page, pictures_of, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive
-from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged, table
+from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
     from inference_core.followup.visits import Later
@@ -87,9 +87,10 @@ def run(options: argparse.Namespace) -> None:
             after, made_by = _visit(options.after, options.after_mask), ["Masks as they were given"]
         else:
             after, later, matrix_note, made_by = _followed(options, before, progress)
-    change = _change(options, before, after, not_measured=[lesion.name for lesion in later if not lesion.measured])
+    lesions = _lesions(options, after)
+    change = _change(options, before, lesions, not_measured=[lesion.name for lesion in later if not lesion.measured])
     doubts = [note for note in (matrix_note, *(lesion.doubt for lesion in later)) if note]
-    _write(options, after, change, doubts=doubts, made_by=made_by)
+    _write(options, after, lesions, change, doubts=doubts, made_by=made_by)
     from inference_core.measures.change_table import TITLES, change_rows, conclusion
 
     for doubt in doubts:
@@ -100,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse early what cannot be written, and images of two patients."""
-    from inference_core.io.companions import files_read, same_file
+    from inference_core.io.companions import files_read
     from inference_core.io.dicom import find_source
     from inference_core.io.files import check_labels_path, is_dicom_source
     from inference_core.io.segment_names import patient_id
@@ -108,11 +109,10 @@ def _check(options: argparse.Namespace) -> None:
     check_outputs(options.output, options.csv, options.report, options.json)
     if options.output is not None:
         check_labels_path(options.output)
-    outputs = [path for path in (options.output, options.csv, options.report, options.json) if path is not None]
-    sources = [*files_read(options.before), *files_read(options.after), options.mask, options.after_mask]
-    for output in outputs:
-        if any(same_file(output, source) for source in sources if source is not None):
-            raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
+    outputs = (options.output, options.csv, options.report, options.json)
+    check_inputs_are_kept(
+        outputs, [*files_read(options.before), *files_read(options.after), options.mask, options.after_mask]
+    )
     check_page(options.report)
     if is_dicom_source(options.before) and is_dicom_source(options.after):
         one, other = (patient_id(find_source(path).paths) for path in (options.before, options.after))
@@ -199,27 +199,28 @@ def _lesions(options: argparse.Namespace, visit: _Visit) -> list[Lesion]:
     ]  # fmt: skip
 
 
-def _change(options: argparse.Namespace, before: _Visit, after: _Visit, *, not_measured: Sequence[str]) -> Change:
+def _change(
+    options: argparse.Namespace, before: _Visit, after: Sequence[Lesion], *, not_measured: Sequence[str]
+) -> Change:
     from inference_core.measures.change import compare
 
-    return compare(
-        _lesions(options, before), _lesions(options, after),
-        smallest_sum_mm=options.smallest_sum, not_measured=not_measured,
-    )  # fmt: skip
+    return compare(_lesions(options, before), after, smallest_sum_mm=options.smallest_sum, not_measured=not_measured)
 
 
 def _write(
-    options: argparse.Namespace, after: _Visit, change: Change, *, doubts: Sequence[str], made_by: Sequence[str]
-) -> None:
+    options: argparse.Namespace, after: _Visit, lesions: Sequence[Lesion], change: Change,
+    *, doubts: Sequence[str], made_by: Sequence[str],
+) -> None:  # fmt: skip
     """All files that were asked for, or none."""
     from inference_core.io.files import write_labels
     from inference_core.measures.change_table import change_csv
 
     content = change.as_json() | {"look_at": list(doubts), "made_by": list(made_by)}
-    page = None if options.report is None else _page(options, after, change, doubts=doubts, made_by=made_by)
+    page = "" if options.report is None else _page(after, lesions, change, doubts=doubts, made_by=made_by)
+    texts = change_csv(change), page, json_text(content)
     with ExitStack() as stack:
-        for path, text in ((options.csv, change_csv(change)), (options.report, page), (options.json, None)):
-            stack.enter_context(staged(path, json_text(content) if text is None else text.rstrip("\n")))
+        for path, text in zip((options.csv, options.report, options.json), texts, strict=True):
+            stack.enter_context(staged(path, text.rstrip("\n")))
         if options.output is not None:
             names = list(after.masks)
             write_labels(options.output, _labels(after), after.volume.grid, names=names)
@@ -235,12 +236,12 @@ def _labels(visit: _Visit) -> Any:
 
 
 def _page(
-    options: argparse.Namespace, after: _Visit, change: Change, *, doubts: Sequence[str], made_by: Sequence[str]
+    after: _Visit, lesions: Sequence[Lesion], change: Change, *, doubts: Sequence[str], made_by: Sequence[str]
 ) -> str:
     from inference_core.measures.lesion_table import Entry, LesionTable
     from inference_core.measures.report_page import StudyReport, html_page
 
-    there = [lesion for lesion in _lesions(options, after) if lesion.present]
+    there = [lesion for lesion in lesions if lesion.present]
     pictures = pictures_of(after.volume, after.masks, {lesion.name: lesion.measurements for lesion in there})
     entries = LesionTable(tuple(Entry(lesion) for lesion in there))
     return html_page(StudyReport(entries, pictures, made_by, change, cautions=doubts))

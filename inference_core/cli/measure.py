@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> None:
         SAM3DError: something given cannot be used; nothing has been written then.
     """
     from inference_core.io.files import read_volume
+    from inference_core.measures.measurements import measure
 
     check_outputs(options.csv, options.json, options.report)
     check_page(options.report)
@@ -56,7 +57,8 @@ def run(options: argparse.Namespace) -> None:
     unit = options.unit
     if unit is None:
         unit = unit_of(options.image, series=options.series, part=options.part)
-    found = measured_labels(volume, options.mask, label=options.label, unit=unit)
+    masks = _masks_of(volume, options.mask, label=options.label)
+    found = {value: measure(mask, volume, unit=unit) for value, mask in masks.items()}
     if options.csv is not None:
         _write_csv(options.csv, found)
     if options.json is not None:
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
         files = {"image": str(options.image), "mask": str(options.mask)}
         write_json(options.json, files | {"series": volume.name, "segments": segments})
     if options.report is not None:
-        _write_page(options.report, volume, options.mask, found)
+        _write_page(options, volume, masks, found)
     print(table([_TITLES, *(_cells(label, numbers) for label, numbers in found.items())]))
 
 
@@ -86,24 +88,24 @@ def pictures_of(volume: Volume, masks: Mapping[str, Mask], found: Mapping[str, M
     return {name: png_of(key_picture(masks[name], volume, axial)) for name, axial in drawn.items()}
 
 
-def _write_page(path: Path, volume: Volume, mask: Path, found: Mapping[int, Measurements]) -> None:
+def _write_page(
+    options: argparse.Namespace, volume: Volume, masks: Mapping[int, Mask], found: Mapping[int, Measurements]
+) -> None:
     """The report of the labels; nothing here says which are targets, so that none is."""
     import inference_core
-    from inference_core.geometry.mask import Mask
-    from inference_core.io.files import read_labels_on
     from inference_core.io.segment_names import segment_names
     from inference_core.measures.change import Lesion
     from inference_core.measures.lesion_table import Entry, LesionTable
     from inference_core.measures.report_page import StudyReport, html_page
 
-    labels, names = read_labels_on(mask, volume).array, segment_names(mask)
+    names = segment_names(options.mask)
     called = {value: names.get(value, f"label {value}") for value in found}
-    masks = {called[value]: Mask.of(labels == value) for value in found}
     numbers = {called[value]: measured for value, measured in found.items()}
     table = LesionTable(tuple(Entry(Lesion(name, measured, target=False)) for name, measured in numbers.items()))
     made_by = ["Masks as they were given", f"SAM3DSegment {inference_core.__version__}"]
-    page = html_page(StudyReport(table, pictures_of(volume, masks, numbers), made_by))
-    with staged(path, page.rstrip("\n")):
+    pictures = pictures_of(volume, {called[value]: mask for value, mask in masks.items()}, numbers)
+    page = html_page(StudyReport(table, pictures, made_by))
+    with staged(options.report, page.rstrip("\n")):
         pass
 
 
@@ -115,8 +117,8 @@ def unit_of(path: Path, *, series: str | None = None, part: int | None = None) -
     return find_source(path, series_uid=series, part=part).unit if is_dicom_source(path) else ""
 
 
-def measured_labels(volume: Volume, path: Path, *, label: int | None, unit: str) -> dict[int, Measurements]:
-    """The measurements of each label in a mask file, or of the one asked for.
+def _masks_of(volume: Volume, path: Path, *, label: int | None) -> dict[int, Mask]:
+    """The mask of each label in a file, or of the one asked for.
 
     Raises:
         VolumeError: the mask cannot be read, lies on another grid, or does not hold the label.
@@ -124,7 +126,6 @@ def measured_labels(volume: Volume, path: Path, *, label: int | None, unit: str)
     from inference_core.errors import VolumeError
     from inference_core.geometry.mask import Mask
     from inference_core.io.files import read_labels_on
-    from inference_core.measures.measurements import measure
 
     labels = read_labels_on(path, volume)
     present = [value for value in _values(labels.array) if value != 0]
@@ -134,7 +135,7 @@ def measured_labels(volume: Volume, path: Path, *, label: int | None, unit: str)
     if not present:
         raise VolumeError(f"'{path.name}' is empty: it holds no voxel to measure; choose another mask.")
     wanted = present if label is None else [label]
-    return {value: measure(Mask.of(labels.array == value), volume, unit=unit) for value in wanted}
+    return {value: Mask.of(labels.array == value) for value in wanted}
 
 
 def measurement_lines(report: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -80,6 +80,21 @@ def check_outputs(*paths: Path | None) -> None:
         if any(os.path.realpath(path) == os.path.realpath(other) for other in wanted[:n]):
             raise OutputError(f"'{path}' is to hold two outputs; give each a name of its own.")
         check_writable(path)
+
+
+def check_inputs_are_kept(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse outputs that would overwrite what is read; None stands for what is not given.
+
+    Raises:
+        UsageError: one would.
+    """
+    from inference_core.cli.parsing import UsageError
+    from inference_core.io.companions import same_file
+
+    sources = [path for path in inputs if path is not None]
+    for output in outputs:
+        if output is not None and any(same_file(output, source) for source in sources):
+            raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

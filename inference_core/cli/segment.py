@@ -16,7 +16,7 @@ from inference_core.cli.loading import find_model, load
 from inference_core.cli.measure import measurement_lines, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
-from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged
+from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged
 from inference_core.cli.starting_mask import read_starting_mask
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.spec import Layout, ModelSpec
@@ -188,13 +188,13 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
     Raises:
         UsageError: one would.
     """
-    from inference_core.io.companions import files_read, is_part_of_an_image, same_file
+    from inference_core.io.companions import files_read, is_part_of_an_image
 
     given = (options.prompts, options.start_from, options.weights, options.base)
-    sources = [*files_read(options.input), *(path for path in given if path is not None)]
-    for output in _outputs(options):
-        if is_part_of_an_image(output) or any(same_file(output, source) for source in sources):
-            raise UsageError(f"'{output}' is an input and would be overwritten; choose another name for the output.")
+    outputs = _outputs(options)
+    check_inputs_are_kept(
+        outputs, [*files_read(options.input), *given, *(path for path in outputs if is_part_of_an_image(path))]
+    )
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:

@@ -25,22 +25,14 @@ def read_starting_mask(path: Path, volume: Volume, *, name: str) -> Volume:
     from inference_core.io.dicom_header import is_dicom
     from inference_core.io.files import read_labels_on
     from inference_core.io.opening import check_readable
+    from inference_core.io.segmentation_objects import segments_of
 
     check_readable(path)
     if path.is_file() and is_dicom(path):
-        mask = _chosen(_dicom_segments(path, volume), path, name=name).on(volume.grid.shape)
+        mask = _chosen(segments_of(path, volume.grid), path, name=name).on(volume.grid.shape)
         return VolumeOf(mask, volume.grid, name)
     labels = read_labels_on(path, volume)
     return VolumeOf((labels.array != 0).astype("uint8"), volume.grid, name)
-
-
-def _dicom_segments(path: Path, volume: Volume) -> dict[str, Mask]:
-    from inference_core.io.dicom_header import kind_of_dicom
-    from inference_core.io.dicom_seg import read_dicom_seg
-    from inference_core.io.rtstruct import read_rtstruct
-
-    read = read_rtstruct if kind_of_dicom(path) == "RTSTRUCT" else read_dicom_seg
-    return read(path, volume.grid)
 
 
 def _chosen(segments: dict[str, Mask], path: Path, *, name: str) -> Mask:

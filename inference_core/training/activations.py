@@ -26,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes
+from inference_core.training.checkpointing import blocks_of
 from inference_core.training.config import TrainConfig
 from inference_core.training.optimization import train_only, trained_count
 
@@ -92,12 +93,9 @@ def _keeping(kept: Kept, where: dict[int, int]) -> Iterator[None]:
 @contextmanager
 def _blocks_apart(network: nn.Module, kept: Kept) -> Iterator[None]:
     """Count within each block that `checkpoint_blocks` would compute twice by itself."""
-    changed = []
-    for name, module in network.named_modules():
-        if isinstance(module, nn.ModuleList | nn.Sequential) and name.rpartition(".")[2] in ("blocks", "context"):
-            for block in module:
-                changed.append((block, block.forward))
-                block.forward = _apart(block.forward, kept)
+    changed = [(block, block.forward) for block in blocks_of(network)]
+    for block, forward in changed:
+        block.forward = _apart(forward, kept)
     try:
         yield
     finally:

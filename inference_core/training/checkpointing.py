@@ -10,10 +10,17 @@ from torch.utils.checkpoint import checkpoint
 
 def checkpoint_blocks(network: nn.Module) -> int:
     """Have every block of a list named `blocks` or `context` compute twice and remember little; how many there are."""
-    count = 0
-    for name, module in network.named_modules():
-        if isinstance(module, nn.ModuleList | nn.Sequential) and name.rpartition(".")[2] in ("blocks", "context"):
-            for block in module:
-                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-                count += 1
-    return count
+    blocks = blocks_of(network)
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+    return len(blocks)
+
+
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """The blocks of every list named `blocks` or `context`."""
+    return [
+        block
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ModuleList | nn.Sequential) and name.rpartition(".")[2] in ("blocks", "context")
+        for block in module
+    ]

@@ -86,7 +86,17 @@ def read_checkpoint(path: Path, base: Path | None, *, image_size: int, deep: boo
     Raises:
         CheckpointError: a file is damaged, carries code, is of another family or generation, or the base is missing.
     """
-    own = load_state_dict(path)
+    return understood(load_state_dict(path), path, base, image_size=image_size, deep=deep)
+
+
+def understood(
+    own: Mapping[str, Tensor], path: Path, base: Path | None, *, image_size: int, deep: bool
+) -> AdaptedCheckpoint:
+    """What `read_checkpoint` makes of a file whose tensors were loaded already.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
     _check_family(own, path.name)
     generation = generation_of(own, path.name)
     state, under = {_sam_name(key): value for key, value in own.items()}, {}

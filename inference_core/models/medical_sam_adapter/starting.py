@@ -19,7 +19,7 @@ from inference_core.errors import CheckpointError
 from inference_core.models.blocks.sam_image_encoder import resized_positions
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, read_sizes
-from inference_core.models.medical_sam_adapter.checkpoint import read_checkpoint
+from inference_core.models.medical_sam_adapter.checkpoint import understood
 from inference_core.models.medical_sam_adapter.network import AdaptedSizes, DepthOf, adapted_network
 from inference_core.models.medical_sam_adapter.sizes import POSITIONS, TABLE, adapter_key
 from inference_core.models.weights import load_state_dict, load_strict
@@ -54,7 +54,7 @@ def start_from(path: Path, *, image_size: int, depth: DepthOf | None) -> Start:
     state = load_state_dict(path)
     if adapter_key("MLP", 1) not in state:
         return start_from_sam(state, image_size=image_size, depth=depth, name=path.name)
-    checkpoint = read_checkpoint(path, None, image_size=image_size, deep=depth is not None)
+    checkpoint = understood(state, path, None, image_size=image_size, deep=depth is not None)
     network = adapted_network(checkpoint.sizes, depth=depth)
     load_strict(network, checkpoint.state, name=path.name)
     return Start(network, checkpoint.sizes, state[POSITIONS])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +12,12 @@ from numpy.typing import NDArray
 
 from inference_core.errors import VolumeError
 from inference_core.geometry.grid import SAME_GRID_MM, Grid
-from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
-from inference_core.io.dicom_header import is_dicom, kind_of_dicom
 from inference_core.io.files import read_grid, read_labels, read_volume
+from inference_core.io.segmentation_objects import is_segmentation_object, segments_of
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
-_SEGMENTATIONS = ("SEG", "RTSTRUCT")
 
 
 class OffGridError(VolumeError):
@@ -170,26 +167,6 @@ class DataSet:
     @cached_property
     def _by_name(self) -> dict[str, Case]:
         return {case.name: case for case in self.cases}
-
-
-def is_segmentation_object(path: Path) -> bool:
-    """Whether a path is a DICOM SEG or RTSTRUCT."""
-    return path.is_file() and is_dicom(path) and kind_of_dicom(path) in _SEGMENTATIONS
-
-
-def segments_of(path: Path, grid: Grid) -> dict[str, Mask]:
-    """The segments of a DICOM SEG or RTSTRUCT by name.
-
-    Raises:
-        VolumeError: it cannot be read, or does not lie on the grid's slices.
-    """
-    from inference_core.io.dicom_seg import read_dicom_seg
-    from inference_core.io.rtstruct import read_rtstruct
-
-    read: Callable[[Path, Grid], dict[str, Mask]] = (
-        read_rtstruct if kind_of_dicom(path) == "RTSTRUCT" else read_dicom_seg
-    )
-    return read(path, grid)
 
 
 def by(shape: tuple[int, ...]) -> str:

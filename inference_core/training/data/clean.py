@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inference_core.errors import OutputError, VolumeError
-from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.io.files import write_labels
 from inference_core.training.data import prepared_splits
@@ -58,17 +57,17 @@ def _write(
     """Write a case, or say why not."""
     if case.name not in report.classes:
         return f"'{case.name}' has no label that can be used"
-    labels = case.read_labels()
-    result = cleaned(labels, rules, split=right)
-    if not result.any():
-        return f"'{case.name}' has no label left"
     end = "Ts" if test else "Tr"
     place = out / f"labels{end}" / f"{case.name}{NIFTI}"
     if place.is_file():  # written after its images
         return None
+    labels = case.read_labels()
+    result = cleaned(labels, rules, split=right)
+    if not result.any():
+        return f"'{case.name}' has no label left"
     for channel, path in enumerate(case.images):
         _write_image(case, channel, path, out / f"images{end}" / f"{case.name}_{channel:04d}{NIFTI}")
-    write_labels(place, result, Grid(labels.grid.shape, labels.grid.affine, labels.grid.forms))
+    write_labels(place, result, labels.grid)
     return None
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.geometry.grid import Float, Grid
-from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.volume import Volume
 
 Bools = NDArray[np.bool_]
@@ -58,6 +58,19 @@ class ClassFinding:
 
 def findings_of(labels: Volume, rules: CleaningRules) -> Iterator[ClassFinding]:
     """What each class in a label map is like, by its value."""
+    return (part.finding for part in _parts_of(labels, rules))
+
+
+class _ClassParts(NamedTuple):
+    """A class with its connected parts: where they are in the label map, numbered from 1, and their voxel counts."""
+
+    finding: ClassFinding
+    around: tuple[slice, ...]
+    parts: NDArray[np.int32]
+    sizes: NDArray[np.int64]
+
+
+def _parts_of(labels: Volume, rules: CleaningRules) -> Iterator[_ClassParts]:
     flat = min(labels.grid.shape) < 2
     for value, around in _boxes(labels):
         mask = labels.array[around] == value
@@ -69,7 +82,8 @@ def findings_of(labels: Volume, rules: CleaningRules) -> Iterator[ClassFinding]:
         background = 1 - count / labels.array.size
         rare = background > rules.most_background
         pair = _is_pair(parts, sizes, _grid_in(labels.grid, around))
-        yield ClassFinding(value, volume, extent, background, len(sizes), small, rare, pair)
+        finding = ClassFinding(value, volume, extent, background, len(sizes), small, rare, pair)
+        yield _ClassParts(finding, around, parts, sizes)
 
 
 def cleaned(labels: Volume, rules: CleaningRules, *, split: Mapping[int, int]) -> NDArray[np.uint16]:
@@ -79,12 +93,9 @@ def cleaned(labels: Volume, rules: CleaningRules, *, split: Mapping[int, int]) -
     center is on.
     """
     result = np.zeros(labels.grid.shape, dtype=np.uint16)
-    boxes = dict(_boxes(labels))
-    for found in findings_of(labels, rules):
+    for found, around, parts, sizes in _parts_of(labels, rules):
         if found.dropped:
             continue
-        around = boxes[found.value]
-        parts, sizes = _components(labels.array[around] == found.value)
         kept = np.argsort(-sizes, kind="stable")[: rules.most_components] + 1
         inside = result[around]
         inside[np.isin(parts, kept)] = found.value
@@ -123,9 +134,8 @@ def _components(mask: Bools) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 
 
 def _extent_mm(mask: Bools, grid: Grid) -> tuple[float, float, float]:
-    box = VoxelBox.over(mask)
-    assert box is not None, "the mask holds something"
-    i, j, k = (float(n * step) for n, step in zip(box.shape, grid.spacing, strict=True))
+    """Edge lengths of a mask that reaches all of its array's faces."""
+    i, j, k = (float(n * step) for n, step in zip(mask.shape, grid.spacing, strict=True))
     return i, j, k
 
 

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from inference_core.errors import VolumeError
-from inference_core.io.dicom_header import is_dicom, kind_of_dicom
-from inference_core.training.data.cases import Case, DataSet, is_segmentation_object
+from inference_core.io.segmentation_objects import is_segmentation_object
+from inference_core.training.data.cases import Case, DataSet
 from inference_core.training.data.listing import Patients, dataset_json, folders_in
-
-_KINDS = ("SEG", "RTSTRUCT")
 
 
 def read_dicom_set(folder: Path, pattern: str | None = None) -> DataSet | None:
@@ -39,25 +37,15 @@ def with_segments(data: DataSet) -> DataSet:
     objects = {case.name: case.label for case in data.cases if case.label and is_segmentation_object(case.label)}
     if not objects:
         return data
-    found = {name for label in objects.values() for name in segment_names(label)}
-    names = tuple(data.classes.values()) or tuple(sorted(found))
+    # Of an RTSTRUCT the header is all of it: it is read once, and not kept.
+    told = {name: _told_by(label) for name, label in objects.items()}
+    names = tuple(data.classes.values()) or tuple(sorted({name for found, _ in told.values() for name in found}))
     cases = [
-        replace(case, segments=names, series_uid=case.series_uid or _series_of(case)) if case.name in objects else case
+        replace(case, segments=names, series_uid=case.series_uid or _series_of(case, told[case.name][1]))
+        if case.name in told else case
         for case in data.cases
-    ]
+    ]  # fmt: skip
     return replace(data, cases=tuple(cases), classes=dict(enumerate(names, start=1)))
-
-
-def segment_names(path: Path) -> list[str]:
-    """The names of a SEG's segments or of an RTSTRUCT's regions.
-
-    Raises:
-        VolumeError: it cannot be read.
-    """
-    dataset = _header(path)
-    if dataset.get("SegmentSequence"):
-        return [str(item.SegmentLabel) for item in dataset.SegmentSequence]
-    return [str(item.ROIName) for item in dataset.get("StructureSetROISequence", [])]
 
 
 def _cases_of(folder: Path, patients: Patients) -> Iterator[Case]:
@@ -69,21 +57,36 @@ def _cases_of(folder: Path, patients: Patients) -> Iterator[Case]:
 
 
 def _is_object(path: Path) -> bool:
-    return path.is_file() and not path.name.startswith(".") and is_dicom(path) and kind_of_dicom(path) in _KINDS
+    return not path.name.startswith(".") and is_segmentation_object(path)
 
 
-def _series_of(case: Case) -> str | None:
-    """The series that a SEG or RTSTRUCT refers to, where it says so."""
-    if case.label is None or not case.images[0].is_dir():
-        return None
-    dataset = _header(case.label)
+def _series_of(case: Case, referred: str | None) -> str | None:
+    """The series that a label refers to, where the image is a folder of several."""
+    return referred if case.images[0].is_dir() else None
+
+
+def _told_by(path: Path) -> tuple[list[str], str | None]:
+    """The names of a SEG's segments or of an RTSTRUCT's regions, and the series that it refers to, where it says so.
+
+    Raises:
+        VolumeError: it cannot be read.
+    """
+    dataset = _header(path)
+    if dataset.get("SegmentSequence"):
+        names = [str(item.SegmentLabel) for item in dataset.SegmentSequence]
+    else:
+        names = [str(item.ROIName) for item in dataset.get("StructureSetROISequence", [])]
+    return names, next(_referred(dataset), None)
+
+
+def _referred(dataset: Any) -> Iterator[str]:
+    """The series that a SEG, and an RTSTRUCT, refers to."""
     for item in dataset.get("ReferencedSeriesSequence", []):
-        return str(item.SeriesInstanceUID)
+        yield str(item.SeriesInstanceUID)
     for frame in dataset.get("ReferencedFrameOfReferenceSequence", []):
         for study in frame.get("RTReferencedStudySequence", []):
             for series in study.get("RTReferencedSeriesSequence", []):
-                return str(series.SeriesInstanceUID)
-    return None
+                yield str(series.SeriesInstanceUID)
 
 
 def _header(path: Path) -> Any:
