@@ -5,7 +5,6 @@ No patient data but the files' names as they were given; everything is in the on
 
 from __future__ import annotations
 
-import base64
 import html
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,18 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from inference_core.evaluation.cases import read_case
+from inference_core.evaluation.html_page import embedded, write_html
 from inference_core.evaluation.pictures import Outline, Row, plot_dice_against_clicks, three_planes
 from inference_core.evaluation.report import Case, curve_line, dice_curves, summary_of
 from inference_core.evaluation.summary import Estimate, Summary
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.volume import Volume
-from inference_core.io.atomic import replacing
 
 _WORST = 5
 _FIELD_PER_TARGET = 2.2
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #ccc;padding:.25rem .6rem;text-align:right}
-td:first-child,th:first-child{text-align:left}img{max-width:100%}caption{text-align:left;font-weight:bold}"""
 
 
 def write_report(
@@ -47,9 +43,7 @@ def write_report(
         _table(worst_first),
         *(_picture(case, label=label) for case in worst_first[:_WORST]),
     ]
-    head = f"<!doctype html><meta charset='utf-8'><title>{html.escape(title)}</title><style>{_STYLE}</style>"
-    with replacing(path) as temporary:
-        temporary.write_text(head + "\n".join(body) + "\n", encoding="utf-8")
+    write_html(path, body, title=title)
 
 
 def _figures(summaries: Mapping[str, Summary]) -> str:
@@ -84,7 +78,7 @@ def _curves(done: Mapping[str, Sequence[Case]], name: str) -> str:
         plot_dice_against_clicks(
             picture, dice_curves(done[name]) | means, title="Dice after each click", show_mean=True
         )
-        return _embedded(picture)
+        return embedded(picture.read_bytes())
 
 
 def _mean_curve(cases: Sequence[Case]) -> list[float]:
@@ -121,8 +115,4 @@ def _picture(case: Case, *, label: int | None) -> str:
             field_mm=_FIELD_PER_TARGET * float(np.abs(high - low).max()) + 20,
             title=case.image,
         )
-        return _embedded(picture)
-
-
-def _embedded(picture: Path) -> str:
-    return f"<p><img alt='' src='data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}'></p>"
+        return embedded(picture.read_bytes())

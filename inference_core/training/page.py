@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import json
@@ -12,15 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.io.atomic import replacing
+from inference_core.evaluation.html_page import embedded, write_html
 from inference_core.training.run_folder import RunFolder
 
 Picture = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 """An image (H, W), the true mask, and the mask found."""
 
 _MOST_POINTS = 600
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#222}
-img{max-width:100%}pre{background:#f6f6f6;padding:1rem;overflow:auto}"""
 
 
 def write_page(folder: RunFolder, pictures: Sequence[Picture]) -> None:
@@ -41,9 +38,7 @@ def write_page(folder: RunFolder, pictures: Sequence[Picture]) -> None:
         _image(_overlays(pictures)) if pictures else "",
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(config, indent=1))}</pre>",
     ]
-    head = f"<!doctype html><meta charset='utf-8'><title>Training</title><style>{_STYLE}</style>"
-    with replacing(folder.page) as temporary:
-        temporary.write_text(head + "\n".join(body) + "\n", encoding="utf-8")
+    write_html(folder.page, body, title="Training")
 
 
 def middle_slices(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any]) -> Picture:
@@ -103,4 +98,4 @@ def _figure(width: float, height: float) -> Any:
 def _image(figure: Any) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return f"<img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
+    return embedded(buffer.getvalue())
