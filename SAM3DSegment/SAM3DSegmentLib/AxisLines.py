@@ -10,6 +10,8 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from SAM3DSegmentLib.HiddenNodes import addHidden, removeHidden
+
 if TYPE_CHECKING:
     from inference_core.measures.diameters import Diameter
     from inference_core.measures.measurements import Measurements
@@ -41,22 +43,15 @@ class AxisLines:
                 node = self.nodes.get(kind) or self._newNode(kind)
                 _place(node, diameters[kind])
             elif kind in self._nodes:
-                _remove(self._nodes.pop(kind))
+                removeHidden(self._nodes.pop(kind))
 
     def hide(self) -> None:
         """Show nothing."""
         self.show(None)
 
     def _newNode(self, kind: str) -> Any:
-        node = self._nodes[kind] = slicer.mrmlScene.CreateNodeByClass("vtkMRMLMarkupsLineNode")
-        node.UnRegister(None)
-        node.SetName(f"SAM3DSegment {kind} axis")
-        node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
-        node.SetSelectable(False)
-        slicer.mrmlScene.AddNode(node)
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetSaveWithScene(False)
+        node = addHidden(slicer.mrmlScene, "vtkMRMLMarkupsLineNode", f"SAM3DSegment {kind} axis")
+        self._nodes[kind] = node
         _style(node, kind)
         node.SetLocked(True)
         return node
@@ -93,14 +88,6 @@ def _place(node: Any, diameter: "Diameter") -> None:
         index = node.AddControlPointWorld(vtk.vtkVector3d(*end))
         node.SetNthControlPointLabel(index, label)
     node.EndModify(blocked)
-
-
-def _remove(node: Any) -> None:
-    scene, display = node.GetScene(), node.GetDisplayNode()
-    if scene is not None:
-        scene.RemoveNode(node)
-        if display is not None and display.GetScene() is not None:
-            scene.RemoveNode(display)
 
 
 def _style(node: Any, kind: str) -> None:

@@ -28,11 +28,13 @@ def isPlaced(node: Any) -> bool:
     )
 
 
-def itemOf(node: Any, order: str) -> PromptItem:
-    """The box as a prompt, in world RAS mm."""
+def itemOf(node: Any, order: str) -> PromptItem | None:
+    """The box as a prompt, in world RAS mm; None where it is not placed."""
     from inference_core.geometry.box import Box3D
     from inference_core.prompts.prompt_set import BoxPrompt
 
+    if not isPlaced(node):
+        return None
     world = arrayFromMatrix(node.GetObjectToWorldMatrix())
     scale = np.linalg.norm(world[:3, :3], axis=0)
     size = np.asarray(node.GetSize()) * scale

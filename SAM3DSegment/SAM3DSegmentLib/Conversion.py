@@ -138,7 +138,7 @@ def readLayer(segmentationNode: Any, segmentId: str) -> "dict[str, Mask]":
 
     The labelmap is gone through once, however many share it.
     """
-    from inference_core.geometry.mask import Mask, VoxelBox
+    from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
 
     segmentation = segmentationNode.GetSegmentation()
     image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
@@ -157,7 +157,7 @@ def readLayer(segmentationNode: Any, segmentId: str) -> "dict[str, Mask]":
         value = segmentation.GetSegment(other).GetLabelValue()
         ijk = np.unravel_index(places[values == value], array.shape, order="F")
         if not ijk[0].size:
-            found[other] = readSegment(segmentationNode, other)
+            found[other] = EMPTY
             continue
         box = VoxelBox(np.array([axis.min() for axis in ijk]), np.array([axis.max() + 1 for axis in ijk]))
         start = np.add(first, box.start).tolist()

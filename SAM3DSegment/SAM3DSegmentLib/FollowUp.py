@@ -5,6 +5,7 @@ declared vanished or copied by itself.
 """
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import slicer
@@ -30,14 +31,17 @@ _MISSED_ATTRIBUTE = "SAM3DSegment.NotMeasured"
 
 
 class FollowUp:
-    """Carries an earlier visit's lesions to the workspace's image, and compares; all on the main thread."""
+    """Carries an earlier visit's lesions to the workspace's image, and compares; all on the main thread.
+
+    touched() is called where the current segment's prompts have been placed.
+    """
 
     def __init__(
         self, controller: PredictionController, workspace: Workspace, segments: Segments, *,
-        measuring: Measuring, lesions: Lesions, tell: Tell,
+        measuring: Measuring, lesions: Lesions, tell: Tell, touched: Callable[[], None],
     ) -> None:  # fmt: skip
         self._controller, self._workspace, self._segments = controller, workspace, segments
-        self._measuring, self._lesions, self._tell = measuring, lesions, tell
+        self._measuring, self._lesions, self._tell, self._touched = measuring, lesions, tell, touched
         self._queue: list[tuple[Earlier, str]] = []
         self._notes: list[str] = []
         self._beforeNode: Any = None
@@ -200,11 +204,8 @@ class FollowUp:
     def _next(self) -> None:
         if self._queue:
             self._workspace.setSegment(self._queue[0][1])
-            editor = self._workspace.require()
-            if editor.takePrompts():
-                self._workspace.claim(editor)
-            self._workspace.watchPrompts()
-            self._controller.askSoon()
+            self._workspace.require()
+            self._touched()
             return
         if self._notes:
             self._tell("cautioned", message=" ".join(self._notes))

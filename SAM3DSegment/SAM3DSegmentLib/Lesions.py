@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Listeners import Tell
-from SAM3DSegmentLib.Measuring import Measuring
+from SAM3DSegmentLib.Measuring import Frame, Measuring
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Workspace import Workspace
 from SAM3DSegmentLib.WriteBack import tagOf
@@ -41,9 +41,9 @@ class Lesions:
         segment = self._segment(segmentId, segmentationNode)
         return tagOf(segment, ORGAN_TAG) or _meaning(segment, _REGION)
 
-    def finding(self, segmentId: str, segmentationNode: Any = None) -> str:
+    def finding(self, segmentId: str) -> str:
         """What the segment's terminology calls it."""
-        return _meaning(self._segment(segmentId, segmentationNode), _TYPE)
+        return _meaning(self._segment(segmentId), _TYPE)
 
     def setRole(self, segmentId: str, role: str) -> None:
         """Make a lesion a target, a target node or a non-target.
@@ -69,16 +69,19 @@ class Lesions:
         """
         self._change(segmentId, ORGAN_TAG, organ.strip())
 
-    def lesion(self, segmentId: str, segmentationNode: Any = None) -> "Lesion | None":
+    def lesion(
+        self, segmentId: str, segmentationNode: Any = None, *, frame: Frame | None = None
+    ) -> "Lesion | None":  # fmt: skip
         """A segment as the core's lesion, measured now if need be; None where it cannot be measured."""
-        found = self._measuring.of(segmentId, segmentationNode)
+        found = self._measuring.of(segmentId, segmentationNode, frame=frame)
         return None if found is None else self._lesionOf(segmentId, found, segmentationNode)
 
     def lesions(self, segmentationNode: Any = None) -> "list[Lesion]":
         """All that can be measured of a segmentation, the current one by default."""
         node = segmentationNode or self._workspace.segmentationNode
         ids = list(node.GetSegmentation().GetSegmentIDs()) if node is not None else []
-        found = [self.lesion(segmentId, node) for segmentId in ids]
+        frame = self._measuring.frame(node)
+        found = [self.lesion(segmentId, node, frame=frame) for segmentId in ids]
         return [lesion for lesion in found if lesion is not None]
 
     def table(self) -> "LesionTable":
@@ -90,15 +93,16 @@ class Lesions:
         from inference_core.errors import SAM3DError
         from inference_core.measures.lesion_table import LesionTable
 
-        entries = [entry for segmentId in self._segments.ids() if (entry := self._entry(segmentId)) is not None]
+        frame, ids = self._measuring.frame(), self._segments.ids()
+        entries = [entry for segmentId in ids if (entry := self._entry(segmentId, frame)) is not None]
         if not entries:
             raise SAM3DError(_("There is no lesion to put into a table; segment one first."))
         return LesionTable(tuple(entries))
 
-    def _entry(self, segmentId: str) -> "Entry | None":
+    def _entry(self, segmentId: str, frame: Frame | None) -> "Entry | None":
         from inference_core.measures.lesion_table import Entry
 
-        lesion = self.lesion(segmentId)
+        lesion = self.lesion(segmentId, frame=frame)
         if lesion is None or not lesion.present:
             return None
         return Entry(lesion, self.finding(segmentId), self._segments.status(segmentId))

@@ -67,7 +67,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         )  # fmt: skip
         self.followUp = FollowUp(
             self.controller, self.workspace, self.segments,
-            measuring=self.measuring, lesions=self.lesions, tell=tell,
+            measuring=self.measuring, lesions=self.lesions, tell=tell, touched=self.promptsTouched,
         )  # fmt: skip
         self.addListener(self.followUp.onEvent)
         self.studyReports = StudyReports(

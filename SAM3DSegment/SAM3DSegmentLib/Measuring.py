@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 _UNITS = {"[hnsf'U]": "HU", "{SUVbw}g/ml": "SUVbw", "{SUVlbm}g/ml": "SUVlbm", "Bq/ml": "Bq/ml"}
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What all segments of a segmentation are measured on; `key` is another one where any of it is another.
+
+    Good for one pass over the segments only: nothing tells that a parent transform has changed since.
+    """
+
+    volume: "Volume"
+    where: SegmentGrid
+    unit: str
+    key: Hashable
+
+
 @dataclass(frozen=True)
 class _Seen:
     """A segment's voxels as they were seen last; `revision` is another one for other voxels."""
@@ -41,21 +54,40 @@ class Measuring:
         self._measured: dict[tuple[str, str], tuple[Hashable, Measurements | None]] = {}
         self._revisions = count(1)
 
-    def of(self, segmentId: str, segmentationNode: Any = None) -> "Measurements | None":
+    def frame(self, segmentationNode: Any = None) -> Frame | None:
+        """What to hand on where several segments are asked about; None where nothing can be measured."""
+        from inference_core.errors import SAM3DError
+
+        node = segmentationNode or self._workspace.segmentationNode
+        image = self.imageOf(node) if node is not None else None
+        if image is None:
+            return None
+        try:
+            volume, where = volumeFromNode(image), segmentGrid(node)
+        except SAM3DError:
+            return None
+        unit = unitOf(image)
+        voxels = (image.GetID(), image.GetImageData().GetMTime(), volume.grid, unit)
+        return Frame(volume, where, unit, (where.lattice.affine.tobytes(), voxels))
+
+    def of(
+        self, segmentId: str, segmentationNode: Any = None, *, frame: Frame | None = None
+    ) -> "Measurements | None":  # fmt: skip
         """The numbers of a segment, measured now if need be; None where it or its image cannot be measured."""
         node = segmentationNode or self._workspace.segmentationNode
-        state = self._state(node, segmentId)
+        frame = frame or self.frame(node)
+        state = self._state(node, segmentId, frame)
         known = self._measured.get(_keyOf(node, segmentId))
         if known is None or known[0] != state:
-            known = (state, self._measure(node, segmentId) if state is not None else None)
+            known = (state, self._measure(node, segmentId, frame) if frame is not None else None)
             self._measured[_keyOf(node, segmentId)] = known
         return known[1]
 
-    def isKnown(self, segmentId: str, segmentationNode: Any = None) -> bool:
-        """Whether `of` has the numbers at hand."""
-        node = segmentationNode or self._workspace.segmentationNode
+    def isKnown(self, segmentId: str, *, frame: Frame | None = None) -> bool:
+        """Whether `of` has the numbers of a segment of the current segmentation at hand."""
+        node = self._workspace.segmentationNode
         known = self._measured.get(_keyOf(node, segmentId))
-        return known is not None and known[0] == self._state(node, segmentId)
+        return known is not None and known[0] == self._state(node, segmentId, frame or self.frame(node))
 
     def maskOf(self, segmentId: str, segmentationNode: Any = None) -> "Mask":
         """A segment's voxels, in its labelmap's own indices."""
@@ -74,20 +106,9 @@ class Measuring:
             return own
         return self._workspace.volumeNode if segmentationNode is self._workspace.segmentationNode else None
 
-    def _state(self, node: Any, segmentId: str) -> Hashable:
+    def _state(self, node: Any, segmentId: str, frame: Frame | None) -> Hashable:
         """All that the numbers depend on; None where they cannot be had."""
-        from inference_core.errors import SAM3DError
-
-        image = self.imageOf(node)
-        if image is None:
-            return None
-        try:
-            volume, where = volumeFromNode(image), segmentGrid(node)
-        except SAM3DError:
-            return None
-        place = where.lattice.affine.tobytes()
-        voxels = (image.GetID(), image.GetImageData().GetMTime(), volume.grid, unitOf(image))
-        return self._look(node, segmentId).revision, place, voxels
+        return None if frame is None else (self._look(node, segmentId).revision, frame.key)
 
     def _look(self, node: Any, segmentId: str) -> _Seen:
         """A segment as it is now; where a labelmap was changed, all segments in it are looked at, once."""
@@ -103,13 +124,12 @@ class Measuring:
         same = before is not None and before.packed == packed
         self._seen[key] = _Seen(time, packed, before.revision if same and before else next(self._revisions))
 
-    def _measure(self, node: Any, segmentId: str) -> "Measurements":
+    def _measure(self, node: Any, segmentId: str, frame: Frame) -> "Measurements":
         from inference_core.geometry.volume import Volume
         from inference_core.measures.measurements import measure, statistics
 
-        image, where = self.imageOf(node), segmentGrid(node)
-        volume, mask = volumeFromNode(image), self.maskOf(segmentId, node)
-        unit = unitOf(image)
+        volume, where, unit = frame.volume, frame.where, frame.unit
+        mask = self.maskOf(segmentId, node)
         onImage = onVolume(mask, where, volume)
         if onImage is not None and onImage.array.shape == mask.array.shape:
             return measure(onImage, volume, unit=unit)
@@ -127,12 +147,12 @@ def onVolume(mask: "Mask", where: SegmentGrid, volume: "Volume") -> "Mask | None
     moved = onSegmentGrid(mask, where.lattice, target)
     if not moved.array.size:
         return moved
-    start, stop = np.maximum(moved.start, 0), np.minimum(moved.stop, volume.grid.shape)
-    if (start >= stop).any():
-        return None
-    from inference_core.geometry.mask import Mask
+    if moved.fits(volume.grid.shape):
+        return moved
+    from inference_core.geometry.mask import Mask, VoxelBox
 
-    return moved if moved.fits(volume.grid.shape) else Mask.of(moved.crop(start, stop), start)
+    shared = moved.box.within(VoxelBox(np.zeros(3, dtype=int), np.array(volume.grid.shape)))
+    return Mask.of(moved.crop(shared.start, shared.stop), shared.start) if shared is not None else None
 
 
 def unitOf(volumeNode: Any) -> str:

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
+from SAM3DSegmentLib.PromptKinds import DRAWN
+
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec
 
@@ -17,7 +19,6 @@ _KINDS = {
     "mask": "MASK",
     "automatic": "NONE",
 }
-_DRAWN = ("line", "scribble", "lasso")
 
 
 class Models:
@@ -58,7 +59,7 @@ class Models:
         from inference_core.models.spec import PromptKind
 
         spec = self.spec(name)
-        if PromptKind[_KINDS[kind]] in spec.accepted_kinds or (kind in _DRAWN and self._toldByOthers(spec)):
+        if PromptKind[_KINDS[kind]] in spec.accepted_kinds or (kind in DRAWN and self._toldByOthers(spec)):
             return True, ""
         words = {
             "foreground": _("foreground clicks"),

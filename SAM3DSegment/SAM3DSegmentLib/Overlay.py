@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 
 from SAM3DSegmentLib.Conversion import orientedImage
+from SAM3DSegmentLib.HiddenNodes import addHidden, removeHidden
 
 if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
@@ -31,16 +32,8 @@ class Overlay:
         scene = editor.segmentationNode.GetScene()
         if scene is None:
             return
-        self._node = node = scene.CreateNodeByClass("vtkMRMLSegmentationNode")
-        node.UnRegister(None)
-        node.SetName(self._name)
-        node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
-        node.SetSelectable(False)
-        scene.AddNode(node)
-        node.CreateDefaultDisplayNodes()
+        self._node = node = addHidden(scene, "vtkMRMLSegmentationNode", self._name)
         node.GetDisplayNode().SetOpacity2DFill(opacity)
-        node.GetDisplayNode().SetSaveWithScene(False)
         node.SetAndObserveTransformNodeID(editor.segmentationNode.GetTransformNodeID())
         for name, (mask, color) in masks.items():
             self._add(name, mask, color, editor)
@@ -48,11 +41,8 @@ class Overlay:
     def hide(self) -> None:
         """Show nothing."""
         node, self._node = self._node, None
-        if node is not None and node.GetScene() is not None:
-            scene, display = node.GetScene(), node.GetDisplayNode()
-            scene.RemoveNode(node)
-            if display is not None and display.GetScene() is not None:
-                scene.RemoveNode(display)
+        if node is not None:
+            removeHidden(node)
 
     def _add(self, segmentName: str, mask: "Mask", color: Color, editor: "SegmentEditor") -> None:
         if not mask.array.size:

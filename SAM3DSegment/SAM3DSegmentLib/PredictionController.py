@@ -18,7 +18,7 @@ from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.SegmentEditor import NEVER, SegmentEditor
 from SAM3DSegmentLib.SegmentState import SegmentState
 from SAM3DSegmentLib.Sentences import sentenceOf
-from SAM3DSegmentLib.Settings import Settings
+from SAM3DSegmentLib.Settings import SegmentSettings, Settings
 from SAM3DSegmentLib.Setup.Dependencies import DependencyError
 from SAM3DSegmentLib.Worker import Job, Notify, Worker
 from SAM3DSegmentLib.Workspace import Workspace
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
     from inference_core.geometry.grid import Grid
     from inference_core.geometry.mask import Mask
+    from inference_core.prompts.prompt_set import PromptSet
     from SAM3DSegmentLib.History import Entry
 
 
@@ -96,15 +97,14 @@ class PredictionController:
         """
         from inference_core.prompts.prompt_set import Click, PromptSet
 
-        editor, volumeNode = self._workspace.current(), self._workspace.volumeNode
-        if self.busy or volumeNode is None or not self._options.isInstalled:
+        editor = self._workspace.current()
+        if self.busy or self._workspace.volumeNode is None or not self._options.isInstalled:
             return
         if editor is not None and (editor.state.items or editor.state.base.array.size):
             return
-        volume, settings = volumeFromNode(volumeNode), self._workspace.segmentSettings
-        segmentKey = None if editor is None else (editor.segmentationNode.GetID(), editor.segmentId)
+        settings = self._workspace.segmentSettings
         prompts = PromptSet((Click(ras, True, settings.localRadiusMm),))
-        request = Request(volume, self.volumeKey(volume.grid), segmentKey, self._options.settings, settings, prompts)
+        request = self._request(editor, settings, prompts)
         job = Job(
             run=lambda notify: self.engine.lookAhead(request, notify),
             onDone=_ignore, onError=_ignore, onProgress=_ignore, ahead=True, subject=_subject(request),
@@ -258,11 +258,13 @@ class PredictionController:
         self._tell("state")
 
     def _requestAbout(self, editor: SegmentEditor) -> Request:
-        volume, state = volumeFromNode(self._workspace.volumeNode), editor.state
-        segmentKey = (editor.segmentationNode.GetID(), editor.segmentId)
-        prompts = editor.promptSet(state.items)
-        key = self.volumeKey(volume.grid)
-        return Request(volume, key, segmentKey, self._options.settings, state.settings, prompts)
+        return self._request(editor, editor.state.settings, editor.promptSet(editor.state.items))
+
+    def _request(self, editor: SegmentEditor | None, settings: SegmentSettings, prompts: "PromptSet") -> Request:
+        """A question about the current image, for a segment or for one that is not there yet."""
+        volume = volumeFromNode(self._workspace.volumeNode)
+        segmentKey = None if editor is None else (editor.segmentationNode.GetID(), editor.segmentId)
+        return Request(volume, self.volumeKey(volume.grid), segmentKey, self._options.settings, settings, prompts)
 
     # Answers
 

@@ -4,6 +4,8 @@ from typing import Any
 
 KIND_ATTRIBUTE = "SAM3DSegment.Kind"
 CLICKS = ("foreground", "background")
+# What is drawn with a tool of its own; with Control held, some are of the background.
+DRAWN = ("line", "scribble", "lasso")
 STROKES = ("line", "scribble", "backgroundScribble", "lasso", "backgroundLasso")
 BACKGROUND = frozenset({"background", "backgroundScribble", "backgroundLasso"})
 OPPOSITE = {

@@ -274,7 +274,8 @@ def _nameOf(kind: str) -> str:
 def _itemsOf(node: Any) -> list[PromptItem]:
     if _hasOwnNode(node):
         own, order = _own(node.GetAttribute(KIND_ATTRIBUTE)), node.GetAttribute(ORDER_ATTRIBUTE)
-        return [own.itemOf(node, order)] if order and own.isPlaced(node) else []
+        item = own.itemOf(node, order) if order else None
+        return [item] if item is not None else []
     return [_clickItem(node, index) for index in range(node.GetNumberOfControlPoints()) if _isPlaced(node, index)]
 
 

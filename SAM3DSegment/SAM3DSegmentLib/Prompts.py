@@ -45,11 +45,6 @@ class Prompts:
         """A prompt was placed in a view."""
         self._onTouched()
 
-    def addStroke(self, stroke: Any) -> None:
-        """Place a line, scribble or lasso (`inference_core.prompts.strokes`, in world RAS mm)."""
-        self._workspace.require().nodes.addStroke(stroke)
-        self._onTouched()
-
     def addClick(self, ras: Any, positive: bool = True) -> None:
         """Place a click at a point in world RAS mm."""
         self._workspace.require().nodes.addClick(ras, positive=positive)

@@ -37,18 +37,17 @@ def extend(node: Any, point: Any) -> None:
 
 def isPlaced(node: Any) -> bool:
     """Whether the stroke was drawn to its end and says anything."""
-    kind = node.GetAttribute(KIND_ATTRIBUTE)
-    count = node.GetNumberOfControlPoints()
-    if count < _FEWEST[kind] or node.GetNumberOfDefinedControlPoints() < count:
-        return False
-    return _strokeOf(kind, _points(node)) is not None
+    return _isDrawn(node) and _strokeOf(node.GetAttribute(KIND_ATTRIBUTE), _points(node)) is not None
 
 
-def itemOf(node: Any, order: str) -> PromptItem:
-    """The stroke as a prompt, in world RAS mm."""
+def itemOf(node: Any, order: str) -> PromptItem | None:
+    """The stroke as a prompt, in world RAS mm; None where it is not placed."""
+    if not _isDrawn(node):
+        return None
     kind, points = node.GetAttribute(KIND_ATTRIBUTE), _points(node)
     stroke = _strokeOf(kind, points)
-    assert stroke is not None, "only what is placed is asked for"
+    if stroke is None:
+        return None
     local = np.array([node.GetNthControlPointPosition(n) for n in range(node.GetNumberOfControlPoints())])
     center = points.mean(axis=0)
     visible = bool(node.GetDisplayVisibility())
@@ -82,6 +81,12 @@ def kindOf(stroke: "Stroke") -> str:
     if isinstance(stroke, Scribble):
         return "scribble" if stroke.positive else "backgroundScribble"
     return "lasso" if stroke.positive else "backgroundLasso"
+
+
+def _isDrawn(node: Any) -> bool:
+    """Whether there are enough points, and none still under the cursor."""
+    count = node.GetNumberOfControlPoints()
+    return bool(count >= _FEWEST[node.GetAttribute(KIND_ATTRIBUTE)] and node.GetNumberOfDefinedControlPoints() >= count)
 
 
 def _points(node: Any) -> np.ndarray:

@@ -8,6 +8,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from SAM3DSegmentLib.Panel import Switches
+from SAM3DSegmentLib.Panel.FileDialog import pathOf
+
 _DEVICE_SETTING = "SAM3DSegment/device"
 _AHEAD_SETTING = "SAM3DSegment/looksAhead"
 _FOLLOW_SETTING = "SAM3DSegment/viewsFollowClicks"
@@ -55,8 +58,8 @@ class AdvancedSection:
             "activated(int)", lambda index: choose(overwriteMode=ui.overwriteSelector.itemData(index))
         )
         for checkBox, setting in ((ui.followCheckBox, _FOLLOW_SETTING), (ui.aheadCheckBox, _AHEAD_SETTING)):
-            checkBox.setChecked(str(qt.QSettings().value(setting, "true")).lower() == "true")
-            checkBox.connect("toggled(bool)", partial(_remember, setting))
+            checkBox.setChecked(Switches.isOn(setting))
+            checkBox.connect("toggled(bool)", partial(Switches.remember, setting))
         ui.exportButton.connect("clicked(bool)", self._export)
         ui.importButton.connect("clicked(bool)", self._import)
 
@@ -97,22 +100,13 @@ class AdvancedSection:
             selector.setCurrentIndex(index)
 
     def _export(self) -> None:
-        path = qt.QFileDialog.getSaveFileName(
+        answer = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Export prompts"), "prompts.json", _("Prompts (*.json)")
         )
-        if _chosen(path):
-            self._guarded(lambda: self._logic.prompts.exportTo(_chosen(path)))
+        if path := pathOf(answer):
+            self._guarded(lambda: self._logic.prompts.exportTo(path))
 
     def _import(self) -> None:
-        path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), _("Import prompts"), "", _("Prompts (*.json)"))
-        if _chosen(path):
-            self._guarded(lambda: self._logic.prompts.importFrom(_chosen(path)))
-
-
-def _remember(setting: str, checked: bool) -> None:
-    qt.QSettings().setValue(setting, "true" if checked else "false")
-
-
-def _chosen(answer: Any) -> str:
-    """The path out of a file dialog's answer, which is a string in PythonQt and a pair in other bindings."""
-    return str(answer[0] if isinstance(answer, tuple) else answer)
+        title, kinds = _("Import prompts"), _("Prompts (*.json)")
+        if path := pathOf(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", kinds)):
+            self._guarded(lambda: self._logic.prompts.importFrom(path))

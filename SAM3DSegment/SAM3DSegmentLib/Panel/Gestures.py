@@ -42,7 +42,31 @@ class ClickGesture:
             self._onClick(pointer)
 
 
-class BoxGesture:
+class _Drawing:
+    """What is being drawn: its node, and where it was begun."""
+
+    def __init__(self) -> None:
+        self._node: Any = None
+        self._first: Pointer | None = None
+
+    def giveUp(self) -> None:
+        """Take what was begun out of the scene."""
+        node, self._node, self._first = self._node, None, None
+        if node is not None and node.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(node)
+
+    def _begin(self, node: Any, pointer: Pointer) -> None:
+        """What is being drawn is not asked about, like a prompt that is being dragged."""
+        self._node, self._first = node, pointer
+        node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent)
+
+    def _finish(self) -> None:
+        """It is there, and may be asked about."""
+        node, self._node, self._first = self._node, None, None
+        node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
+
+
+class BoxGesture(_Drawing):
     """A box by two clicks at opposite corners, or by one drag; it is seen while it is drawn.
 
     mayBegin(pointer) says whether a box can be drawn in this view; makeNode() makes its node, or gives None where that
@@ -57,20 +81,16 @@ class BoxGesture:
         makeNode: Callable[[], Any],
         onDrawn: Callable[[], None],
     ) -> None:
+        super().__init__()
         self._mayBegin, self._makeNode, self._onDrawn = mayBegin, makeNode, onDrawn
-        self._node: Any = None
-        self._first: Pointer | None = None
 
     def pressed(self, pointer: Pointer) -> None:
         """The first corner, unless there is one."""
         if self._first is not None or not self._mayBegin(pointer):
             return
-        self._node = self._makeNode()
-        if self._node is None:
-            return
-        self._first = pointer
-        # What is being drawn is not asked about, like a prompt that is being dragged.
-        self._node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent)
+        node = self._makeNode()
+        if node is not None:
+            self._begin(node, pointer)
 
     def moved(self, pointer: Pointer) -> None:
         """The box reaches to the mouse."""
@@ -84,18 +104,11 @@ class BoxGesture:
         if np.linalg.norm(np.subtract(pointer.ras, self._first.ras)) < _FLAT_MM:
             return
         _span(self._node, self._first, pointer)
-        node, self._node, self._first = self._node, None, None
-        node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
+        self._finish()
         self._onDrawn()
 
-    def giveUp(self) -> None:
-        """Take a box that was begun out of the scene."""
-        node, self._node, self._first = self._node, None, None
-        if node is not None and node.GetScene() is not None:
-            slicer.mrmlScene.RemoveNode(node)
 
-
-class StrokeGesture:
+class StrokeGesture(_Drawing):
     """A stroke by one drag, seen while it is drawn: straight from end to end, or freehand.
 
     mayBegin(pointer) says whether it can be drawn in this view; makeNode(pointer) makes its node, or gives None where
@@ -110,9 +123,8 @@ class StrokeGesture:
         makeNode: Callable[[Pointer], Any],
         onDrawn: Callable[[Pointer], None],
     ) -> None:
+        super().__init__()
         self._isStraight, self._mayBegin, self._makeNode, self._onDrawn = isStraight, mayBegin, makeNode, onDrawn
-        self._node: Any = None
-        self._first: Pointer | None = None
         self._last: Any = None
 
     def pressed(self, pointer: Pointer) -> None:
@@ -120,12 +132,11 @@ class StrokeGesture:
         self.giveUp()
         if not self._mayBegin(pointer):
             return
-        self._node = self._makeNode(pointer)
-        if self._node is None:
-            return
-        self._first = pointer
-        self._node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent)
-        self._reach(pointer)
+        node = self._makeNode(pointer)
+        if node is not None:
+            self._last = None
+            self._begin(node, pointer)
+            self._reach(pointer)
 
     def moved(self, pointer: Pointer) -> None:
         """The stroke goes on to the mouse."""
@@ -140,15 +151,8 @@ class StrokeGesture:
         if still or not isPlaced(self._node):
             self.giveUp()
             return
-        node, self._node, self._first = self._node, None, None
-        node.InvokeEvent(slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent)
+        self._finish()
         self._onDrawn(pointer)
-
-    def giveUp(self) -> None:
-        """Take a stroke that was begun out of the scene."""
-        node, self._node, self._first, self._last = self._node, None, None, None
-        if node is not None and node.GetScene() is not None:
-            slicer.mrmlScene.RemoveNode(node)
 
     def _reach(self, pointer: Pointer) -> None:
         assert self._first is not None, "a stroke was begun"

@@ -45,7 +45,7 @@ class LearnSection:
             return
         if time.monotonic() > self._shownAt + _SHOWN_EVERY_SECONDS:
             self._shownAt = time.monotonic()
-            self._refreshSoon()
+            self.refresh()
         outcome = self._logic.learning.poll()
         if outcome is not None:
             self._said, self._offered = outcome.sentence, outcome.weights

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.AxisLines import diametersOf
 from SAM3DSegmentLib.Panel import Formatting
+from SAM3DSegmentLib.Panel.FileDialog import pathOf
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 from SAM3DSegmentLib.Panel.ReportFile import writeReport
 from SAM3DSegmentLib.Panel.SegmentList import reviewCell
@@ -65,9 +66,10 @@ class LesionSection:
             return
         ids, end, waiting = self._logic.segments.ids(), time.perf_counter() + _BUDGET_SECONDS, False
         lesions: dict[str, Any] = {}
+        frame = self._logic.measuring.frame()
         for segmentId in ids:
-            if time.perf_counter() < end or self._logic.measuring.isKnown(segmentId):
-                lesions[segmentId] = self._logic.lesions.lesion(segmentId)
+            if time.perf_counter() < end or self._logic.measuring.isKnown(segmentId, frame=frame):
+                lesions[segmentId] = self._logic.lesions.lesion(segmentId, frame=frame)
             else:
                 waiting = True
         # Of all lesions or of none: a sum of some of them would be a wrong one.
@@ -142,12 +144,13 @@ class LesionSection:
         self.refresh()
 
     def _jump(self, segmentId: str) -> None:
-        """Work on a lesion, and show it where its axes were measured."""
-        self._goTo(segmentId)
-        diameters = diametersOf(self._logic.measuring.of(segmentId))
-        if "long" in diameters:
-            ends = diameters["long"]
-            centerOn([(a + b) / 2 for a, b in zip(ends.start_ras, ends.end_ras, strict=True)])
+        """Work on a lesion, and show it where its axes were measured; where it has none, its middle."""
+        ends = diametersOf(self._logic.measuring.of(segmentId)).get("long")
+        if ends is None:
+            self._goTo(segmentId)
+            return
+        self._guarded(lambda: self._logic.setSegment(segmentId))
+        centerOn([(a + b) / 2 for a, b in zip(ends.start_ras, ends.end_ras, strict=True)])
 
     def _copy(self) -> None:
         from inference_core.measures.change_table import TITLES, change_rows, conclusion
@@ -181,9 +184,8 @@ class LesionSection:
 
 
 def chosenPath(title: str, name: str, kinds: str) -> Path | None:
-    """Where to save, as a file dialog answers: a string in PythonQt, a pair in other bindings; None where given up."""
-    answer = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, name, kinds)
-    path = str(answer[0] if isinstance(answer, tuple) else answer)
+    """Where to save, as the user chooses; None where that is given up."""
+    path = pathOf(qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, name, kinds))
     return Path(path) if path else None
 
 

@@ -6,7 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.AxisLines import AxisLines, diametersOf, pinAxes
-from SAM3DSegmentLib.Panel import Formatting
+from SAM3DSegmentLib.Panel import Formatting, Switches
 from SAM3DSegmentLib.Panel.Icons import icon
 
 _AXES_SETTING = "SAM3DSegment/showAxes"
@@ -20,7 +20,7 @@ class MeasuresRow:
         self.lines = AxisLines()
         ui.axesButton.setIcon(icon("Axes"))
         ui.pinButton.setIcon(icon("Pin"))
-        ui.axesButton.setChecked(str(qt.QSettings().value(_AXES_SETTING, "true")).lower() == "true")
+        ui.axesButton.setChecked(Switches.isOn(_AXES_SETTING))
         ui.axesButton.connect("clicked(bool)", self._setShown)
         ui.pinButton.connect("clicked(bool)", self._pin)
         # Two lines always: nothing below moves when there are numbers.
@@ -54,7 +54,7 @@ class MeasuresRow:
         return bool(display.GetVisibility() and display.GetSegmentVisibility(self._logic.segmentId))
 
     def _setShown(self, shown: bool) -> None:
-        qt.QSettings().setValue(_AXES_SETTING, "true" if shown else "false")
+        Switches.remember(_AXES_SETTING, shown)
         self.refresh()
 
     def _pin(self, *_args: Any) -> None:

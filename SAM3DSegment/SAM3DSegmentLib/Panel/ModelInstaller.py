@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib import GarbageGuard
 from SAM3DSegmentLib.Panel import Formatting
+from SAM3DSegmentLib.Panel.FileDialog import pathOf
 
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec
@@ -63,9 +64,7 @@ class ModelInstaller:
     def askForFile(self, spec: "ModelSpec") -> None:
         """Install a model's weights from a file that the user chooses."""
         title = _("Weights of {title}: {name}").format(title=spec.title, name=spec.checkpoint.filename)
-        answer = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title)
-        path = answer[0] if isinstance(answer, tuple) else answer
-        if path:
+        if path := pathOf(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title)):
             self.start(spec, Path(path))
 
     def start(self, spec: "ModelSpec", source: Path | None = None) -> None:

@@ -12,10 +12,9 @@ from SAM3DSegmentLib.Panel.CursorRest import CursorRest
 from SAM3DSegmentLib.Panel.Gestures import BoxGesture, ClickGesture, StrokeGesture
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer, SliceMouse
-from SAM3DSegmentLib.PromptKinds import OPPOSITE
+from SAM3DSegmentLib.PromptKinds import DRAWN, OPPOSITE
 
 _CURSORS = {"background": "BackgroundCursor", "box": "BoxCursor"}
-_STROKES = ("line", "scribble", "lasso")
 
 
 class PlaceTools(VTKObservationMixin):
@@ -91,7 +90,7 @@ class PlaceTools(VTKObservationMixin):
             # Slicer's own placing would take the same clicks.
             if interaction.GetCurrentInteractionMode() == interaction.Place:
                 interaction.SetCurrentInteractionMode(interaction.ViewTransform)
-            gesture = self._box if kind == "box" else self._stroke if kind in _STROKES else self._click
+            gesture = self._box if kind == "box" else self._stroke if kind in DRAWN else self._click
             self._mouse.start(gesture, _cursor(kind))
         self._showPressed()
 
@@ -133,7 +132,7 @@ class PlaceTools(VTKObservationMixin):
 
     def _toolTipOf(self, kind: str) -> str:
         """What a tool does, and whether the model is told of it by clicks only."""
-        if kind not in _STROKES or self._logic.options.readsItself(kind):
+        if kind not in DRAWN or self._logic.options.readsItself(kind):
             return self._toolTips[kind]
         return self._toolTips[kind] + " " + _("This model is told of it by clicks or a box.")
 

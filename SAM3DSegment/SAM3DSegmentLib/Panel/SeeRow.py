@@ -6,6 +6,7 @@ import qt
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.ChangeFlash import ChangeFlash
+from SAM3DSegmentLib.Panel import Switches
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.UnsureBand import UnsureBand
 
@@ -31,7 +32,7 @@ class SeeRow:
         self.unsure = UnsureBand(logic)
         ui.unsureButton.setIcon(icon("Unsure"))
         ui.unsureButton.connect("clicked(bool)", self._followUnsure)
-        ui.flashButton.setChecked(str(qt.QSettings().value(_FLASH_SETTING, "true")).lower() == "true")
+        ui.flashButton.setChecked(Switches.isOn(_FLASH_SETTING))
         ui.show3DButton.connect("clicked(bool)", self._show3D)
         ui.opacitySlider.connect("valueChanged(int)", self._setOpacity)
         ui.outlineButton.connect("clicked(bool)", self._setOutlineOnly)
@@ -105,7 +106,7 @@ class SeeRow:
         self._display().SetVisibility2DFill(not only)
 
     def _setFlashing(self, wanted: bool) -> None:
-        qt.QSettings().setValue(_FLASH_SETTING, "true" if wanted else "false")
+        Switches.remember(_FLASH_SETTING, wanted)
 
     def _followUnsure(self, *_args: Any) -> None:
         self.unsure.follow(bool(self._ui.unsureButton.checked))

@@ -167,8 +167,9 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             onError=self._onModelFailed,
         )
         self.shortcuts = Shortcuts(shortcutsOf(self))
-        ui.shortcutsLabel.setText(self.shortcuts.asHtml())
-        self.cheatSheet = CheatSheet(self.shortcuts.asHtml())
+        keys = self.shortcuts.asHtml()
+        ui.shortcutsLabel.setText(keys)
+        self.cheatSheet = CheatSheet(keys)
 
     def _connectButtons(self) -> None:
         ui, logic = self.ui, self.logic
