@@ -37,6 +37,7 @@ Data are folders in nnU-Net's raw layout, or any of those that Resources/Docs/da
 mean what the model's paper does; --print-config shows all filled in. Resources/Docs/training.md has the recipes.
 """
 OWN_OPTIONS = True
+_USAGE = "sam3dsegment train --data DIR [DIR ...] --output RUN [--model NAME] [any of the options below]"
 _LISTS: dict[str, type] = {"data": Path, "shares": float, "classes": int, "pretrain": str}
 
 
@@ -80,7 +81,7 @@ def parsed(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, bool]]:
     from inference_core.training.config import LiteMixture, TrainConfig
 
     parser = ArgumentParser(
-        prog="sam3dsegment train", description=DESCRIPTION, epilog=EXAMPLES, exit_on_error=False,
+        prog="sam3dsegment train", usage=_USAGE, description=DESCRIPTION, epilog=EXAMPLES, exit_on_error=False,
         formatter_class=_formatter(), default_env=False,
     )  # fmt: skip
     parser.add_argument("--config", action="config", help="a JSON or YAML file of these settings")
@@ -164,6 +165,9 @@ def _formatter() -> Any:
     from jsonargparse import DefaultHelpFormatter
 
     class Raw(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        """Examples keep their lines."""
+        """Examples keep their lines; options are shown with hyphens, as they are written everywhere else."""
+
+        def _format_action_invocation(self, action: argparse.Action) -> str:
+            return super()._format_action_invocation(action).replace("_", "-")
 
     return Raw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import socket
@@ -22,6 +23,7 @@ from inference_core.io.prompts_json import read_prompts
 from inference_core.models.registry import all_specs, build_model, get_spec
 from inference_core.prompts.prompt_set import Click, PromptSet
 from inference_core.prompts.simulation import deepest_voxel, next_click
+from inference_core.training.config import TrainConfig
 
 PNG = b"\x89PNG"
 
@@ -259,3 +261,16 @@ def test_an_evaluation_can_be_one_page_with_pictures_of_the_worst_cases(tmp_path
 def test_one_deepest_voxel_cannot_be_tried_twice(capsys):
     assert main(["evaluate", "--images", "a", "--labels", "b", "--seeds", "2"]) == 2
     assert "There is one deepest voxel" in capsys.readouterr().err
+
+
+def test_the_help_of_train_says_what_each_setting_is_for_written_as_it_is_typed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--help"]) == 0
+
+    shown = " ".join(capsys.readouterr().out.split())
+    for setting in dataclasses.fields(TrainConfig):
+        option = f"--{setting.name.replace('_', '-')} "
+        said = next(line for line in (TrainConfig.__doc__ or "").splitlines() if f"    {setting.name}:" in line)
+        assert option in shown, "the name of an option as a user types it"
+        assert said.partition(": ")[2] in shown, f"what {option}is for"
