@@ -34,6 +34,8 @@ _USER_SEED, _SHARED_SEED = 1, 2
 _VALIDATION_SEED = 7_919
 _MOST_LOST = 20
 _PICTURES = 8
+# Of a budget in minutes, before the first step has told the pace: enough that a rate which starts low does.
+_UNKNOWN_STEPS = 1_000
 
 
 class TrainingError(SAM3DError):
@@ -277,6 +279,8 @@ class Trainer:
         """The steps of the budget; of a budget in minutes as many as it will be at this pace."""
         if self.config.steps:
             return self.config.steps
+        if not self.progress.step:
+            return _UNKNOWN_STEPS
         return max(self.progress.step + 1, round(self.progress.step / max(self._spent(), 1e-6)))
 
 

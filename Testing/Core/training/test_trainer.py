@@ -94,6 +94,12 @@ def test_a_budget_of_time_ends_a_run_too(a_config):
     assert lines_of(folder, "minutes")[-1] >= 0.02
 
 
+def test_a_budget_of_time_starts_as_gently_as_one_of_steps(a_config):
+    highest = 1e-3
+    folder = train(replace(a_config, steps=0, minutes=0.02, learning_rate=highest))
+    assert lines_of(folder, "rate")[0] <= highest / 50
+
+
 def test_a_worker_process_draws_the_same_windows(a_config):
     alone = train(a_config)
     helped = train(replace(a_config, workers=1, output=a_config.output.with_name("helped")))
