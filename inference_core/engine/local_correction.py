@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.geometry.axes import matching_axes
-from inference_core.geometry.grid import Float, Grid, squared_lengths
+from inference_core.geometry.grid import Float, Grid, squared_distances
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.sampling import rescaled
 from inference_core.models.interface import Float32
@@ -133,17 +133,11 @@ def _distance_to_surface(ras: tuple[float, float, float], inside: NDArray[np.boo
     if inside.all() or not inside.any():
         return None
     held = bool(inside[cells.voxel_of(ras)]) if cells.contains(ras) else False
-    return float(np.sqrt(_squared_distances(ras, cells)[inside != held].min()))
-
-
-def _squared_distances(center_ras: tuple[float, float, float], grid: Grid) -> NDArray[np.float64]:
-    center = grid.to_ijk(center_ras)
-    offsets = [(np.arange(n) - c) * step for n, c, step in zip(grid.shape, center, grid.spacing, strict=True)]
-    return squared_lengths(offsets)
+    return float(np.sqrt(squared_distances(ras, cells)[inside != held].min()))
 
 
 def _distances(center_ras: tuple[float, float, float], grid: Grid) -> Float:
-    return np.asarray(np.sqrt(_squared_distances(center_ras, grid)))
+    return np.asarray(np.sqrt(squared_distances(center_ras, grid)))
 
 
 def _falling(distances: Float, full: float, end: float) -> Float32:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference_core.engine.cache import EmbeddingCache
 from inference_core.engine.device import memory_errors_as_device_error
+from inference_core.engine.evidence import IN_THE_AIR, NO_BORDER, Surroundings, believable
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.model_calls import ModelCalls, Notify, silent
 from inference_core.engine.prediction_cache import PredictionCache
@@ -106,6 +107,7 @@ class Session:
         self.volume, self.model = volume, promptable(model)
         self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)
         self._refine, self._quick, self._window_mm = refine, quick, window_mm
+        self._surroundings = Surroundings(volume)
         # By whether corrections count near themselves only.
         self._predictions = {local: PredictionCache(logits_bytes) for local in (True, False)}
         self._slices: dict[bool, SliceMemory] = {local: WeakValueDictionary() for local in (True, False)}
@@ -137,18 +139,19 @@ class Session:
         calls = ModelCalls(self.model, self.cache, notify)
         with memory_errors_as_device_error(self.model.device):
             found = self._replay(told, calls, local=options.local_corrections)
-            seen = found if prompts.initial_mask is not None else self._with_contrast(found)
+            seen, cautions = self._seen(found, prompts)
             mask = compose_mask(seen, prompts, self.volume, options) if seen else EMPTY
+            kept = believable(mask, prompts, self.volume)
         window = found[0].base.window
         qualities = [group.base.quality for group in found if group.base.quality is not None]
         return Prediction(
             prompts=prompts,
-            mask=mask,
+            mask=kept,
             low_res_logits=found[0].logits_on(window, found[0].base.logits.shape, outside=FAR_OUTSIDE),
             window=window,
             quality=float(np.mean(qualities)) if qualities else None,
             seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
-            cautions=() if len(seen) == len(found) else (NO_CONTRAST,),
+            cautions=cautions if kept is mask else (*cautions, NO_BORDER),
         )
 
     def unsure_band(self, prompts: PromptSet, *, options: MaskOptions | None = None, margin: float = 1.0) -> Mask:
@@ -198,9 +201,20 @@ class Session:
         kinds = self.model.spec.accepted_kinds
         return frozenset(type_ for kind, type_ in _TYPES.items() if kind in kinds)
 
-    def _with_contrast(self, found: WindowedPrediction) -> WindowedPrediction:
-        """The groups of a prediction that saw more than one value: of a flat image, a model makes something up."""
-        return tuple(group for group in found if not is_constant(self._values_in(group.base.window)))
+    def _seen(self, found: WindowedPrediction, prompts: PromptSet) -> tuple[WindowedPrediction, tuple[str, ...]]:
+        """The groups of a prediction where the image has something to see, and what is to be said of the others.
+
+        Of a flat image, or of the air around a body, a model makes something up.
+        """
+        if prompts.initial_mask is not None:
+            return found, ()
+        flat = [is_constant(self._values_in(group.base.window)) for group in found]
+        airy = [self._surroundings.hold(group) for group in found]
+        seen = tuple(
+            group for group, nothing in zip(found, map(any, zip(flat, airy, strict=True)), strict=True) if not nothing
+        )
+        cautions = [NO_CONTRAST] if any(flat) else []
+        return seen, (*cautions, *([IN_THE_AIR] if any(airy) and not any(flat) else []))
 
     def _values_in(self, window: Grid) -> NDArray[Any]:
         start, stop = extent_on(window, self.volume.grid)

@@ -173,6 +173,13 @@ def squared_lengths(offsets: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.asarray(i**2 + j**2 + k**2)
 
 
+def squared_distances(center_ras: ArrayLike, grid: Grid) -> Float:
+    """How far each voxel of a grid of right angles is from a point in RAS mm, squared, as (ni, nj, nk)."""
+    center = grid.to_ijk(center_ras)
+    offsets = [(np.arange(n) - c) * step for n, c, step in zip(grid.shape, center, grid.spacing, strict=True)]
+    return squared_lengths(offsets)
+
+
 def corners_ijk(shape: tuple[int, int, int]) -> Float:
     """The eight outer voxel corners of a grid of this shape, (8, 3), half a voxel beyond the centers."""
     low, high = np.full(3, -0.5), np.asarray(shape) - 0.5
