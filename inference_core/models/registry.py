@@ -69,4 +69,11 @@ def build_model(
             raise
         values = {**error.values, "name": weights.name, "reason": str(error)}
         raise CheckpointError("'{name}' cannot be used: {reason}", remedy=error.remedy, **values) from error
+    except (IndexError, TypeError, ValueError) as error:
+        # Readers take tensors apart before a network can compare shapes.
+        raise CheckpointError(
+            "'{name}' has tensors of other shapes than {title}'s files; download it again, or choose another model.",
+            name=weights.name,
+            title=spec.title,
+        ) from error
     return built

@@ -2,6 +2,7 @@
 
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from inference_core.models.registry import all_specs, build_model, get_spec
 from inference_core.models.weights import load_state_dict
 
 ABOUT = "weights.pth"
+DATA = Path(__file__).parents[2] / "Data"
 
 
 @pytest.fixture
@@ -187,3 +189,27 @@ def test_every_model_names_the_file_that_it_refuses(spec, a_state, save, tmp_pat
             build_model(spec, weights=path, device="cpu", base=base)
         assert path.name in str(refusal.value)
         assert str(refusal.value).endswith(".")
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 2, 2)])
+@pytest.mark.parametrize(
+    ("model", "files", "part"),
+    [
+        ("sam3d_adapter", ("sam3d_adapter/small",), "pos_embed"),
+        ("ma_sam", ("ma_sam/delta_auto", "ma_sam/base_small"), "dapter"),
+        ("ma_sam", ("ma_sam/delta_auto", "ma_sam/base_small"), "FacT"),
+        ("medical_sam_adapter", ("medical_sam_adapter/adapters_128", "medical_sam_adapter/common"), "MLP_Adapter"),
+        ("medical_sam_adapter_3d", ("medical_sam_adapter/adapters_128", "medical_sam_adapter/common"), "Depth_Adapter"),
+    ],
+)
+def test_tensors_of_an_impossible_shape_are_refused_before_a_reader_takes_them_apart(
+    model, files, part, shape, tmp_path
+):
+    own, *base = (DATA / f"{name}.safetensors" for name in files)
+    state = load_state_dict(own)
+    changed = [key for key in state if part in key][:12]
+    assert changed
+    for key in changed:
+        save_file({**state, key: torch.zeros(shape)}, tmp_path / "changed.safetensors")
+        with pytest.raises(CheckpointError, match=r"changed|common"):
+            build_model(model, weights=tmp_path / "changed.safetensors", base=base[0] if base else None, device="cpu")

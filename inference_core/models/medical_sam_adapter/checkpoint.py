@@ -258,4 +258,6 @@ def _depth_cautions(state: State, name: str, *, deep: bool) -> list[str]:
 
 def _as_drawn(weight: Tensor) -> bool:
     """Whether a linear layer's weights lie within the bounds of PyTorch's initial draw, as trained ones do not."""
+    if weight.ndim != 2 or not weight.numel():
+        return False  # refused where it is loaded
     return float(weight.abs().max()) <= _WITHIN_DRAW / math.sqrt(weight.shape[1])
