@@ -45,6 +45,19 @@ class Lesions:
         """What the segment's terminology calls it."""
         return _meaning(self._segment(segmentId), _TYPE)
 
+    def terminology(self, segmentId: str) -> str:
+        """The segment's terminology entry, as Slicer writes it into the segment's tag; empty where it has none."""
+        segment = self._segment(segmentId)
+        return tagOf(segment, segment.GetTerminologyEntryTagName())
+
+    def setTerminology(self, segmentId: str, entry: str) -> None:
+        """Say what a segment is, as Slicer writes terminology entries; its region is the organ, unless one is typed.
+
+        Raises:
+            SAM3DError: there would be more targets in its region than RECIST 1.1 takes.
+        """
+        self._change(segmentId, self._segment(segmentId).GetTerminologyEntryTagName(), entry)
+
     def setRole(self, segmentId: str, role: str) -> None:
         """Make a lesion a target, a target node or a non-target.
 

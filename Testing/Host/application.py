@@ -146,7 +146,7 @@ def _keepSettingsApart(qApplication):
 
 def _addWidgetsAndModules():
     """Imported late: they derive from classes that exist once Qt has been changed."""
-    from Host import ctkwidgets, mrmlwidgets  # noqa: F401  registered by being imported
+    from Host import ctkwidgets, mrmlwidgets, terminologywidgets  # noqa: F401  registered by being imported
     from Host.modules import ModuleManager
     from Host.pythonqt import behaveAsPythonQt
 

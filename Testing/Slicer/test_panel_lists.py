@@ -7,7 +7,6 @@ from support.panel_scenes import FIRST, SECOND, center_of, click_with, kinds_of,
 
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
 QtWidgets = pytest.importorskip("PySide6.QtWidgets")
-QtGui = pytest.importorskip("PySide6.QtGui")
 
 CURRENT, COLOR, NAME, VOLUME, STATUS, SHOWN, LOCK, REMOVE = range(8)
 SIGN, TEXT, VISIBLE, JUMP, FLIP, DELETE = range(6)
@@ -83,13 +82,6 @@ def test_a_segment_with_voxels_is_removed_only_after_asking(a_lesion):
     assert "Lesion 1" in a_lesion.dialogs.seen[0].text
     assert a_lesion.panel.logic.segments.ids() == []
     assert kinds_of(a_lesion) == []
-
-
-def test_a_color_is_chosen_by_a_click_on_it(a_lesion, monkeypatch):
-    chosen = QtGui.QColor.fromRgbF(0.2, 0.4, 0.6)
-    monkeypatch.setattr(QtWidgets.QColorDialog, "getColor", lambda *_: chosen)
-    press_cell(a_lesion, a_lesion.panel.ui.segmentsTable, 0, COLOR)
-    np.testing.assert_allclose(segment_of(a_lesion).GetColor(), (0.2, 0.4, 0.6), atol=0.01)
 
 
 def test_a_renamed_segment_keeps_its_number_and_color_to_itself(a_lesion):

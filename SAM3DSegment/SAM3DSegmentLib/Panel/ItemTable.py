@@ -36,7 +36,8 @@ class Row:
 
 
 class ItemTable:
-    """Shows rows in a QTableWidget; a click, or Enter or space on a cell, calls onCell(key, column).
+    """Shows rows in a QTableWidget; a click, or Enter or space on a cell, calls onCell(key, column), and a right click
+    onMenu(key, point of the screen).
 
     rows: the table has room for so many of them at least and at most; between these it is as high as the panel lets it
     be, whatever is in it, so that nothing moves when a row comes. `empty` is said where there is none.
@@ -50,6 +51,7 @@ class ItemTable:
         self._rows: list[Row] = []
         self.onCurrent: Callable[[str], None] = lambda key: None
         self.onEdited: Callable[[str, str], None] = lambda key, text: None
+        self.onMenu: Callable[[str, Any], None] = lambda key, position: None
         header = table.horizontalHeader()
         header.setMinimumSectionSize(_ICON_WIDTH)
         for column in range(table.columnCount):
@@ -60,6 +62,8 @@ class ItemTable:
         table.connect("cellClicked(int,int)", self._onClicked)
         table.connect("currentCellChanged(int,int,int,int)", self._onCurrentChanged)
         table.connect("cellChanged(int,int)", self._onChanged)
+        table.setContextMenuPolicy(qt.Qt.CustomContextMenu)
+        table.connect("customContextMenuRequested(QPoint)", self._onMenuRequested)
         for key in ("Return", "Enter", "Space"):
             self.addKey(key, lambda: self._onClicked(table.currentRow(), table.currentColumn()))
         self._fit()
@@ -73,6 +77,12 @@ class ItemTable:
     def fitColumn(self, column: int, widest: str) -> None:
         """Make a column as wide as a text needs."""
         self._table.setColumnWidth(column, qt.QFontMetrics(self._table.font).boundingRect(widest).width() + 12)
+
+    def below(self, key: str, column: int) -> Any:
+        """The point of the screen below a cell, where a menu of it may open."""
+        row = next(index for index, row in enumerate(self._rows) if row.key == key)
+        corner = self._table.visualItemRect(self._table.item(row, column)).bottomLeft()
+        return self._table.viewport().mapToGlobal(corner)
 
     @property
     def currentKey(self) -> str | None:
@@ -133,6 +143,12 @@ class ItemTable:
     def _onClicked(self, row: int, column: int) -> None:
         if 0 <= row < len(self._rows) and column >= 0 and self._rows[row].key:
             self._onCell(self._rows[row].key, column)
+
+    def _onMenuRequested(self, at: Any) -> None:
+        """A right click, or the keyboard's menu key."""
+        item = self._table.itemAt(at)
+        if item is not None and self._rows[item.row()].key:
+            self.onMenu(self._rows[item.row()].key, self._table.viewport().mapToGlobal(at))
 
     def _onCurrentChanged(self, row: int, _column: int, rowBefore: int, _columnBefore: int) -> None:
         if row != rowBefore and 0 <= row < len(self._rows) and self._rows[row].key:

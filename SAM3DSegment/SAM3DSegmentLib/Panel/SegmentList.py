@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.Icons import icon, swatch
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
+from SAM3DSegmentLib.Panel.SegmentMenu import SegmentMenu
 from SAM3DSegmentLib.Panel.Views import centerOn
 
 CURRENT, COLOR, NAME, VOLUME, STATUS, VISIBLE, LOCKED, REMOVE = range(8)
@@ -29,6 +29,8 @@ class SegmentList:
         self._items.fitColumn(VOLUME, Formatting.volume(1234.5) + "0")
         self._items.onCurrent = self.goTo
         self._items.onEdited = lambda key, name: guarded(lambda: self._rename(key, name))
+        self._menu = SegmentMenu(table, logic, guarded, changed=self.refresh)
+        self._items.onMenu = self._menu.popUp
         for key in ("Delete", "Backspace"):  # a Mac's delete key is the latter
             self._items.addKey(key, self._removeCurrent)
 
@@ -51,13 +53,14 @@ class SegmentList:
         visible = display is None or display.GetSegmentVisibility(segmentId)
         locked = self._logic.segments.isLocked(segmentId)
         current = segmentId == self._logic.segmentId
+        look = _("Color, opacity and terminology")
         currentTip = _("Clicks and boxes go to this segment") if current else _("Work on this segment")
         return Row(
             segmentId,
             (
                 Cell(icon=icon("Current" if current else "Other"), toolTip=currentTip, spoken=currentTip),
-                Cell(icon=swatch(segment.GetColor()), toolTip=_("Change the color"), spoken=_("Change the color")),
-                Cell(name, toolTip=f"{currentTip}. " + _("Double-click to rename it."), editable=True, bold=current),
+                Cell(icon=swatch(segment.GetColor()), toolTip=look, spoken=look),
+                Cell(name, toolTip=self._aboutName(segmentId, currentTip), editable=True, bold=current),
                 Cell(Formatting.volume(self._milliliters(segment, segmentId)), toolTip=_("Volume"), alignRight=True),
                 reviewCell(self._logic.segments.status(segmentId)),
                 _switch(visible, on=("Visible", _("Hide in the views")), off=("Hidden", _("Show in the views"))),
@@ -69,6 +72,11 @@ class SegmentList:
                 Cell(icon=icon("Delete"), toolTip=_("Remove the segment"), spoken=_("Remove the segment")),
             ),
         )
+
+    def _aboutName(self, segmentId: str, currentTip: str) -> str:
+        finding = self._logic.lesions.finding(segmentId)
+        tip = f"{currentTip}. " + _("Double-click to rename it; right-click for color, opacity and terminology.")
+        return f"{finding}\n{tip}" if finding else tip
 
     def _milliliters(self, segment: Any, segmentId: str) -> float:
         """Counting voxels takes a while in a large image: only after they have changed."""
@@ -83,7 +91,7 @@ class SegmentList:
 
     def _onCell(self, segmentId: str, column: int) -> None:
         if column == COLOR:
-            self._chooseColor(segmentId)
+            self._menu.popUp(segmentId, self._items.below(segmentId, column))
         elif column == STATUS:
             self._guarded(lambda: self._logic.segments.goOnWithReview(segmentId))
             self.refresh()
@@ -115,14 +123,6 @@ class SegmentList:
             if not slicer.util.confirmOkCancelDisplay(question.format(name=segment.GetName())):
                 return
         self._guarded(lambda: self._logic.segments.remove(segmentId))
-
-    def _chooseColor(self, segmentId: str) -> None:
-        segment = self._logic.segmentationNode.GetSegmentation().GetSegment(segmentId)
-        title = _("Color of {name}").format(name=segment.GetName())
-        color = qt.QColorDialog.getColor(qt.QColor.fromRgbF(*segment.GetColor()), slicer.util.mainWindow(), title)
-        if color.isValid():
-            segment.SetColor(color.redF(), color.greenF(), color.blueF())
-            self.refresh()
 
 
 def reviewCell(status: str) -> Cell:
