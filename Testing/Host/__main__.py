@@ -83,7 +83,7 @@ def _runTour(user, arguments):
 def _runWindow(user, arguments):
     from Host.opening import openInput
 
-    user.openModule()
+    user.openModule(firstTime=True)
     if arguments.input is not None:
         user.panel.ui.volumeSelector.setCurrentNode(openInput(arguments.input))
     else:

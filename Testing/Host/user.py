@@ -67,8 +67,12 @@ class User:
             self.dialogs.stop()
             sys.excepthook = self._printed
 
-    def openModule(self, path=MODULE):
-        """Load the module's file where that was not done, and go to the module. Returns its widget object."""
+    def openModule(self, path=MODULE, *, firstTime=False):
+        """Load the module's file where that was not done, and go to the module. Returns its widget object.
+
+        firstTime: as on a computer where the module has never been opened, whatever was opened before.
+        """
+        self.app.settings().setValue("SAM3DSegment/showTour", "true" if firstTime else "false")
         manager = self.app.moduleManager()
         if manager.module(path.stem) is None:
             manager.loadModule(path)

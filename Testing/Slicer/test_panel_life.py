@@ -26,6 +26,7 @@ PARTS = (
     "handles",
     "peekKey",
     "shortcuts",
+    "tour",
 )
 
 

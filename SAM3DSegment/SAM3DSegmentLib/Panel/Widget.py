@@ -16,6 +16,7 @@ from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.CheatSheet import CheatSheet
+from SAM3DSegmentLib.Panel.FirstSteps import firstSteps, showAtFirstOpening
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.Keys import shortcutsOf
 from SAM3DSegmentLib.Panel.LearnSection import LearnSection
@@ -33,6 +34,7 @@ from SAM3DSegmentLib.Panel.SegmentList import SegmentList
 from SAM3DSegmentLib.Panel.Shortcuts import Shortcuts
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer
 from SAM3DSegmentLib.Panel.StatusLine import StatusLine
+from SAM3DSegmentLib.Panel.Tour import Tour
 from SAM3DSegmentLib.Panel.ViewKeys import HeldKey
 from SAM3DSegmentLib.Panel.Views import backgroundOf, moveOthersTo, shows, showVolume
 from SAM3DSegmentLib.Paths import resourcePath
@@ -95,6 +97,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.peekKey.start()
         self.pollTimer.refreshSoon()
         self._refresh()
+        self.tour.resume()
+        showAtFirstOpening(self.tour)
 
     def exit(self) -> None:
         """Another module is shown: keys and mouse are its own, what runs goes on."""
@@ -104,6 +108,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.handles.stop()
         self.measures.hide()
         self.cheatSheet.hide()
+        self.tour.pause()
         self.peekKey.stop()
         self.parameters.disconnect()
 
@@ -113,6 +118,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self.exit()
         self.tools.close()
+        self.tour.close()
         self.see.close()
         self.learn.close()
         self.peekKey.close()
@@ -169,7 +175,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.shortcuts = Shortcuts(shortcutsOf(self))
         keys = self.shortcuts.asHtml()
         ui.shortcutsLabel.setText(keys)
-        self.cheatSheet = CheatSheet(keys)
+        self.tour = Tour(ui, firstSteps(self))
+        self.cheatSheet = CheatSheet(keys, onTour=self.tour.start)
 
     def _connectButtons(self) -> None:
         ui, logic = self.ui, self.logic
@@ -182,6 +189,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.undoButton.connect("clicked(bool)", lambda: self._guarded(logic.undo))
         ui.redoButton.connect("clicked(bool)", lambda: self._guarded(logic.redo))
         ui.clearButton.connect("clicked(bool)", lambda: self._guarded(logic.prompts.clear))
+        ui.tourButton.connect("clicked(bool)", self.tour.start)
         ui.downloadModelButton.connect("clicked(bool)", lambda: self.installer.askAndStart(self.models.spec))
         ui.installModelButton.connect("clicked(bool)", lambda: self.installer.askForFile(self.models.spec))
 
