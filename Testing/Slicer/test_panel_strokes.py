@@ -1,34 +1,14 @@
 """Lines, scribbles and lassos, drawn with the mouse: seen, answered, changed, undone, and kept with the scene."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from support.panel_scenes import FIRST, beside, center_of, kinds_of, press_cell, rest
+from support.panel_scenes import FIRST, beside, center_of, draw, kinds_of, press_cell, rest, ring
 
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
 QtTest = pytest.importorskip("PySide6.QtTest")
 QtCore = pytest.importorskip("PySide6.QtCore")
 
 LEFT, CTRL, NONE = QtCore.Qt.LeftButton, QtCore.Qt.ControlModifier, QtCore.Qt.NoModifier
-
-
-def draw(app, points, *, modifier=NONE):
-    """Press on the first point, move over the others, and let go on the last."""
-    app.showPoint(app.red, points[0])
-    pixels = [app.pixelOf(app.red, point) for point in points]
-    app.hover(app.red, pixels[0])
-    QtTest.QTest.mousePress(app.red, LEFT, modifier, pixels[0])
-    for before, after in pairwise(pixels):
-        for share in (0.5, 1.0):
-            app.hover(app.red, before + (after - before) * share, buttons=LEFT, modifier=modifier)
-    QtTest.QTest.mouseRelease(app.red, LEFT, modifier, pixels[-1])
-    rest(app)
-
-
-def ring(app, center, radius_mm, count=16):
-    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return [beside(app, center, radius_mm * np.cos(a), radius_mm * np.sin(a)) for a in angles]
 
 
 def item_of(app):
@@ -89,6 +69,14 @@ def test_what_a_lasso_holds_is_the_slices_answer(a_panel, a_center):
     here = np.abs((ras - np.array(lasso.ras)) @ normal) < 0.5
     assert here.any()
     assert np.linalg.norm(ras[here] - np.array(lasso.ras), axis=1).max() < 7.0 + max(grid.spacing)
+
+
+def test_a_lasso_that_ends_where_it_began_is_one(a_panel, a_center):
+    a_panel.pressButton(a_panel.panel.ui.lassoButton)
+    outline = ring(a_panel, a_center, 7.0, count=24)
+    draw(a_panel, [*outline, outline[0]])
+    assert item_of(a_panel).kind == "lasso"
+    assert a_panel.panel.logic.workspace.current().mask.array.any()
 
 
 def test_a_press_that_goes_nowhere_draws_nothing(a_panel, a_center):

@@ -1,5 +1,7 @@
 """The panel with an image to work on, and what a user does to it, for tests of the panel."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from support.module_scenes import FIRST, SECOND, prompts_of, voxels  # noqa: F401  what these tests look at, too
@@ -66,6 +68,29 @@ def texts_of(table, column):
 
     items = [table.item(row, column) for row in range(table.rowCount)]
     return [item.text() for item in items if item.flags() & Qt.ItemIsEnabled]
+
+
+def draw(app, points, *, modifier=None):
+    """Press on the first point in the red view, move over the others, and let go on the last."""
+    from PySide6.QtCore import Qt
+    from PySide6.QtTest import QTest
+
+    modifier = modifier or Qt.NoModifier
+    app.showPoint(app.red, points[0])
+    pixels = [app.pixelOf(app.red, point) for point in points]
+    app.hover(app.red, pixels[0])
+    QTest.mousePress(app.red, Qt.LeftButton, modifier, pixels[0])
+    for before, after in pairwise(pixels):
+        for share in (0.5, 1.0):
+            app.hover(app.red, before + (after - before) * share, buttons=Qt.LeftButton, modifier=modifier)
+    QTest.mouseRelease(app.red, Qt.LeftButton, modifier, pixels[-1])
+    rest(app)
+
+
+def ring(app, center, radius_mm, count=16):
+    """Points on a circle in the plane of the red slice through its center."""
+    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return [beside(app, center, radius_mm * np.cos(a), radius_mm * np.sin(a)) for a in angles]
 
 
 def kinds_of(app):

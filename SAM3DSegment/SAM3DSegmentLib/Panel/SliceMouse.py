@@ -43,7 +43,7 @@ class Gesture(Protocol):
         ...
 
     def released(self, pointer: Pointer, *, still: bool) -> None:
-        """The left button came up; `still`: where it went down. Ctrl is as it was then."""
+        """The left button came up; `still`: it never left where it went down. Ctrl is as it was then."""
         ...
 
 
@@ -87,6 +87,7 @@ class _View:
         self._view, self._interactor, self._sliceNode = view, view.interactor(), view.mrmlSliceNode()
         self._gesture = gesture
         self._pressedAt: tuple[int, int] | None = None
+        self._still = True
         self._withControl = False
         calls: dict[str, Callable[..., None]] = {
             "LeftButtonPressEvent": self._onPress,
@@ -108,21 +109,27 @@ class _View:
         self._withControl = bool(self._interactor.GetControlKey())
         if self._interactor.GetShiftKey() or self._interactor.GetAltKey():
             return
-        self._pressedAt = self._interactor.GetEventPosition()
+        self._pressedAt, self._still = self._interactor.GetEventPosition(), True
         if not _onMarkup():
             self._gesture.pressed(self._pointer())
         if self._withControl:
             self._stopHere("LeftButtonPressEvent")
 
     def _onMove(self, *_: Any) -> None:
+        self._noteMove()
         self._gesture.moved(self._pointer())
 
+    def _noteMove(self) -> None:
+        """Once moved away, a press is a drag, also where it comes back to: an outline ends where it began."""
+        if self._pressedAt is not None:
+            here, there = self._interactor.GetEventPosition(), self._pressedAt
+            self._still = self._still and all(abs(a - b) <= _STILL_PX for a, b in zip(here, there, strict=True))
+
     def _onRelease(self, *_: Any) -> None:
-        before, self._pressedAt = self._pressedAt, None
-        if before is not None:
-            x, y = self._interactor.GetEventPosition()
-            still = abs(x - before[0]) <= _STILL_PX and abs(y - before[1]) <= _STILL_PX
-            self._gesture.released(self._pointer(), still=still)
+        if self._pressedAt is not None:
+            self._noteMove()
+            self._pressedAt = None
+            self._gesture.released(self._pointer(), still=self._still)
             if self._withControl:  # the press was not Slicer's, so the release must not be either
                 self._stopHere("LeftButtonReleaseEvent")
 
