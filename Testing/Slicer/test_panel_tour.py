@@ -8,6 +8,7 @@ from support.panel_scenes import FIRST, SECOND, center_of, kinds_of, rest
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
 QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 QtCore = pytest.importorskip("PySide6.QtCore")
+QtGui = pytest.importorskip("PySide6.QtGui")
 QtTest = pytest.importorskip("PySide6.QtTest")
 
 
@@ -109,6 +110,13 @@ def test_opening_the_table_of_lesions_ends_it_too(a_newcomer_with_an_image, a_gr
     click_header = QtCore.QPoint(20, 10)
     QtTest.QTest.mouseClick(ui.lesionsSection, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, click_header)
     assert app.waitUntil(lambda: step_of(app) is None, seconds=3)
+
+
+def test_the_frame_is_in_the_styles_highlight_color(a_newcomer_with_an_image):
+    picture = framed(a_newcomer_with_an_image).grab().toImage()
+    highlight = QtWidgets.QApplication.palette().color(QtGui.QPalette.Highlight)
+    for at in (QtCore.QPoint(1, picture.height() // 2), QtCore.QPoint(picture.width() // 2, 1)):
+        assert picture.pixelColor(at).getRgb() == highlight.getRgb()
 
 
 def test_clicks_go_through_the_frame(a_newcomer_with_an_image):

@@ -82,15 +82,15 @@ def whereFrom(spec: "ModelSpec", *, installed: bool) -> str:
 
 
 def measurements(found: "Measurements") -> str:
-    """Two lines: "16.9 ml · 42.1 × 33.0 mm axial · 45.2 mm in 3D", and "mean 41, SD 12 HU"."""
-    parts = [volume(found.volume_ml)]
+    """Two lines: "16.9 ml · 42.1 × 33.0 mm axial", and "45.2 mm in 3D · mean 41.3, SD 12.1 HU"."""
+    first, second = [volume(found.volume_ml)], []
     if found.axial is not None:
         axes = f"{found.axial.longest.mm:.1f} × {found.axial.perpendicular.mm:.1f}"
-        parts.append(_("{axes} mm axial").format(axes=axes))
+        first.append(_("{axes} mm axial").format(axes=axes))
     if found.longest_3d is not None:
-        parts.append(_("{length} mm in 3D").format(length=f"{found.longest_3d.mm:.1f}"))
-    first = " · ".join(parts)
-    return first if found.statistics is None else f"{first}\n{meanAndSd(found)}"
+        second.append(_("{length} mm in 3D").format(length=f"{found.longest_3d.mm:.1f}"))
+    second.append(meanAndSd(found))
+    return "\n".join(filter(None, (" · ".join(filter(None, line)) for line in (first, second))))
 
 
 def meanAndSd(found: "Measurements") -> str:

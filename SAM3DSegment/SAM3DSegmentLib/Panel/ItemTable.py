@@ -75,8 +75,8 @@ class ItemTable:
         shortcut.connect("activated()", call)
 
     def fitColumn(self, column: int, widest: str) -> None:
-        """Make a column as wide as a text needs."""
-        self._table.setColumnWidth(column, qt.QFontMetrics(self._table.font).boundingRect(widest).width() + 12)
+        """Make a column as wide as a text needs where it is bold, which the current row is."""
+        self._table.setColumnWidth(column, qt.QFontMetrics(_bold(self._table)).boundingRect(widest).width() + 12)
 
     def below(self, key: str, column: int) -> Any:
         """The point of the screen below a cell, where a menu of it may open."""
@@ -122,14 +122,14 @@ class ItemTable:
         item.setText(cell.text)
         item.setIcon(cell.icon if cell.icon is not None else qt.QIcon())
         item.setToolTip(cell.toolTip)
-        font = qt.QFont(self._table.font)
-        font.setBold(cell.bold)
-        item.setFont(font)
+        item.setFont(_bold(self._table) if cell.bold else self._table.font)
         item.setData(qt.Qt.AccessibleTextRole, cell.spoken or cell.text)
         side = qt.Qt.AlignRight if cell.alignRight else qt.Qt.AlignLeft
         item.setTextAlignment(side | qt.Qt.AlignVCenter)
         flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable if cell.enabled else qt.Qt.NoItemFlags
         item.setFlags(flags | qt.Qt.ItemIsEditable if cell.editable else flags)
+        palette = self._table.palette
+        item.setForeground(qt.QBrush(palette.color(qt.QPalette.Text) if cell.enabled else _gray(palette)))
 
     def _fit(self) -> None:
         """High enough for the least rows, and not higher than for the most; further ones are scrolled to."""
@@ -164,6 +164,20 @@ class ItemTable:
             cells[column] = replace(cells[column], text=text)
             self._rows[row] = Row(edited.key, tuple(cells))
             self.onEdited(edited.key, text)
+
+
+def _bold(table: Any) -> Any:
+    font = qt.QFont(table.font)
+    font.setBold(True)
+    return font
+
+
+def _gray(palette: Any) -> Any:
+    """Between text and ground; the style's own gray of what is disabled is too faint in Slicer's light style."""
+    text, ground = palette.color(qt.QPalette.Text), palette.color(qt.QPalette.Base)
+    return qt.QColor(
+        (text.red() + ground.red()) // 2, (text.green() + ground.green()) // 2, (text.blue() + ground.blue()) // 2
+    )
 
 
 def _placeholder(text: str, columns: int, stretched: int) -> Row:

@@ -47,7 +47,7 @@ class LesionSection:
         table.setHorizontalHeaderLabels(list(titles))
         # The titles take the height of a row.
         self._items = ItemTable(table, stretched=ORGAN, onCell=self._onCell, rows=(7, 7), empty="")
-        for column, widest in ((NAME, "Lesion 100"), (VOLUME, "88.8"), (AXES, "88.8 × 88.8"), (MEAN, "-888")):
+        for column, widest in ((NAME, "Lesion 100"), (VOLUME, "88.8"), (AXES, "188.8 × 88.8"), (MEAN, "-1000")):
             self._items.fitColumn(column, widest)
         self._items.fitColumn(ROLE, "RECIST ")
         self._items.fitColumn(CHANGE, "+100 % ")

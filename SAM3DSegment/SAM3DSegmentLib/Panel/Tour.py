@@ -128,8 +128,6 @@ def _ringIn(target: Any) -> Any:
     ring.setFrameShape(qt.QFrame.Box)
     ring.setFrameShadow(qt.QFrame.Plain)
     ring.setLineWidth(_FRAME_PX)
-    palette = qt.QPalette(target.palette)
-    palette.setColor(qt.QPalette.WindowText, palette.color(qt.QPalette.Highlight))
-    ring.setPalette(palette)
+    ring.setForegroundRole(qt.QPalette.Highlight)
     ring.show()
     return ring
