@@ -56,8 +56,10 @@ def check_stack_options(options: argparse.Namespace, spec: ModelSpec) -> None:
     if spec.automatic:
         if any(getattr(options, name) not in (None, []) for name in _FOR_PROMPTS):
             raise UsageError(f"{spec.title} finds its classes by itself; leave out prompts and the threshold.")
-        if exports_of(options):
-            raise UsageError(f"{spec.title} finds many classes, and DICOM exports are of one; write a .seg.nrrd.")
+        if exports_of(options) or options.report:
+            raise UsageError(
+                f"{spec.title} finds many classes, and reports and DICOM exports are of one; write a .seg.nrrd."
+            )
         if options.measure:
             raise UsageError(f"{spec.title} finds many classes; leave out --measure and use the command measure after.")
     elif options.slices is not None:

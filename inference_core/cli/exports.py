@@ -1,4 +1,4 @@
-"""Masks for the hospital: DICOM SEG, measurement report and RTSTRUCT of one segment, as `segment` writes them."""
+"""What `segment` writes of one segment beside its mask: DICOM SEG, measurement reports and RTSTRUCT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inference_core.cli.pages import check_page, is_page, page_content, pictures_of
 from inference_core.cli.parsing import UsageError
+from inference_core.cli.reporting import staged
 from inference_core.io.findings import DEFAULT_FINDING, FINDINGS
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from inference_core.geometry.volume import Volume
     from inference_core.io.dicom import DicomSource
     from inference_core.io.dicom_export import ExportedSegment
+    from inference_core.measures.report_page import StudyReport
 
 SEG_SUFFIX = ".seg.dcm"
 
@@ -23,8 +26,10 @@ SEG_SUFFIX = ".seg.dcm"
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Add --report, --rtstruct and --finding."""
     parser.add_argument(
-        "--report", type=Path, metavar="FILE.sr.dcm", help="write the measurements as a DICOM report (SR, TID 1500)"
-    )
+        "--report", type=Path, action="append", default=[], metavar="FILE",
+        help="write the measurements: .sr.dcm is a DICOM report (SR, TID 1500), .html and .pdf are a page with a "
+        "picture; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--rtstruct", type=Path, metavar="FILE.dcm", help="write the contours as a DICOM RTSTRUCT")
     parser.add_argument(
         "--finding",
@@ -42,7 +47,16 @@ def is_dicom_seg(path: Path) -> bool:
 def exports_of(options: argparse.Namespace) -> list[Path]:
     """The DICOM files that are asked for, the SEG first."""
     seg = options.output if is_dicom_seg(options.output) else None
-    return [path for path in (seg, options.report, options.rtstruct) if path is not None]
+    return [path for path in (seg, *_structured(options), options.rtstruct) if path is not None]
+
+
+def pages_of(options: argparse.Namespace) -> list[Path]:
+    """The reports that are asked for as HTML or PDF."""
+    return [path for path in options.report if is_page(path)]
+
+
+def _structured(options: argparse.Namespace) -> list[Path]:
+    return [path for path in options.report if not is_page(path)]
 
 
 def check_exports(options: argparse.Namespace) -> DicomSource | None:
@@ -51,9 +65,14 @@ def check_exports(options: argparse.Namespace) -> DicomSource | None:
     Refused, before the work begins, are exports that cannot be made of this input or on this computer.
 
     Raises:
-        UsageError: the input is not DICOM, which all of these refer to.
-        OutputError: the series lacks what is referred to, or highdicom is not installed.
+        UsageError: the input is not DICOM, which all of these refer to, or a report's name does not say what it is.
+        OutputError: the series lacks what is referred to, or highdicom or what a PDF needs is not installed.
     """
+    for page in pages_of(options):
+        check_page(page, words=[options.name])
+    unknown = next((path for path in _structured(options) if path.suffix.lower() != ".dcm"), None)
+    if unknown is not None:
+        raise UsageError(f"'{unknown}' is no report; give a name that ends in .sr.dcm, .html or .pdf.")
     wanted = exports_of(options)
     if not wanted:
         return None
@@ -63,14 +82,54 @@ def check_exports(options: argparse.Namespace) -> DicomSource | None:
 
     if not is_dicom_source(options.input):
         raise UsageError(
-            f"'{options.input}' is not DICOM, and DICOM SEG, --report and --rtstruct refer to a DICOM series; give its "
-            "folder, or write a .seg.nrrd or .nii.gz."
+            f"'{options.input}' is not DICOM, and DICOM SEG, SR and RTSTRUCT refer to a DICOM series; give its folder, "
+            "or write a .seg.nrrd or .nii.gz and a --report that ends in .html or .pdf."
         )
     if any(path is not options.rtstruct for path in wanted):
         highdicom()
     source = find_source(options.input, series_uid=options.series, part=options.part)
     source_datasets(source)
     return source
+
+
+@contextmanager
+def staged_pages(
+    options: argparse.Namespace, mask: Mask, volume: Volume, *, unit: str, model: str, weights: Path
+) -> Iterator[None]:
+    """As `staged_exports`, the reports as HTML or PDF, with the segment as their only lesion.
+
+    Raises:
+        OutputError: one cannot be written; the block has not been run then.
+    """
+    with ExitStack() as stack:
+        if pages := pages_of(options):
+            report = _study(options, mask, volume, unit=unit, made_by=made_by(model, weights))
+            for path in pages:
+                stack.enter_context(staged(path, page_content(path, report)))
+        yield
+
+
+def made_by(model: str, weights: Path) -> list[str]:
+    """The model with its weights, and this package, a line each."""
+    from inference_core import __version__
+    from inference_core.models.weights import sha256_of
+
+    return [f"Model: {model}, weights sha256 {sha256_of(weights)}", f"SAM3DSegment {__version__}"]
+
+
+def _study(
+    options: argparse.Namespace, mask: Mask, volume: Volume, *, unit: str, made_by: Sequence[str]
+) -> StudyReport:
+    """Nothing here says whether the segment is a target, so that it is none."""
+    from inference_core.measures.change import Lesion
+    from inference_core.measures.lesion_table import Entry, LesionTable
+    from inference_core.measures.measurements import measure
+    from inference_core.measures.report_page import StudyReport
+
+    numbers = measure(mask, volume, unit=unit)
+    entry = Entry(Lesion(options.name, numbers, target=False), FINDINGS[options.finding][1].meaning)
+    pictures = pictures_of(volume, {options.name: mask}, {options.name: numbers})
+    return StudyReport(LesionTable((entry,)), pictures, made_by)
 
 
 @contextmanager
@@ -106,8 +165,8 @@ def staged_exports(
             from inference_core.io.dicom_seg import write_dicom_seg
 
             segmentation = write_dicom_seg(places[options.output], segments, source)
-        if options.report is not None:
-            _write_report(places[options.report], segments, volume, source=source, segmentation=segmentation)
+        for path in _structured(options):
+            _write_report(places[path], segments, volume, source=source, segmentation=segmentation)
         if options.rtstruct is not None:
             from inference_core.io.rtstruct import write_rtstruct
 

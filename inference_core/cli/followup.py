@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import find_model, load
-from inference_core.cli.measure import check_page, pictures_of, unit_of
+from inference_core.cli.measure import unit_of
+from inference_core.cli.pages import check_page, page_content, pictures_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.measures.change import Change, Lesion
+    from inference_core.measures.report_page import StudyReport
 
 NAME = "followup"
 SUMMARY = "find the lesions of an earlier visit again, and compare: mm, ml, percent, RECIST"
@@ -65,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--smallest-sum", type=positive, metavar="MM", help="the smallest sum of diameters at any visit so far"
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the change to a CSV file as well")
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page: tables, a picture a lesion")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a page: tables, a picture a lesion; .html, .pdf"
+    )
     add_model_options(parser)
     add_json_option(parser)
 
@@ -81,6 +85,7 @@ def run(options: argparse.Namespace) -> None:
         progress.show(f"reading {options.before}")
         before = _visit(options.before, options.mask)
         _check_names(options, before.masks)
+        check_page(options.report, words=before.masks)
         matrix_note = ""
         later: list[Later] = []
         if options.after_mask is not None:
@@ -216,11 +221,12 @@ def _write(
     from inference_core.measures.change_table import change_csv
 
     content = change.as_json() | {"look_at": list(doubts), "made_by": list(made_by)}
-    page = "" if options.report is None else _page(after, lesions, change, doubts=doubts, made_by=made_by)
-    texts = change_csv(change), page, json_text(content)
     with ExitStack() as stack:
-        for path, text in zip((options.csv, options.report, options.json), texts, strict=True):
-            stack.enter_context(staged(path, text.rstrip("\n")))
+        stack.enter_context(staged(options.csv, change_csv(change).rstrip("\n")))
+        stack.enter_context(staged(options.json, json_text(content)))
+        if options.report is not None:
+            page = page_content(options.report, _study(after, lesions, change, doubts=doubts, made_by=made_by))
+            stack.enter_context(staged(options.report, page))
         if options.output is not None:
             names = list(after.masks)
             write_labels(options.output, _labels(after), after.volume.grid, names=names)
@@ -235,13 +241,13 @@ def _labels(visit: _Visit) -> Any:
     return labels
 
 
-def _page(
+def _study(
     after: _Visit, lesions: Sequence[Lesion], change: Change, *, doubts: Sequence[str], made_by: Sequence[str]
-) -> str:
+) -> StudyReport:
     from inference_core.measures.lesion_table import Entry, LesionTable
-    from inference_core.measures.report_page import StudyReport, html_page
+    from inference_core.measures.report_page import StudyReport
 
     there = [lesion for lesion in lesions if lesion.present]
     pictures = pictures_of(after.volume, after.masks, {lesion.name: lesion.measurements for lesion in there})
     entries = LesionTable(tuple(Entry(lesion) for lesion in there))
-    return html_page(StudyReport(entries, pictures, made_by, change, cautions=doubts))
+    return StudyReport(entries, pictures, made_by, change, cautions=doubts)

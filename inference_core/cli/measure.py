@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.parsing import UsageError, add_json_option, count
+from inference_core.cli.pages import check_page, page_content, pictures_of
+from inference_core.cli.parsing import add_json_option, count
 from inference_core.cli.reporting import check_outputs, staged, table, write_json
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ one across it in the same slice (RECIST 1.1; the short axis), the longest in 3D,
 median, min and max of the image's voxels. Diameters run between voxel centers."""
 EXAMPLES = """examples:
   sam3dsegment measure ct_series/ tumor.seg.nrrd
-  sam3dsegment measure mr.nii.gz lesions.nii.gz --label 2 --csv lesions.csv --json lesions.json --report lesions.html
+  sam3dsegment measure mr.nii.gz lesions.nii.gz --label 2 --csv lesions.csv --json lesions.json --report lesions.pdf
 """
 _TITLES = ("label", "ml", "axial mm", "across mm", "3D mm", "mean", "SD", "median", "min", "max", "unit")
 
@@ -38,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
     parser.add_argument("--part", type=count, metavar="N", help="which phase, echo or time point (default the first)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a CSV file as well")
-    parser.add_argument("--report", type=Path, metavar="FILE.html", help="write a page with a picture of each segment")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a page with a picture of each segment: .html, .pdf"
+    )
     add_json_option(parser)
 
 
@@ -70,24 +73,6 @@ def run(options: argparse.Namespace) -> None:
     print(table([_TITLES, *(_cells(label, numbers) for label, numbers in found.items())]))
 
 
-def check_page(path: Path | None) -> None:
-    """Refuse early a report whose name is not that of a page.
-
-    Raises:
-        UsageError: as said.
-    """
-    if path is not None and path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"'{path}' is no page; give a name that ends in .html.")
-
-
-def pictures_of(volume: Volume, masks: Mapping[str, Mask], found: Mapping[str, Measurements]) -> dict[str, bytes]:
-    """A PNG of each mask with its axes, by its name; none of an empty one."""
-    from inference_core.measures.key_picture import key_picture, png_of
-
-    drawn = {name: numbers.axial for name, numbers in found.items() if numbers.axial is not None}
-    return {name: png_of(key_picture(masks[name], volume, axial)) for name, axial in drawn.items()}
-
-
 def _write_page(
     options: argparse.Namespace, volume: Volume, masks: Mapping[int, Mask], found: Mapping[int, Measurements]
 ) -> None:
@@ -96,7 +81,7 @@ def _write_page(
     from inference_core.io.segment_names import segment_names
     from inference_core.measures.change import Lesion
     from inference_core.measures.lesion_table import Entry, LesionTable
-    from inference_core.measures.report_page import StudyReport, html_page
+    from inference_core.measures.report_page import StudyReport
 
     names = segment_names(options.mask)
     called = {value: names.get(value, f"label {value}") for value in found}
@@ -104,8 +89,7 @@ def _write_page(
     table = LesionTable(tuple(Entry(Lesion(name, measured, target=False)) for name, measured in numbers.items()))
     made_by = ["Masks as they were given", f"SAM3DSegment {inference_core.__version__}"]
     pictures = pictures_of(volume, {called[value]: mask for value, mask in masks.items()}, numbers)
-    page = html_page(StudyReport(table, pictures, made_by))
-    with staged(options.report, page.rstrip("\n")):
+    with staged(options.report, page_content(options.report, StudyReport(table, pictures, made_by))):
         pass
 
 

@@ -41,9 +41,9 @@ def json_text(content: Any) -> str:
 
 
 @contextmanager
-def staged(path: str | os.PathLike[str] | None, text: str) -> Iterator[None]:
-    """Write a text file beside its name at once, and give it the name after the block: with what is written in it, or
-    not at all. None stands for a file not asked for.
+def staged(path: str | os.PathLike[str] | None, content: str | bytes) -> Iterator[None]:
+    """Write a file, a text with a line's end, beside its name at once, and give it the name after the block: with what
+    is written in it, or not at all. None stands for a file not asked for.
 
     Raises:
         OutputError: it cannot be written; the block has not been run then.
@@ -54,7 +54,7 @@ def staged(path: str | os.PathLike[str] | None, text: str) -> Iterator[None]:
     from inference_core.io.atomic import replacing
 
     with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(content if isinstance(content, bytes) else f"{content}\n".encode())
         yield
 
 

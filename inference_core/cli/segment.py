@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.automatic import Answer, add_stack_options, check_stack_options, segment_unprompted
-from inference_core.cli.exports import add_export_options, check_exports, is_dicom_seg, staged_exports
+from inference_core.cli.exports import add_export_options, check_exports, is_dicom_seg, staged_exports, staged_pages
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.measure import measurement_lines, unit_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   sam3dsegment segment ct_series/ --output node.seg.nrrd --line -81 12 -243 -66 30 -243
   sam3dsegment segment ct_series/ --output again.nii.gz --prompts prompts.json
   sam3dsegment segment ct_series/ --output tumor.seg.dcm --report tumor.sr.dcm --rtstruct rt.dcm --click -81.5 12 -243
+  sam3dsegment segment ct_series/ --output tumor.seg.nrrd --name tumor --report tumor.pdf --click -81.5 12 -243
   sam3dsegment segment ct_series/ --output organs.seg.nrrd --model ma_sam --weights MA_SAM.pth --base sam_vit_h.pth
 """
 
@@ -198,7 +199,7 @@ def _check_inputs_are_kept(options: argparse.Namespace) -> None:
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:
-    wanted = (options.output, options.json, options.save_prompts, options.report, options.rtstruct)
+    wanted = (options.output, options.json, options.save_prompts, *options.report, options.rtstruct)
     return [path for path in wanted if path is not None]
 
 
@@ -243,7 +244,9 @@ def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction:
     exports = staged_exports(
         options, prediction.mask, volume, source=plan.source, model=plan.spec.name, weights=plan.weights
     )
-    with staged(options.save_prompts, prompts), exports:
+    unit = _unit(options, plan) if options.report else ""
+    pages = staged_pages(options, prediction.mask, volume, unit=unit, model=plan.spec.name, weights=plan.weights)
+    with staged(options.save_prompts, prompts), exports, pages:
         if not is_dicom_seg(options.output):
             write_labels(options.output, prediction.mask.on(volume.grid.shape), volume.grid, name=options.name)
     if options.accept is not None:
@@ -255,9 +258,13 @@ def _write(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction:
 def _measured(options: argparse.Namespace, plan: _Plan, volume: Volume, prediction: Prediction) -> dict[str, Any]:
     from inference_core.measures.measurements import measure
 
-    source = plan.source
-    unit = source.unit if source else unit_of(options.input, series=options.series, part=options.part)
-    return measure(prediction.mask, volume, unit=unit).as_json()
+    return measure(prediction.mask, volume, unit=_unit(options, plan)).as_json()
+
+
+def _unit(options: argparse.Namespace, plan: _Plan) -> str:
+    if plan.source is not None:
+        return plan.source.unit
+    return unit_of(options.input, series=options.series, part=options.part)
 
 
 def _report(volume: Volume, model: Model, prediction: Prediction, *, seconds: dict[str, float]) -> dict[str, Any]:

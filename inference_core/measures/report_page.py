@@ -20,7 +20,8 @@ _STYLE = (
     "body{font-family:sans-serif;font-size:10pt;color:#222}table{border-collapse:collapse}"
     "th,td{border:1px solid #999;padding:2px 6px;text-align:left}h1{font-size:15pt}h2{font-size:12pt}"
 )
-_PICTURES_A_ROW = 3
+LEGEND = "Outline, longest axial diameter (yellow) and the longest across it (cyan); the bar is 10 mm."
+PICTURES_A_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,24 @@ class StudyReport:
     cautions: Sequence[str] = field(default=())
 
 
+def title_of(report: StudyReport) -> str:
+    """What stands on top."""
+    return f"Lesions: {report.heading}" if report.heading else "Lesions"
+
+
+def sentences(report: StudyReport) -> tuple[str, ...]:
+    """What stands below the table: the sum of diameters, and what a reader has to look at."""
+    return ": ".join(report.table.sum_cells()), *report.table.cautions(), *report.cautions
+
+
 def html_page(report: StudyReport) -> str:
     """The page as text."""
-    title = f"Lesions: {report.heading}" if report.heading else "Lesions"
+    title = title_of(report)
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p><b>{DISCLAIMER}</b></p>",
         _table(TEXT_TITLES, report.table.text_rows()),
-        f"<p>{escape(': '.join(report.table.sum_cells()))}</p>",
-        *(f"<p>{escape(caution)}</p>" for caution in (*report.table.cautions(), *report.cautions)),
+        *(f"<p>{escape(sentence)}</p>" for sentence in sentences(report)),
     ]
     if report.change is not None:
         body += ["<h2>Change since the earlier visit</h2>", _table(TITLES, change_rows(report.change))]
@@ -64,11 +74,10 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _pictures(report: StudyReport) -> str:
     shown = [entry.lesion.name for entry in report.table.entries if entry.lesion.name in report.pictures]
-    rows = [shown[n : n + _PICTURES_A_ROW] for n in range(0, len(shown), _PICTURES_A_ROW)]
+    rows = [shown[n : n + PICTURES_A_ROW] for n in range(0, len(shown), PICTURES_A_ROW)]
     cells = ("".join(f"<td>{_picture(name, report.pictures[name])}</td>" for name in row) for row in rows)
     lines = "".join(f"<tr>{row}</tr>" for row in cells)
-    legend = "Outline, longest axial diameter (yellow) and the longest across it (cyan); the bar is 10 mm."
-    return f'<h2>Pictures</h2><table cellpadding="3">{lines}</table><p>{legend}</p>' if lines else ""
+    return f'<h2>Pictures</h2><table cellpadding="3">{lines}</table><p>{LEGEND}</p>' if lines else ""
 
 
 def _picture(name: str, png: bytes) -> str:

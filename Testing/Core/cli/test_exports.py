@@ -20,6 +20,7 @@ from inference_core.io.dicom_seg import read_dicom_seg, write_dicom_seg
 from inference_core.io.dicom_writer import write_dicom_series
 from inference_core.io.files import read_labels, read_volume, write_labels
 from inference_core.io.rtstruct import read_rtstruct, write_rtstruct
+from inference_core.measures.measurements import measure
 from inference_core.models.weights import sha256_of
 
 pytest.importorskip("highdicom")
@@ -53,7 +54,45 @@ def test_an_image_that_is_not_dicom_is_refused_with_what_needs_it(run, a_ct, unr
     placed = [tmp_path / part if part.endswith((".dcm", ".gz")) else part for part in arguments]
     done = run("segment", a_ct, *placed, "--click", 0, 0, 0, "--model", "sam_med3d", "--weights", unread_weights)
     assert done.returncode == 2
-    assert "DICOM SEG, --report and --rtstruct refer to a DICOM series" in done.stderr
+    assert "DICOM SEG, SR and RTSTRUCT refer to a DICOM series" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pages_of_an_image_that_is_not_dicom_say_what_was_measured(run, a_ct, a_target_click, a_small_model, tmp_path):
+    pypdf = pytest.importorskip("pypdf")
+    pytest.importorskip("fpdf")
+    mask, html, pdf = tmp_path / "x.nii.gz", tmp_path / "x.html", tmp_path / "x.pdf"
+    arguments = ("--click", *a_target_click, *a_small_model, "--name", "liver tumor", "--finding", "mass")
+    done = run("segment", a_ct, "--output", mask, "--report", html, "--report", pdf, *arguments)
+    assert done.returncode == 0, done.stderr
+    numbers = measure(Mask.of(read_labels(mask).array > 0), read_volume(a_ct))
+    page, document = html.read_text(), pypdf.PdfReader(pdf)
+    text = document.pages[0].extract_text()
+    axes = f"{numbers.axial.longest.mm:.1f} x {numbers.axial.perpendicular.mm:.1f} mm"
+    for said in (page, " ".join(text.split())):
+        assert axes in said
+        assert f"{numbers.volume_ml:.2f} ml" in said
+        assert "liver tumor" in said
+        assert "Mass" in said
+        assert sha256_of(Path(a_small_model[-1])) in said
+        assert "Not a medical device" in said
+    assert page.count("<img") == len(document.pages[0].images) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--report", "x.docx"), "ends in .sr.dcm, .html or .pdf"),
+        (("--report", "x.html", "--report", "x.html"), "is to hold two outputs"),
+        (("--report", "x.pdf", "--name", "肝"), "no letter '肝'"),
+    ],
+)
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(run, a_ct, tmp_path, arguments, said):
+    pytest.importorskip("fpdf")
+    placed = [tmp_path / part if part.startswith("x.") else part for part in arguments]
+    done = run("segment", a_ct, "--output", tmp_path / "x.nii.gz", "--click", 0, 0, 0, *placed)
+    assert done.returncode == 2
+    assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 

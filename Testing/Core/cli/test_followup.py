@@ -73,6 +73,19 @@ def test_lesions_are_found_again_and_compared_in_all_files_alike(run, two_visits
     assert "Not a medical device" in page
 
 
+def test_the_report_is_a_pdf_too_with_a_picture_of_each_lesion_and_the_change(run, two_visits, tmp_path):
+    pypdf = pytest.importorskip("pypdf")
+    pytest.importorskip("fpdf")
+    before, mask, after, folder = two_visits
+    later = masks(folder / "later_both.seg.nrrd", {"grows": 9.0, "node": 7.0})
+    done = run("followup", before, mask, after, "--after-mask", later, "--report", tmp_path / "change.pdf")
+    assert done.returncode == 0, done.stderr
+    document = pypdf.PdfReader(tmp_path / "change.pdf")
+    text = " ".join(" ".join(page.extract_text() for page in document.pages).split())
+    assert done.stdout.splitlines()[-1] in text
+    assert sum(len(page.images) for page in document.pages) == 2
+
+
 def test_two_masks_are_compared_without_a_model_and_new_and_vanished_ones_flagged(run, two_visits, tmp_path):
     before, mask, after, folder = two_visits
     later = masks(folder / "later.seg.nrrd", {"grows": 9.0})
@@ -98,7 +111,7 @@ def test_what_the_reader_declares_vanished_is_not_segmented(run, two_visits, tmp
     ("arguments", "said"),
     [
         (["--node", "spleen"], "no lesion 'spleen' at the earlier visit; there are 'grows', 'node'"),
-        (["--report", "page.docx"], "ends in .html"),
+        (["--report", "page.docx"], "ends in .html or .pdf"),
         (["--align", "missing.tfm"], "no transform that can be read"),
         (["--model", "unknown"], "unknown"),
     ],

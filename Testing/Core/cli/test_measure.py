@@ -102,4 +102,4 @@ def test_the_report_has_a_picture_of_every_label_and_no_targets(run, a_ct, its_l
     assert "Sum of diameters of 0 targets" in page
     refused = run("measure", a_ct, its_labels, "--report", tmp_path / "page.docx")
     assert refused.returncode == 2
-    assert "ends in .html" in refused.stderr
+    assert "ends in .html or .pdf" in refused.stderr
