@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from inference_core.cli.pages import check_page, is_page, page_content, pictures_of
 from inference_core.cli.parsing import UsageError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.io.dicom import DicomSource
-    from inference_core.io.dicom_export import ExportedSegment
     from inference_core.measures.report_page import StudyReport
 
 SEG_SUFFIX = ".seg.dcm"
@@ -152,36 +151,19 @@ def staged_exports(
     if source is None:
         yield
         return
-    from inference_core.io.atomic import replacing
     from inference_core.io.dicom_export import Algorithm, ExportedSegment, check_same_grid
+    from inference_core.io.dicom_exports import staged_dicom_exports
+    from inference_core.io.dicom_sr import ReportedLesion
+    from inference_core.measures.measurements import measure
+    from inference_core.measures.reported import reported
     from inference_core.models.weights import sha256_of
 
     check_same_grid(volume.grid, source)
-    segments = [ExportedSegment(options.name, mask, Algorithm(model, sha256_of(weights)), finding=options.finding)]
-    with ExitStack() as stack:
-        places = {path: stack.enter_context(replacing(path)) for path in exports_of(options)}
-        segmentation = None
-        if options.output in places:
-            from inference_core.io.dicom_seg import write_dicom_seg
-
-            segmentation = write_dicom_seg(places[options.output], segments, source)
-        for path in _structured(options):
-            _write_report(places[path], segments, volume, source=source, segmentation=segmentation)
-        if options.rtstruct is not None:
-            from inference_core.io.rtstruct import write_rtstruct
-
-            write_rtstruct(places[options.rtstruct], segments, source)
+    segment = ExportedSegment(options.name, mask, Algorithm(model, sha256_of(weights)), finding=options.finding)
+    numbers = reported(measure(mask, volume, unit=source.unit)) if _structured(options) else ()
+    with staged_dicom_exports(
+        [ReportedLesion(segment, numbers)], source,
+        seg=options.output if is_dicom_seg(options.output) else None, reports=_structured(options),
+        rtstruct=options.rtstruct,
+    ):  # fmt: skip
         yield
-
-
-def _write_report(
-    path: Path, segments: Sequence[ExportedSegment], volume: Volume, *, source: DicomSource, segmentation: Any
-) -> None:
-    from inference_core.io.dicom_sr import ReportedLesion, write_dicom_sr
-    from inference_core.measures.measurements import measure
-    from inference_core.measures.reported import reported
-
-    lesions = [
-        ReportedLesion(segment, reported(measure(segment.mask, volume, unit=source.unit))) for segment in segments
-    ]
-    write_dicom_sr(path, lesions, source, segmentation=segmentation)

@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from inference_core.errors import VolumeError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
+from inference_core.geometry.voxel_order import in_order_of
 from inference_core.io.dicom_folder import Folder, Notify, SeriesInfo, read_files, read_folder
 from inference_core.io.dicom_frames import Frame, thickness_stands_for_distance
 from inference_core.io.dicom_header import LeftOut, file_start, is_directory_file, read_header
@@ -89,6 +92,30 @@ def find_source(path: Path, *, series_uid: str | None = None, part: int | None =
         found = _find(path, series_uid=series_uid, part=part, noting=False)
         stack = found.part.stack()
     return DicomSource(tuple(found.part.frames[n] for n in stack.order), stack.grid)
+
+
+def source_among(paths: Sequence[Path], grid: Grid) -> DicomSource:
+    """The slices under a volume on a grid, which may count them in another order, among the files of its series.
+
+    Raises:
+        VolumeError: the files are of no series or of several, one cannot be read, or none of their parts, or several,
+            lie on the grid's voxels.
+    """
+    voxels = np.empty(grid.shape, dtype=np.bool_)
+    with _quiet_pydicom():
+        folder = read_files(paths)
+        if len(folder.series) != 1 or any(item.damaged for item in folder.left_out):
+            raise VolumeError("The image's DICOM files are not there as one whole series; load the series again.")
+        stacks = [(part, part.stack()) for part in folder.series[0].parts]
+    found = [(part, stack) for part, stack in stacks if in_order_of(stack.grid, voxels, grid) is not None]
+    if len(found) != 1:
+        raise VolumeError(
+            "The image does not lie on the voxels of its DICOM series as it was loaded; choose the image as it was."
+            if not found
+            else "The image's series has several parts on the same voxels; load the part that is meant by itself."
+        )
+    part, stack = found[0]
+    return DicomSource(tuple(part.frames[n] for n in stack.order), stack.grid)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from inference_core.geometry.mask import Mask
 from inference_core.io.atomic import replacing
 from inference_core.io.dicom import DicomSource
 from inference_core.io.dicom_writer import new_uid
-from inference_core.io.findings import DEFAULT_FINDING, Coded
+from inference_core.io.findings import DEFAULT_FINDING, Coded, Finding
 
 MANUFACTURER, PRODUCT = "SAM3DSegment", "SAM3DSegment"
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
@@ -40,15 +40,16 @@ class Algorithm:
 
 @dataclass(frozen=True, eq=False)
 class ExportedSegment:
-    """A mask on the source's grid with its name, what it is (a key of `findings.FINDINGS`), and what made it.
+    """A mask on the source's grid with its name, what made it (None: a person, by hand), and what it is: a key of
+    `findings.FINDINGS`, or its category and its type.
 
     `tracking_uid` is the same in every object that speaks of this lesion.
     """
 
     name: str
     mask: Mask
-    algorithm: Algorithm
-    finding: str = DEFAULT_FINDING
+    algorithm: Algorithm | None
+    finding: str | Finding = DEFAULT_FINDING
     tracking_uid: str = field(default_factory=new_uid)
 
 

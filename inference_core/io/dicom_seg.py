@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_core import __version__
 from inference_core.errors import VolumeError
 from inference_core.geometry.grid import LPS_FROM_RAS, SAME_GRID_MM, Grid
 from inference_core.geometry.mask import Mask
@@ -20,6 +21,7 @@ from inference_core.io.dicom import DicomSource
 from inference_core.io.dicom_export import (
     MANUFACTURER,
     PRODUCT,
+    Algorithm,
     ExportedSegment,
     check_on_source,
     code,
@@ -29,7 +31,7 @@ from inference_core.io.dicom_export import (
     source_datasets,
 )
 from inference_core.io.dicom_writer import new_uid
-from inference_core.io.findings import FINDINGS
+from inference_core.io.findings import coded
 from inference_core.io.opening import check_readable
 
 
@@ -56,7 +58,7 @@ def write_dicom_seg(
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=PRODUCT,
-        software_versions=segments[0].algorithm.version,
+        software_versions=__version__,
         device_serial_number="0",
         content_label="SEGMENTATION",
         content_description=description[:64] or None,
@@ -101,26 +103,29 @@ def _frames(segments: Sequence[ExportedSegment], source: DicomSource, *, in_file
 
 
 def _description(segment: ExportedSegment, number: int) -> Any:
-    hd, seg = highdicom(), highdicom("seg")
-    from pydicom.sr.codedict import codes
-
-    category, kind = FINDINGS[segment.finding]
-    algorithm = segment.algorithm
+    seg, kinds = highdicom("seg"), highdicom("seg").SegmentAlgorithmTypeValues
+    category, kind = coded(segment.finding)
     return seg.SegmentDescription(
         segment_number=number,
         segment_label=segment.name[:64],
         segmented_property_category=code(category),
         segmented_property_type=code(kind),
-        algorithm_type=seg.SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
-        algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=algorithm.name,
-            family=codes.cid7162.ArtificialIntelligence,
-            version=algorithm.version,
-            source=MANUFACTURER,
-            parameters={"weights_sha256": algorithm.weights_sha256} if algorithm.weights_sha256 else None,
-        ),
+        algorithm_type=kinds.MANUAL if segment.algorithm is None else kinds.SEMIAUTOMATIC,
+        algorithm_identification=None if segment.algorithm is None else _identified(segment.algorithm),
         tracking_uid=segment.tracking_uid,
         tracking_id=segment.name[:64],
+    )
+
+
+def _identified(algorithm: Algorithm) -> Any:
+    from pydicom.sr.codedict import codes
+
+    return highdicom().AlgorithmIdentificationSequence(
+        name=algorithm.name,
+        family=codes.cid7162.ArtificialIntelligence,
+        version=algorithm.version,
+        source=MANUFACTURER,
+        parameters={"weights_sha256": algorithm.weights_sha256} if algorithm.weights_sha256 else None,
     )
 
 

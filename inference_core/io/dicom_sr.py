@@ -18,6 +18,7 @@ from inference_core.io.dicom import DicomSource
 from inference_core.io.dicom_export import (
     MANUFACTURER,
     PRODUCT,
+    Algorithm,
     ExportedSegment,
     check_on_source,
     code,
@@ -27,7 +28,7 @@ from inference_core.io.dicom_export import (
     source_datasets,
 )
 from inference_core.io.dicom_writer import new_uid
-from inference_core.io.findings import FINDINGS, Coded
+from inference_core.io.findings import Coded, coded
 from inference_core.io.reported import Quantity, Reported
 
 _SHORTEST_MM = 1e-3  # a line without length is none
@@ -153,20 +154,24 @@ def _groups(lesion: ReportedLesion, context: _Context, number: int) -> list[Any]
 def _contents(lesion: ReportedLesion, numbers: Sequence[Reported], context: _Context) -> dict[str, Any]:
     """What a measurement group holds: whose, of what kind, by what made, and the numbers."""
     sr = highdicom("sr")
-    segment, algorithm = lesion.segment, lesion.segment.algorithm
-    category, kind = FINDINGS[segment.finding]
+    segment = lesion.segment
+    category, kind = coded(segment.finding)
     found = [_measurement(number, context) for number in numbers]
     return {
         "tracking_identifier": sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.name),
         "finding_category": code(category),
         "finding_type": code(kind),
-        "algorithm_id": sr.AlgorithmIdentification(
-            name=algorithm.name,
-            version=algorithm.version,
-            parameters=[f"weights_sha256 {algorithm.weights_sha256}"] if algorithm.weights_sha256 else None,
-        ),
+        "algorithm_id": None if segment.algorithm is None else _identified(segment.algorithm),
         "measurements": [measurement for measurement in found if measurement is not None],
     }
+
+
+def _identified(algorithm: Algorithm) -> Any:
+    return highdicom("sr").AlgorithmIdentification(
+        name=algorithm.name,
+        version=algorithm.version,
+        parameters=[f"weights_sha256 {algorithm.weights_sha256}"] if algorithm.weights_sha256 else None,
+    )
 
 
 def _measurement(number: Reported, context: _Context) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from inference_core import __version__
 from inference_core.errors import VolumeError
 from inference_core.geometry.contours import contours, filled, keyholed
 from inference_core.geometry.grid import LPS_FROM_RAS, SAME_GRID_MM, Float, Grid
@@ -30,7 +31,7 @@ from inference_core.io.dicom_export import (
     source_datasets,
 )
 from inference_core.io.dicom_writer import EXPLICIT_LITTLE_ENDIAN, decimals, new_uid
-from inference_core.io.findings import FINDINGS
+from inference_core.io.findings import coded
 from inference_core.io.opening import check_readable
 
 _SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -54,7 +55,7 @@ def write_rtstruct(
     check_on_source(segments, source)
     datasets = source_datasets(source)
     dataset = _header(datasets[0], label=label)
-    dataset.SoftwareVersions = segments[0].algorithm.version
+    dataset.SoftwareVersions = __version__
     dataset.ReferencedFrameOfReferenceSequence = [_frame_of_reference(datasets)]
     frame_of_reference = dataset.FrameOfReferenceUID
     numbered = list(enumerate(segments, start=1))
@@ -156,16 +157,17 @@ def _reference(dataset: Any, frame: int | None = None) -> Any:
 
 
 def _roi(segment: ExportedSegment, number: int, frame_of_reference: str) -> Any:
-    algorithm = segment.algorithm
-    weights = f", weights sha256 {algorithm.weights_sha256}" if algorithm.weights_sha256 else ""
-    return _item(
+    region = _item(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=frame_of_reference,
         ROIName=segment.name[:64],
-        ROIDescription=f"{algorithm.name}, {PRODUCT} {algorithm.version}{weights}",
-        ROIGenerationAlgorithm="SEMIAUTOMATIC",
-        ROIGenerationDescription=f"{algorithm.name} {algorithm.version}"[:64],
+        ROIGenerationAlgorithm="MANUAL" if segment.algorithm is None else "SEMIAUTOMATIC",
     )
+    if (algorithm := segment.algorithm) is not None:
+        weights = f", weights sha256 {algorithm.weights_sha256}" if algorithm.weights_sha256 else ""
+        region.ROIDescription = f"{algorithm.name}, {PRODUCT} {algorithm.version}{weights}"
+        region.ROIGenerationDescription = f"{algorithm.name} {algorithm.version}"[:64]
+    return region
 
 
 def _contour(segment: ExportedSegment, number: int, grid: Grid, references: Sequence[tuple[Any, int | None]]) -> Any:
@@ -195,7 +197,7 @@ def _in_lps(polygon: Float, k: int, grid: Grid) -> Float:
 
 
 def _observation(segment: ExportedSegment, number: int) -> Any:
-    kind = FINDINGS[segment.finding][1]
+    kind = coded(segment.finding)[1]
     concept = _item(CodeValue=kind.value, CodingSchemeDesignator=kind.scheme, CodeMeaning=kind.meaning)
     return _item(
         ObservationNumber=number,

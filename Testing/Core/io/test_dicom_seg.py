@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pydicom
 import pytest
@@ -10,12 +12,17 @@ from support.dicom_files import enhanced, save
 from inference_core.errors import OutputError, VolumeError
 from inference_core.geometry.grid import LPS_FROM_RAS, Grid
 from inference_core.geometry.mask import Mask
-from inference_core.io.dicom import find_source
+from inference_core.io.dicom import find_source, source_among
 from inference_core.io.dicom_export import Algorithm, ExportedSegment, check_same_grid
 from inference_core.io.dicom_seg import read_dicom_seg, write_dicom_seg
+from inference_core.io.dicom_sr import ReportedLesion, write_dicom_sr
 from inference_core.io.files import read_volume
+from inference_core.io.findings import Coded
+from inference_core.io.rtstruct import write_rtstruct
 
 hd = pytest.importorskip("highdicom")
+
+ANATOMY, LIVER = Coded("123037004", "SCT", "Anatomical Structure"), Coded("10200004", "SCT", "Liver")
 
 
 def test_the_voxels_come_back_and_so_do_empty_segments(tmp_path, a_source, lesions_on):
@@ -102,3 +109,47 @@ def test_a_single_segment_comes_back_too(tmp_path, a_source, lesions_on):
     write_dicom_seg(tmp_path / "x.seg.dcm", [ring], a_source)
     found = read_dicom_seg(tmp_path / "x.seg.dcm", a_source.grid)
     assert np.array_equal(found["ring"].on(a_source.grid.shape), ring.mask.on(a_source.grid.shape))
+
+
+def test_what_a_person_drew_is_manual_and_a_finding_may_be_any_code(tmp_path, a_source, lesions_on):
+    ring = replace(lesions_on()[0], algorithm=None, finding=(ANATOMY, LIVER))
+    dataset = write_dicom_seg(tmp_path / "x.seg.dcm", [ring], a_source)
+    (item,) = pydicom.dcmread(tmp_path / "x.seg.dcm").SegmentSequence
+    assert item.SegmentAlgorithmType == "MANUAL"
+    assert "SegmentAlgorithmName" not in item
+    assert item.SegmentedPropertyTypeCodeSequence[0].CodeValue == LIVER.value
+    assert item.SegmentedPropertyCategoryCodeSequence[0].CodeMeaning == ANATOMY.meaning
+    write_dicom_sr(tmp_path / "x.sr.dcm", [ReportedLesion(ring, ())], a_source, segmentation=dataset)
+    assert b"Liver" in (tmp_path / "x.sr.dcm").read_bytes()
+    region = write_rtstruct(tmp_path / "rt.dcm", [ring], a_source).StructureSetROISequence[0]
+    assert region.ROIGenerationAlgorithm == "MANUAL"
+    assert "ROIDescription" not in region
+
+
+def test_the_series_under_a_volume_is_found_among_its_files_in_whatever_order_the_voxels_are(a_ct_folder, a_source):
+    files, grid = sorted(a_ct_folder.glob("*.dcm"), reverse=True), a_source.grid
+    flipped = grid.affine @ np.diag([1.0, 1, -1, 1])
+    flipped[:3, 3] = grid.to_ras((0, 0, grid.shape[2] - 1))
+    for given in (grid, Grid(grid.shape, flipped)):
+        found = source_among(files, given)
+        assert found.grid.matches(a_source.grid)
+        assert found.paths == a_source.paths
+
+
+@pytest.mark.parametrize("what", ["moved", "a file short", "two series"])
+def test_an_image_that_is_not_its_series_any_more_is_refused(tmp_path, a_ct_folder, a_source, what):
+    files, grid = sorted(a_ct_folder.glob("*.dcm")), a_source.grid
+    said = "does not lie on the voxels of its DICOM series"
+    if what == "moved":
+        affine = grid.affine.copy()
+        affine[0, 3] += 1
+        grid = Grid(grid.shape, affine)
+    elif what == "a file short":
+        files = files[1:]
+    else:
+        said, other = "not there as one whole series", pydicom.dcmread(files[0])
+        other.SeriesInstanceUID, other.SOPInstanceUID = "2.25.1", "2.25.2"
+        save(other, tmp_path / "other.dcm")
+        files.append(tmp_path / "other.dcm")
+    with pytest.raises(VolumeError, match=said):
+        source_among(files, grid)
