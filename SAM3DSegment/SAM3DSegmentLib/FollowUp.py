@@ -228,10 +228,18 @@ class FollowUp:
 
 def patientOf(volumeNode: Any) -> str:
     """The ID of the patient under whom the subject hierarchy has an image; empty where it has it under none."""
+    hierarchy, patient = _patientItemOf(volumeNode)
+    return str(hierarchy.GetItemUID(patient, "DICOM") or hierarchy.GetItemName(patient)) if patient else ""
+
+
+def patientIdOf(volumeNode: Any) -> str:
+    """The DICOM ID alone of that patient; empty where there is none."""
+    hierarchy, patient = _patientItemOf(volumeNode)
+    return str(hierarchy.GetItemUID(patient, "DICOM") or "") if patient else ""
+
+
+def _patientItemOf(volumeNode: Any) -> tuple[Any, int]:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volumeNode.GetScene())
     item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy is not None else 0
     level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()
-    patient = hierarchy.GetItemAncestorAtLevel(item, level) if item else 0
-    if not patient:
-        return ""
-    return str(hierarchy.GetItemUID(patient, "DICOM") or hierarchy.GetItemName(patient))
+    return hierarchy, hierarchy.GetItemAncestorAtLevel(item, level) if item else 0

@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SAM3DSegmentLib.AutomaticRun import AutomaticRun
 from SAM3DSegmentLib.Engine import Engine
+from SAM3DSegmentLib.Exports import Exports
 from SAM3DSegmentLib.FollowUp import FollowUp
 from SAM3DSegmentLib.Learning import Learning
 from SAM3DSegmentLib.Lesions import Lesions
@@ -44,7 +45,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
     prompts, segments, options: what can be done with the current segment's prompts, with the list of segments, and with
     the settings. controller: asks the model and undoes. automatic: models without prompts. warmer: loads ahead.
     measuring, lesions: the numbers of segments, and the table of them. followUp, studyReports: earlier visits, pages.
-    learning: accepted masks, and the model that is adapted to them.
+    exports: files for the hospital. learning: accepted masks, and the model that is adapted to them.
     The engine and the models are the project's own, unless others are handed in.
     """
 
@@ -73,6 +74,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         self.studyReports = StudyReports(
             self.workspace, self.segments, self.measuring, lesions=self.lesions, followUp=self.followUp
         )
+        self.exports = Exports(self.controller, self.workspace, self.segments, measuring=self.measuring, tell=tell)
         self.learning = Learning(self.workspace, self.options)
         self.automatic = AutomaticRun(self.controller, self.workspace, self.options, tell)
         self.warmer = ModelWarmer(self.controller, self.options, tell)
@@ -100,7 +102,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         return self.segmentId is not None and self.segments.isLocked(self.segmentId)
 
     def addListener(self, listener: Listener) -> None:
-        """Call listener(event, info) on "state", "progress", "answered", "cautioned" and "failed"."""
+        """Call listener(event, info) on "state", "progress", "answered", "cautioned", "exported" and "failed"."""
         self._listeners.add(listener)
 
     def removeListener(self, listener: Listener) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 PROMPTS_TAG = "SAM3DSegment.Prompts"
 STATE_TAG = "SAM3DSegment.State"
+# What Slicer's own exporter to DICOM SEG asks a segment for.
+_TYPE_TAG, _ALGORITHM_TAG = "DICOM.SegmentAlgorithmType", "DICOM.SegmentAlgorithmName"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def remember(segment: Any, state: Remembered, imageToNode: np.ndarray) -> None:
         "masks": {name: _written(mask) for name, mask in masks.items() if mask.array.size},
     }
     segment.SetTag(STATE_TAG, json.dumps(content, separators=(",", ":")))
+    segment.SetTag(_TYPE_TAG, "SEMIAUTOMATIC")
+    segment.SetTag(_ALGORITHM_TAG, state.model)
 
 
 def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
@@ -77,8 +81,8 @@ def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
 
 def forget(segment: Any) -> None:
     """Remove a segment's tags."""
-    segment.RemoveTag(PROMPTS_TAG)
-    segment.RemoveTag(STATE_TAG)
+    for tag in (PROMPTS_TAG, STATE_TAG, _TYPE_TAG, _ALGORITHM_TAG):
+        segment.RemoveTag(tag)
 
 
 def _readSettings(entry: dict[str, Any], threshold: float) -> SegmentSettings:

@@ -1,6 +1,5 @@
 """The report of the current segmentation as a page: what the core's `report_page` needs, out of the scene."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
@@ -8,11 +7,10 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.Conversion import segmentGrid, volumeFromNode
 from SAM3DSegmentLib.FollowUp import FollowUp
 from SAM3DSegmentLib.Lesions import Lesions
+from SAM3DSegmentLib.MadeBy import modelOf, weightsOf
 from SAM3DSegmentLib.Measuring import Measuring, onVolume
-from SAM3DSegmentLib.Persistence import PROMPTS_TAG
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Workspace import Workspace
-from SAM3DSegmentLib.WriteBack import tagOf
 
 if TYPE_CHECKING:
     from inference_core.measures.report_page import StudyReport
@@ -62,31 +60,11 @@ class StudyReports:
 
     def _madeBy(self) -> list[str]:
         import inference_core
-        from inference_core.errors import SAM3DError
-        from inference_core.models.registry import get_spec
 
-        names = sorted(
-            {name for segmentId in self._segments.ids() if (name := _modelOf(self._segments.get(segmentId)))}
-        )
-        lines = []
-        for name in names:
-            try:
-                checkpoint = get_spec(name).checkpoint
-            except SAM3DError:
-                lines.append(_("Model: {name}").format(name=name))
-                continue
-            text = _("Model: {name}, weights sha256 {sha256}")
-            lines.append(text.format(name=name, sha256=checkpoint.sha256 or _("not known")))
+        names = sorted({name for segmentId in self._segments.ids() if (name := modelOf(self._segments.get(segmentId)))})
+        text, unknown = _("Model: {name}, weights sha256 {sha256}"), _("not known")
+        lines = [text.format(name=name, sha256=weightsOf(name) or unknown) for name in names]
         return [*lines, f"SAM3DSegment {inference_core.__version__}"]
-
-
-def _modelOf(segment: Any) -> str:
-    """The model that a segment's prompts were answered by, as its tag says."""
-    try:
-        model = json.loads(tagOf(segment, PROMPTS_TAG) or "{}").get("model")
-    except ValueError:
-        return ""
-    return model if isinstance(model, str) else ""
 
 
 def _windowOf(volumeNode: Any) -> tuple[float, float] | None:

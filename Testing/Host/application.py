@@ -10,6 +10,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from Host.dialogs import DialogWatcher
+from Host.dicomdatabase import DicomDatabase
 from Host.fileio import CoreIOManager
 from Host.mainwindow import MainWindow
 from Host.qtmodule import installQt
@@ -122,6 +123,7 @@ def startApplication(*, testing=True, size=(1280, 860)):
     _keepSettingsApart(qApplication)
     bootScene()
     installQt()
+    slicer.dicomDatabase = DicomDatabase()
     slicer.app = Application(qApplication, slicer.app, testing=testing)
     _addWidgetsAndModules()
     slicer.app._mainWindow = MainWindow(size)

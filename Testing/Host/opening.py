@@ -35,14 +35,17 @@ def centerOf(volume):
 
 
 def _readSeries(path):
-    """DICOM through the project's own reader: the host has no DICOM module."""
+    """DICOM through the project's own reader: the host has no DICOM module, but leaves the node as Slicer's does."""
     from inference_core.io.dicom import find_source
     from inference_core.io.files import read_volume
 
     volume = read_volume(path)
     array = volume.array.transpose(2, 1, 0).copy()
     node = slicer.util.addVolumeFromArray(array, ijkToRAS=volume.grid.affine, name=path.name)
-    if find_source(path).unit == "HU":
+    source, hierarchy = find_source(path), slicer.mrmlScene.GetSubjectHierarchyNode()
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(slicer.dicomDatabase.insert(file) for file in source.paths))
+    putUnderPatient(hierarchy, node, source.paths)
+    if source.unit == "HU":
         units = slicer.vtkCodedEntry()
         units.SetValueSchemeMeaning("[hnsf'U]", "UCUM", "Hounsfield unit")
         node.SetVoxelValueUnits(units)
@@ -50,3 +53,18 @@ def _readSeries(path):
         node.GetDisplayNode().AutoWindowLevelOff()
         node.GetDisplayNode().SetWindowLevelMinMax(*SOFT_TISSUE)
     return node
+
+
+def putUnderPatient(hierarchy, node, paths):
+    """Patient and study above the image, the patient by its DICOM ID, as Slicer's DICOM module puts them."""
+    from inference_core.io.segment_names import patient_id
+
+    patientId = patient_id(tuple(paths)) or "UnnamedPatient"
+    scene, constants = hierarchy.GetSceneItemID(), slicer.vtkMRMLSubjectHierarchyConstants
+    patient = hierarchy.GetItemByUID("DICOM", patientId)
+    if not patient:
+        patient = hierarchy.CreateSubjectItem(scene, patientId)
+        hierarchy.SetItemUID(patient, "DICOM", patientId)
+    study = hierarchy.CreateStudyItem(patient, "study")
+    assert hierarchy.GetItemLevel(patient) == constants.GetDICOMLevelPatient()
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), study)

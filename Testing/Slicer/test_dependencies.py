@@ -110,6 +110,32 @@ def test_without_the_extension_pytorch_the_user_is_told_to_install_it_and_asked_
     assert not a_slicer.questions
 
 
+def test_what_only_exports_need_is_asked_for_when_they_are(the_dependencies, a_slicer):
+    packages = importlib.import_module("SAM3DSegmentLib.Setup.ExportPackages")
+    packages.ensureInstalled(withHighdicom=False)
+    assert not a_slicer.questions, "an RTSTRUCT needs pydicom alone"
+    packages.ensureInstalled(withHighdicom=True)
+    packages.ensureInstalled(withHighdicom=True)
+    assert len(a_slicer.questions) == 1
+    assert "DICOM SEG" in a_slicer.questions[0]
+    assert a_slicer.installs == [("packaging", ["highdicom>=0.27"])]
+
+
+def test_slicers_own_pydicom_is_not_replaced(the_dependencies, a_slicer):
+    packages = importlib.import_module("SAM3DSegmentLib.Setup.ExportPackages")
+    a_slicer.installed["pydicom"] = "2.4.4"
+    with pytest.raises(the_dependencies.DependencyError, match="update Slicer, or export a label map"):
+        packages.ensureInstalled(withHighdicom=True)
+    assert not a_slicer.installs
+
+
+def test_the_oldest_versions_for_exports_are_those_of_the_package(the_dependencies):
+    packages = importlib.import_module("SAM3DSegmentLib.Setup.ExportPackages")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for name, oldest in {**packages.PYDICOM, **packages.HIGHDICOM}.items():
+        assert f'"{name}>={".".join(map(str, oldest))}' in text
+
+
 @pytest.mark.parametrize("version", ["2.2.2", "1.13.1+cu117", None])
 def test_an_old_or_damaged_torch_is_not_overwritten(the_dependencies, a_slicer, version):
     a_slicer.installed["torch"] = version

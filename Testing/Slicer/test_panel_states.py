@@ -173,7 +173,7 @@ def test_a_box_from_an_empty_mask_is_refused_with_a_sentence(a_panel):
 def test_without_torch_the_tool_asks_and_stays_up_when_declined(a_panel, monkeypatch):
     from SAM3DSegmentLib.Setup import Dependencies
 
-    monkeypatch.setattr(Dependencies, "missing", lambda: ["torch"])
+    monkeypatch.setattr(Dependencies, "missing", lambda *_: ["torch"])
     a_panel.pressButton(a_panel.panel.ui.foregroundButton)
     assert not a_panel.panel.ui.foregroundButton.checked
     assert a_panel.panel.ui.messageFrame.visible

@@ -104,7 +104,7 @@ def test_the_panel_prepares_once_there_is_an_image_and_names_the_device(a_stand_
 def test_the_panel_prepares_nothing_while_packages_are_missing(a_stand_in, an_app, an_opener, request, monkeypatch):
     from SAM3DSegmentLib.Setup import Dependencies
 
-    monkeypatch.setattr(Dependencies, "missing", lambda: ["torch"])
+    monkeypatch.setattr(Dependencies, "missing", lambda *_: ["torch"])
     request.getfixturevalue("a_volume")
     rest(an_app)
     assert an_app.panel.logic.volumeNode is not None

@@ -17,7 +17,7 @@ class FakeSlicer:
     """What was asked of Slicer and PyTorchUtils, and what they answer. `installed` maps packages to versions."""
 
     def __init__(self):
-        self.installed = {"SimpleITK": "2.5.2"}
+        self.installed = {"SimpleITK": "2.5.2", "pydicom": "3.0.2"}
         self.agrees = True
         self.testing = False
         self.busy = False
@@ -76,9 +76,9 @@ def forget_library():
 
 
 def pretend_installed(monkeypatch, fake):
-    """Let Python find of the three packages only those that `fake.installed` names."""
+    """Let Python find of the packages that may be installed only those that `fake.installed` names."""
     find_spec, version = importlib.util.find_spec, importlib.metadata.version
-    ours = ("torch", "safetensors", "SimpleITK")
+    ours = ("torch", "safetensors", "SimpleITK", "pydicom", "highdicom")
 
     def find(name, package=None):
         return find_spec("json") if name in fake.installed else None if name in ours else find_spec(name, package)

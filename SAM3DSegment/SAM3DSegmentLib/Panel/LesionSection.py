@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.AxisLines import diametersOf
 from SAM3DSegmentLib.Panel import Formatting
+from SAM3DSegmentLib.Panel.ExportMenu import ExportMenu
 from SAM3DSegmentLib.Panel.FileDialog import pathOf
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 from SAM3DSegmentLib.Panel.ReportFile import writeReport
@@ -58,6 +59,7 @@ class LesionSection:
         ui.lesionsSection.connect("contentsCollapsed(bool)", lambda _closed: refreshSoon())
         ui.copyTableButton.connect("clicked(bool)", lambda: guarded(self._copy))
         ui.saveTableButton.connect("clicked(bool)", lambda: guarded(self._save))
+        self.exports = ExportMenu(ui.exportMasksButton, logic.exports, guarded)
         ui.reportButton.connect("clicked(bool)", lambda: guarded(self._saveReport))
 
     def refresh(self) -> None:
@@ -77,7 +79,8 @@ class LesionSection:
         rows = self._sorted(ids, lesions)
         self._items.show([self._row(segmentId, lesions) for segmentId in rows], current=self._logic.segmentId)
         self._ui.lesionSumLabel.setText(_WAITING if waiting else _sum(list(lesions.values())))
-        for button in (self._ui.copyTableButton, self._ui.saveTableButton, self._ui.reportButton):
+        ui = self._ui
+        for button in (ui.copyTableButton, ui.saveTableButton, ui.reportButton, ui.exportMasksButton):
             button.setEnabled(any(lesion is None or lesion.present for lesion in lesions.values()))
         if waiting:
             self._refreshSoon()

@@ -15,6 +15,7 @@ class StatusLine:
         self._ui, self._logic, self._isBusy = ui, logic, isBusy
         self._stage = ""
         self._seconds: float | None = None
+        self._note = ""
         ui.stopButton.connect("clicked(bool)", onStop)
         self._showRunning(False)
 
@@ -25,6 +26,7 @@ class StatusLine:
             "encoding": _("Looking at the image..."),
             "decoding": _("Drawing the mask..."),
             "writing": _("Writing the mask..."),
+            "exporting": _("Writing the files..."),
         }
         self.showFetching(words.get(stage, stage), fraction)
 
@@ -41,7 +43,11 @@ class StatusLine:
 
     def showAnswer(self, seconds: float) -> None:
         """An answer has come after so long."""
-        self._stage, self._seconds = "", seconds
+        self._stage, self._note, self._seconds = "", "", seconds
+
+    def note(self, text: str) -> None:
+        """Something was done that is worth a word until the next answer."""
+        self._stage, self._note = "", text
 
     def refresh(self, tool: str | None, *, hasPrompts: bool, obstacle: str) -> None:
         """Say what can be done next with the tool in hand, or what hinders it, unless something runs."""
@@ -49,7 +55,7 @@ class StatusLine:
             return
         self._stage = ""
         self._showRunning(False)
-        parts = [obstacle or self._hint(tool, hasPrompts=hasPrompts)]
+        parts = [self._note, obstacle or self._hint(tool, hasPrompts=hasPrompts)]
         if not obstacle:
             parts.append(self._logic.controller.engine.description)
         if not obstacle and self._seconds is not None:

@@ -16,6 +16,7 @@ from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.CheatSheet import CheatSheet
+from SAM3DSegmentLib.Panel.ExportMenu import written
 from SAM3DSegmentLib.Panel.FirstSteps import firstSteps, showAtFirstOpening
 from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.Keys import shortcutsOf
@@ -203,6 +204,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif event == "cautioned":
             model = self.logic.options.modelName
             self.message.show(info["message"], holds=lambda: self.logic.options.modelName == model)
+        elif event == "exported":
+            self.status.note(written(info["paths"]))
         elif event == "failed":
             self.message.show(self.models.explained(info["message"]), info["report"])
         self.pollTimer.refreshSoon()

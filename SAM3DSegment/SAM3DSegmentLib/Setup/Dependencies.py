@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from SAM3DSegmentLib.Setup.Computer import Computer, dotted, numbers
 from SAM3DSegmentLib.Setup.Preflight import Finding, computationBackend, findings, gpuHint, networkFinding
 
 # Oldest versions, as in pyproject.toml; never an exact one, since other extensions share these packages.
-OLDEST = {"torch": (2, 6), "safetensors": (0, 4), "SimpleITK": (2, 3)}
+Versions = Mapping[str, tuple[int, ...]]
+OLDEST: Versions = {"torch": (2, 6), "safetensors": (0, 4), "SimpleITK": (2, 3)}
 # A folder of wheels, for computers that never see a network.
 WHEELS_VARIABLE = "SAM3DSEGMENT_WHEELS"
 
@@ -48,33 +49,37 @@ def ready() -> bool:
     return not missing()
 
 
-def missing() -> list[str]:
+def missing(wanted: Versions = OLDEST) -> list[str]:
     """The packages that are absent or too old, in the order in which they are to be installed."""
-    if len(_found) < len(OLDEST):
+    if not _found.issuperset(wanted):
         importlib.invalidate_caches()
-        _found.update(name for name, oldest in OLDEST.items() if _isNewEnough(name, oldest))
-    return [name for name in OLDEST if name not in _found]
+        _found.update(name for name, oldest in wanted.items() if _isNewEnough(name, oldest))
+    return [name for name in wanted if name not in _found]
 
 
-def ensureInstalled(notify: Callable[[str], None] | None = None) -> None:
+def ensureInstalled(
+    notify: Callable[[str], None] | None = None, *, wanted: Versions = OLDEST, purpose: str = ""
+) -> None:
     """Install what is missing, after looking whether that can succeed and asking the user. Blocks; main thread only.
 
-    notify(text) is told what is going on, for a status line.
+    notify(text) is told what is going on, for a status line. wanted: the packages and their oldest versions; purpose:
+    what they are for, as a question that has {packages}; those of the models, to segment, where nothing is said.
 
     Raises:
         DependencyError: the user declined, or it cannot be or was not installed; with what to do.
     """
     assert threading.current_thread() is threading.main_thread(), "pip and its dialogs belong to the main thread"
-    needed = missing()
+    needed = missing(wanted)
     if not needed:
         return
     if not _underWay.acquire(blocking=False):
         raise DependencyError(_("The packages are being installed; try again when that is done."))
     try:
-        _installAfterAsking(needed, notify or logging.info)
+        requirements = {name: wanted[name] for name in needed}
+        _installAfterAsking(requirements, notify or logging.info, question=purpose or _toSegment())
     finally:
         _underWay.release()
-    if missing():
+    if missing(wanted):
         raise DependencyError(_("The packages were installed but are not found yet; restart Slicer and try again."))
 
 
@@ -111,12 +116,12 @@ def torchCuda() -> str | None:
     return cuda.group(1) if cuda else None
 
 
-def _installAfterAsking(needed: list[str], notify: Callable[[str], None]) -> None:
+def _installAfterAsking(needed: Versions, notify: Callable[[str], None], *, question: str) -> None:
     _refuseWhereNothingMayBeInstalled(needed)
     computer = Computer.here()
     found = findings(computer) if "torch" in needed else []
     _refuse(next((finding for finding in found if finding.blocking), None))
-    _ask(needed, remarks=[finding.message for finding in found])
+    _ask(needed, question=question, remarks=[finding.message for finding in found])
     if not _wheels():
         _refuse(networkFinding())
     _install(needed, computer, notify=notify)
@@ -135,7 +140,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _refuseWhereNothingMayBeInstalled(needed: list[str]) -> None:
+def _refuseWhereNothingMayBeInstalled(needed: Versions) -> None:
     """While Slicer tests or installs something else, or where PyTorch is there but of no use or cannot be got."""
     names = ", ".join(needed)
     if slicer.app.testingEnabled():
@@ -165,26 +170,31 @@ def _refuse(finding: Finding | None) -> None:
         raise DependencyError(finding.message)
 
 
-def _ask(needed: list[str], *, remarks: list[str]) -> None:
-    question = _(
-        "To segment, {name} needs these Python packages in Slicer: {packages}. They are fetched from the internet "
-        "once, up to some GB, which takes some minutes; no image is sent anywhere."
-    ).format(name=_NAME, packages=", ".join(needed))
-    if not slicer.util.confirmOkCancelDisplay("\n\n".join([question, *remarks]), windowTitle=_NAME):
+def _toSegment() -> str:
+    return _(
+        "To segment, SAM3DSegment needs these Python packages in Slicer: {packages}. They are fetched from the "
+        "internet once, up to some GB, which takes some minutes; no image is sent anywhere."
+    )
+
+
+def _ask(needed: Versions, *, question: str, remarks: list[str]) -> None:
+    names = ", ".join(needed)
+    asked = question.format(packages=names)
+    if not slicer.util.confirmOkCancelDisplay("\n\n".join([asked, *remarks]), windowTitle=_NAME):
         raise DependencyError(
-            _("Segmenting needs {packages}, which were not installed; you will be asked again at the next try.").format(
-                packages=", ".join(needed)
+            _("This needs {packages}, which were not installed; you will be asked again at the next try.").format(
+                packages=names
             )
         )
 
 
-def _install(needed: list[str], computer: Computer, *, notify: Callable[[str], None]) -> None:
+def _install(needed: Versions, computer: Computer, *, notify: Callable[[str], None]) -> None:
     with _recorded() as log:
         try:
             if "torch" in needed and not _wheels():
                 notify(_("Installing PyTorch; this takes some minutes."))
                 _installTorch(computer)
-            others = [f"{name}>={dotted(OLDEST[name])}" for name in needed if name != "torch" or _wheels()]
+            others = [f"{name}>={dotted(needed[name])}" for name in needed if name != "torch" or _wheels()]
             if others:
                 notify(_("Installing {packages}.").format(packages=", ".join(others)))
                 _pip(others)

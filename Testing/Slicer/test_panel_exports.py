@@ -1,0 +1,213 @@
+"""Exports from the panel: files that refer to the image's series, read back in place, and what is refused and why."""
+
+import numpy as np
+import pytest
+from support.panel_scenes import FIRST, SECOND, center_of, rest, voxels
+from support.scenes import spheres
+
+slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
+QtWidgets = pytest.importorskip("PySide6.QtWidgets")
+QtCore = pytest.importorskip("PySide6.QtCore")
+QtTest = pytest.importorskip("PySide6.QtTest")
+pydicom = pytest.importorskip("pydicom")
+
+
+def write_series(folder, grid, patient_id="P1"):
+    from inference_core.io.dicom_writer import write_dicom_series
+
+    balls = [(grid.center_ras + at, radius) for at, radius in ((FIRST, 9.0), (SECOND, 7.0))]
+    write_dicom_series(folder, (100 * spheres(grid, balls)).astype(np.int16), grid)
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.PatientID = patient_id
+        dataset.save_as(path)
+    return folder
+
+
+@pytest.fixture
+def a_series(tmp_path, a_grid):
+    return write_series(tmp_path / "series", a_grid)
+
+
+@pytest.fixture
+def a_dicom_panel(a_stand_in, a_series, a_grid):
+    """An image out of DICOM in the panel, with a segment by a click and one that a person drew; the table is open."""
+    from Host.opening import openInput
+
+    app = a_stand_in
+    app.panel.parameters.choose(volume=openInput(a_series))
+    app.panel.logic.segments.next("liver")
+    app.panel.logic.prompts.addClick(center_of(a_grid, FIRST))
+    rest(app)
+    drawn = np.zeros(slicer.util.arrayFromVolume(app.panel.logic.volumeNode).shape, np.uint8)
+    drawn[2:4, 3:6, 2:7] = 1
+    app.panel.logic.segments.next("by hand")
+    logic = app.panel.logic
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, logic.segmentationNode, logic.segmentId, logic.volumeNode)
+    app.panel.ui.lesionsSection.collapsed = False
+    rest(app)
+    return app
+
+
+def export(app, words):
+    """Press the button with the mouse, and in its menu the entry that begins with these words."""
+    pressed = []
+
+    def choose():
+        menu = QtWidgets.QApplication.activePopupWidget()
+        action = next(action for action in menu.actions() if action.text.startswith(words))
+        at = menu.actionGeometry(action).center()
+        pressed.append(action.text)
+        QtTest.QTest.mouseClick(menu, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, at)
+
+    QtCore.QTimer.singleShot(50, choose)
+    app.pressButton(app.panel.ui.exportMasksButton)
+    assert app.waitUntil(lambda: bool(pressed), seconds=5)
+    rest(app)
+
+
+@pytest.fixture
+def saved_as(monkeypatch):
+    """saved_as(path): what the file dialog is answered with."""
+
+    def answer(path):
+        monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+
+    return answer
+
+
+def masks_of(app):
+    """The segments on the image's voxels, (i, j, k)."""
+    logic = app.panel.logic
+    return {logic.segments.get(key).GetName(): voxels(logic, key).T for key in logic.segments.ids()}
+
+
+def test_all_three_of_one_export_hold_the_segments_and_refer_to_the_series(
+    a_dicom_panel, saved_as, a_series, tmp_path, a_grid
+):
+    pytest.importorskip("highdicom")
+    from inference_core.io.dicom_seg import read_dicom_seg
+    from inference_core.io.rtstruct import read_rtstruct
+
+    saved_as(tmp_path / "june.seg.dcm")
+    export(a_dicom_panel, "DICOM SEG, report")
+    assert "Written: june.seg.dcm, june.sr.dcm, june.rt.dcm" in a_dicom_panel.panel.ui.statusLabel.text
+    grid, expected = a_grid, masks_of(a_dicom_panel)
+    for found in (read_dicom_seg(tmp_path / "june.seg.dcm", grid), read_rtstruct(tmp_path / "june.rt.dcm", grid)):
+        assert set(found) == set(expected)
+        for name, mask in found.items():
+            assert np.array_equal(mask.on(grid.shape) > 0, expected[name]), name
+    source = pydicom.dcmread(next(a_series.iterdir()))
+    seg = pydicom.dcmread(tmp_path / "june.seg.dcm")
+    assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == source.SeriesInstanceUID
+    assert (seg.PatientID, seg.StudyInstanceUID) == ("P1", source.StudyInstanceUID)
+    liver, drawn = seg.SegmentSequence
+    assert (liver.SegmentAlgorithmType, drawn.SegmentAlgorithmType) == ("SEMIAUTOMATIC", "MANUAL")
+    assert liver.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Mass"
+    assert seg.SOPInstanceUID.encode() in (tmp_path / "june.sr.dcm").read_bytes()
+
+
+def test_a_later_report_speaks_of_the_same_lesions_by_their_tracking_uids(a_dicom_panel, saved_as, tmp_path):
+    pytest.importorskip("highdicom")
+    for words, name in (("DICOM SEG...", "x.seg.dcm"), ("DICOM report", "x.sr.dcm")):
+        saved_as(tmp_path / name)
+        export(a_dicom_panel, words)
+    liver = pydicom.dcmread(tmp_path / "x.seg.dcm").SegmentSequence[0]
+    report = (tmp_path / "x.sr.dcm").read_bytes()
+    assert liver.TrackingUID.encode() in report
+    measured = a_dicom_panel.panel.logic.lesions.lesions()[0].measurements
+    values = [item.MeasuredValueSequence[0].NumericValue for item in numbers_in(pydicom.dcmread(tmp_path / "x.sr.dcm"))]
+    assert any(float(value) == pytest.approx(measured.volume_ml, rel=1e-5) for value in values)
+    assert any(float(value) == pytest.approx(measured.axial.longest.mm, rel=1e-5) for value in values)
+
+
+def numbers_in(item):
+    """All numeric content items below one."""
+    found = [item] if item.get("ValueType") == "NUM" else []
+    return found + [number for child in item.get("ContentSequence", ()) for number in numbers_in(child)]
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".seg.nrrd"])
+def test_a_label_map_holds_each_segment_in_its_place(a_dicom_panel, saved_as, tmp_path, suffix):
+    from inference_core.io.files import read_labels
+
+    saved_as(tmp_path / f"x{suffix}")
+    export(a_dicom_panel, f"Label map ({suffix})")
+    labels = read_labels(tmp_path / f"x{suffix}")
+    for value, mask in enumerate(masks_of(a_dicom_panel).values(), start=1):
+        places = labels.grid.to_ras(np.argwhere(labels.array == value))
+        expected = np.argwhere(mask)
+        assert len(places) == len(expected)
+        found = np.rint(labels.grid.to_ijk(places)).astype(int)
+        assert np.array_equal(found, expected)
+
+
+def test_an_image_that_is_not_from_dicom_is_told_what_needs_it_and_the_rest_is_written(
+    a_panel, a_grid, saved_as, tmp_path
+):
+    a_panel.panel.logic.prompts.addClick(center_of(a_grid, FIRST))
+    a_panel.panel.ui.lesionsSection.collapsed = False
+    rest(a_panel)
+    saved_as(tmp_path / "x.seg.dcm")
+    for words in ("DICOM SEG,", "DICOM SEG...", "DICOM report", "DICOM RTSTRUCT"):
+        export(a_panel, words)
+        assert "refer to the DICOM series of an image" in a_panel.panel.ui.messageLabel.text
+        assert "export a label map, or save the table and the page" in a_panel.panel.ui.messageLabel.text
+        a_panel.pressButton(a_panel.panel.ui.dismissButton)
+    assert list(tmp_path.iterdir()) == []
+    saved_as(tmp_path / "x.nii.gz")
+    export(a_panel, "Label map (.nii.gz)")
+    assert (tmp_path / "x.nii.gz").is_file()
+
+
+def test_an_image_under_another_patient_than_its_files_is_refused(a_dicom_panel, saved_as, tmp_path):
+    pytest.importorskip("highdicom")
+    hierarchy, node = slicer.mrmlScene.GetSubjectHierarchyNode(), a_dicom_panel.panel.logic.volumeNode
+    other = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "P2")
+    hierarchy.SetItemUID(other, "DICOM", "P2")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(node), other)
+    saved_as(tmp_path / "x.seg.dcm")
+    export(a_dicom_panel, "DICOM SEG...")
+    assert "another patient than its DICOM files" in a_dicom_panel.panel.ui.messageLabel.text
+    assert not (tmp_path / "x.seg.dcm").exists()
+
+
+def test_an_image_that_was_moved_is_not_exported_to_its_series(a_dicom_panel, saved_as, tmp_path):
+    node = a_dicom_panel.panel.logic.volumeNode
+    origin = np.array(node.GetOrigin()) + (3, 0, 0)
+    node.SetOrigin(*origin)
+    saved_as(tmp_path / "x.rt.dcm")
+    export(a_dicom_panel, "DICOM RTSTRUCT")
+    assert "does not lie on the voxels of its DICOM series" in a_dicom_panel.panel.ui.messageLabel.text
+    assert not (tmp_path / "x.rt.dcm").exists()
+
+
+def test_files_that_are_there_are_not_overwritten_beside_the_one_that_was_named(a_dicom_panel, saved_as, tmp_path):
+    pytest.importorskip("highdicom")
+    (tmp_path / "x.sr.dcm").write_text("mine")
+    saved_as(tmp_path / "x.seg.dcm")
+    export(a_dicom_panel, "DICOM SEG, report")
+    assert "'x.sr.dcm' is there already" in a_dicom_panel.panel.ui.messageLabel.text
+    assert (tmp_path / "x.sr.dcm").read_text() == "mine"
+    assert not (tmp_path / "x.seg.dcm").exists()
+
+
+def test_segments_that_overlap_are_no_label_map_and_nothing_is_written(a_dicom_panel, saved_as, tmp_path):
+    logic = a_dicom_panel.panel.logic
+    logic.segments.next("twin")
+    twin = masks_of(a_dicom_panel)["by hand"].T.astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(twin, logic.segmentationNode, logic.segmentId, logic.volumeNode)
+    saved_as(tmp_path / "x.nii.gz")
+    export(a_dicom_panel, "Label map (.nii.gz)")
+    assert "'twin' overlaps another segment" in a_dicom_panel.panel.ui.messageLabel.text
+    assert not (tmp_path / "x.nii.gz").exists()
+
+
+def test_slicers_own_exporter_finds_what_made_a_segment(a_dicom_panel):
+    from SAM3DSegmentLib.WriteBack import tagOf
+
+    logic = a_dicom_panel.panel.logic
+    liver, drawn = (logic.segments.get(key) for key in logic.segments.ids())
+    assert tagOf(liver, "DICOM.SegmentAlgorithmType") == "SEMIAUTOMATIC"
+    assert tagOf(liver, "DICOM.SegmentAlgorithmName") == logic.options.modelName
+    assert tagOf(drawn, "DICOM.SegmentAlgorithmType") == ""
