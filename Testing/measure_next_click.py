@@ -4,8 +4,9 @@
 
 The folder is that of the sarcomas (Resources/Docs/sam3d_lite_split.json); its test split cannot be asked for. A user
 who clicks by himself aims at the middle of the largest error and misses it by 5 mm, in any direction. One who is told
-clicks exactly there. Both know what they click on: the click's sign is what the expert's mask says at that place. All begin
-with the same click. Prints the mean number of clicks to a Dice of 0.85, one more than allowed where it is not reached.
+clicks exactly there. Both know what they click on: the click's sign is what the expert's mask says at that place. All
+begin with the same click. Prints the mean number of clicks to a Dice of 0.85, one more than allowed where it is not
+reached.
 """
 
 from __future__ import annotations

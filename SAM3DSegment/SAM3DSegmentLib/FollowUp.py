@@ -8,10 +8,12 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import slicer
+import vtk
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import segmentGrid, volumeFromNode
+from SAM3DSegmentLib.Conversion import arrayFromMatrix, segmentGrid, volumeFromNode
 from SAM3DSegmentLib.Lesions import ORGAN_TAG, ROLE_TAG, Lesions
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.Measuring import Measuring, onVolume
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 EARLIER_ROLE = "SAM3DSegment.Earlier"
 _MISSED_ATTRIBUTE = "SAM3DSegment.NotMeasured"
+_WAYS = ("rigid", "affine", "none")
 
 
 class FollowUp:
@@ -71,16 +74,17 @@ class FollowUp:
         return bool(self._queue)
 
     def start(self, how: str = "rigid") -> None:
-        """Align the images and find the earlier visit's lesions again: "rigid", "affine" or "none", as they lie.
+        """Align the images and find the earlier visit's lesions again.
 
-        Lesions whose names have a mask already are left alone.
+        how: "rigid", "affine", "none" (as they lie), or the ID of a linear transform node: what it would move the
+        earlier image by to bring it onto this one. Lesions whose names have a mask already are left alone.
 
         Raises:
-            SAM3DError: there is no earlier visit, or it cannot be followed.
+            SAM3DError: there is no earlier visit, it cannot be followed, or the transform cannot be used.
             DependencyError: a package is missing.
         """
         from inference_core.errors import SAM3DError
-        from inference_core.followup.registration import align
+        from inference_core.followup.registration import align, given_alignment
 
         earlier = self.earlier
         if earlier is None:
@@ -90,11 +94,14 @@ class FollowUp:
         if not wanted:
             raise SAM3DError(_("There is no lesion of the earlier visit that is not here already."))
         self._controller.ensureDependencies()
-        before = volumeFromNode(self._measuring.imageOf(earlier))
-        after = volumeFromNode(self._workspace.requireVolume())
+        image = self._measuring.imageOf(earlier)
+        before, after = volumeFromNode(image), volumeFromNode(self._workspace.requireVolume())
+        matrix = None if how in _WAYS else _matrixOf(how, image)
 
         def run(notify: Any) -> "Alignment":
             notify("aligning", 0.0)
+            if matrix is not None:
+                return given_alignment(matrix, before, after)
             return align(before, after, how=how)
 
         self._controller.startJob(
@@ -224,6 +231,26 @@ class FollowUp:
         if doubt:
             self._notes.append(doubt)
             self._segments.setStatus(segmentId, "flagged")
+
+
+def _matrixOf(nodeId: str, image: Any) -> np.ndarray:
+    """A transform node's effect (4, 4), RAS mm, on an image that does not lie under it yet.
+
+    Raises:
+        VolumeError: it has left the scene, is not linear any more, or flattens the image.
+    """
+    from inference_core.errors import VolumeError
+    from inference_core.followup.registration import check_invertible
+
+    node = image.GetScene().GetNodeByID(nodeId)
+    matrix = vtk.vtkMatrix4x4()
+    if node is None or not node.IsTransformToWorldLinear() or not node.GetMatrixTransformToWorld(matrix):
+        raise VolumeError(_("That transform is not in the scene any more, or not linear; choose another way to align."))
+    check_invertible(arrayFromMatrix(matrix), node.GetName())
+    parent = image.GetParentTransformNode()
+    while parent is not None and parent is not node:
+        parent = parent.GetParentTransformNode()
+    return np.eye(4) if parent is node else arrayFromMatrix(matrix)
 
 
 def patientOf(volumeNode: Any) -> str:

@@ -8,6 +8,7 @@ from support.panel_scenes import FIRST, SECOND, press_cell, rest, texts_of, voxe
 from support.scenes import oblique_grid, spheres
 
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
+vtk = pytest.importorskip("vtk")
 QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 
 CHANGE, ROLE = 6, 4
@@ -153,6 +154,78 @@ def test_images_are_aligned_rigidly(a_stand_in):
     rest(app)
     press_and_wait(app, app.panel.ui.followButton)
     assert np.allclose(logic.prompts.items()[0].ras, grid.center_ras + FIRST + (5.0, -4.0, 3.0), atol=1.5)
+
+
+@pytest.fixture
+def two_visits_and_a_transform(two_visits):
+    """The earlier image lies where it was taken; what would bring it onto the later one is a transform in the scene."""
+    app = two_visits
+    node = app.earlier.GetParentTransformNode()
+    for moved in (app.earlier, app.panel.logic.measuring.imageOf(app.earlier)):
+        moved.SetAndObserveTransformNodeID(None)
+    for item in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
+        slicer.mrmlScene.RemoveNode(item)
+    rest(app)
+    app.transform = node
+    return app
+
+
+def test_the_users_transform_takes_the_place_of_the_registration(two_visits_and_a_transform):
+    app, grid = two_visits_and_a_transform, oblique_grid(7, 1)
+    align(app, app.transform.GetID())
+    assert app.panel.ui.alignSelector.currentText == "moved"
+    press_and_wait(app, app.panel.ui.followButton)
+    expected = spheres(grid, [(grid.center_ras + FIRST, 6.0)]).T > 0.5
+    found = voxels(app.panel.logic)
+    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.9
+
+
+def test_an_image_that_lies_under_the_transform_already_is_not_moved_twice(two_visits):
+    grid = oblique_grid(7, 1)
+    rest(two_visits)
+    align(two_visits, two_visits.earlier.GetParentTransformNode().GetID())
+    press_and_wait(two_visits, two_visits.panel.ui.followButton)
+    places = [item.ras for item in two_visits.panel.logic.prompts.items()]
+    assert np.allclose(places, [grid.center_ras + FIRST], atol=1e-3)
+
+
+def test_the_scenes_linear_transforms_are_offered_and_leave_with_it(two_visits):
+    selector = two_visits.panel.ui.alignSelector
+    words = lambda: [selector.itemText(n) for n in range(selector.count)]  # noqa: E731
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "by hand")
+    bent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
+    bent.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    assert not bent.IsLinear()
+    rest(two_visits)
+    assert words()[:3] == ["Rigid", "Affine", "As they lie"]
+    assert {"moved", "by hand"} <= set(words())
+    assert "bent" not in words()
+    align(two_visits, other.GetID())
+    slicer.mrmlScene.RemoveNode(other)
+    two_visits.pressButton(two_visits.panel.ui.followButton)
+    rest(two_visits)
+    assert "not in the scene any more" in two_visits.panel.ui.messageLabel.text
+    two_visits.panel.pollTimer.refreshSoon()
+    rest(two_visits)
+    assert "by hand" not in words()
+    assert selector.currentText == "Rigid"
+
+
+@pytest.mark.parametrize("suffix", [".tfm", ".h5", ".txt"])
+def test_what_slicer_saves_of_a_transform_is_read_as_the_panel_takes_its_node(two_visits, tmp_path, suffix):
+    from inference_core.followup.registration import read_alignment
+    from SAM3DSegmentLib.Conversion import arrayFromMatrix, matrixFromArray
+
+    turned, angle = np.eye(4), 0.3
+    turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    turned[:3, 3] = (12.0, -7.0, 4.0)
+    node = two_visits.earlier.GetParentTransformNode()
+    node.SetMatrixTransformToParent(matrixFromArray(turned))
+    storage = slicer.vtkMRMLTransformStorageNode()
+    storage.SetFileName(str(tmp_path / f"moved{suffix}"))
+    assert storage.WriteData(node)
+    found = read_alignment(tmp_path / f"moved{suffix}", moves_the_image=True)
+    assert np.allclose(found.matrix, arrayFromMatrix(node.GetMatrixTransformToParent()), atol=1e-9)
 
 
 def test_the_images_own_segmentation_and_another_patients_are_refused(two_visits):

@@ -16,6 +16,7 @@ from inference_core.cli.parsing import UsageError, add_json_option, add_model_op
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
+    from inference_core.followup.registration import Alignment
     from inference_core.followup.visits import Later
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
@@ -31,6 +32,7 @@ lesion should be doubted for is said; run again with --after-mask and a correcte
 EXAMPLES = """examples:
   sam3dsegment followup jan/ jan.seg.nrrd jun/ --output jun.seg.nrrd --csv change.csv --report change.html
   sam3dsegment followup jan/ jan.seg.nrrd jun/ --output jun.seg.nrrd --align none --node "node left"
+  sam3dsegment followup jan/ jan.seg.nrrd jun/ --output jun.seg.nrrd --transform jan_to_jun.h5
   sam3dsegment followup jan/ jan.seg.nrrd jun/ --after-mask jun.seg.nrrd --json change.json --smallest-sum 41
 """
 
@@ -54,10 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--output", type=Path, metavar="OUT", help="the later masks, .seg.nrrd, .nrrd, .nii.gz or .nii")
     target.add_argument("--after-mask", type=Path, metavar="MASK", help="compare with these masks; segment nothing")
-    parser.add_argument(
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
         "--align", default="rigid", metavar="rigid|affine|none|FILE",
         help="how the earlier image is brought onto the later one (default rigid); none: they share a frame of "
-        "reference; FILE: a linear transform, as ITK and Slicer write it",
+        "reference; FILE: a linear transform of ITK's, found with the earlier image fixed",
+    )  # fmt: skip
+    way.add_argument(
+        "--transform", type=Path, metavar="FILE",
+        help="a linear transform that moves the earlier image onto the later one, as Slicer saves it (.tfm, .h5, .txt)",
     )  # fmt: skip
     names: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
     parser.add_argument("--node", **names, help="this lesion is a lymph node, of which the short axis counts")
@@ -115,9 +122,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.output is not None:
         check_labels_path(options.output)
     outputs = (options.output, options.csv, options.report, options.json)
-    check_inputs_are_kept(
-        outputs, [*files_read(options.before), *files_read(options.after), options.mask, options.after_mask]
-    )
+    given = (options.mask, options.after_mask, options.transform)
+    check_inputs_are_kept(outputs, [*files_read(options.before), *files_read(options.after), *given])
     check_page(options.report)
     if is_dicom_source(options.before) and is_dicom_source(options.after):
         one, other = (patient_id(find_source(path).paths) for path in (options.before, options.after))
@@ -162,7 +168,6 @@ def _followed(
     import inference_core
     from inference_core.engine.session import Session
     from inference_core.followup.carrying import prompts_for
-    from inference_core.followup.registration import AFFINE, NONE, RIGID, align, read_alignment
     from inference_core.followup.visits import Earlier, follow
     from inference_core.io.files import read_volume
     from inference_core.models.weights import sha256_of
@@ -171,8 +176,7 @@ def _followed(
     progress.show(f"reading {options.after}")
     volume = read_volume(options.after)
     progress.show("aligning the images")
-    known = options.align in (RIGID, AFFINE, NONE)
-    found = align(before.volume, volume, how=options.align) if known else read_alignment(options.align)
+    found = _aligned(options, before.volume, volume)
     wanted = [
         Earlier(name, prompts_for(mask, before.volume.grid), mask)
         for name, mask in before.masks.items() if name not in options.vanished
@@ -189,6 +193,16 @@ def _followed(
     ]
     masks = {lesion.name: lesion.mask for lesion in later}
     return _Visit(volume, unit_of(options.after), masks), later, found.caution, made_by
+
+
+def _aligned(options: argparse.Namespace, before: Volume, after: Volume) -> Alignment:
+    from inference_core.followup.registration import AFFINE, NONE, RIGID, align, given_alignment, read_alignment
+
+    if options.transform is not None:
+        return given_alignment(read_alignment(options.transform, moves_the_image=True).matrix, before, after)
+    if options.align in (RIGID, AFFINE, NONE):
+        return align(before, after, how=options.align)
+    return given_alignment(read_alignment(options.align).matrix, before, after)
 
 
 def _lesions(options: argparse.Namespace, visit: _Visit) -> list[Lesion]:

@@ -18,12 +18,14 @@ from inference_core.geometry.values import is_constant, with_background
 from inference_core.geometry.volume import Volume
 from inference_core.io.itk import simpleitk, sitk_from_array
 
-RIGID, AFFINE, NONE = "rigid", "affine", "none"
+RIGID, AFFINE, NONE, GIVEN = "rigid", "affine", "none", "given"
 _VOXEL_MM = 2.0
 _SHRINKING, _SMOOTHING_MM = (4, 2, 1), (6.0, 3.0, 0.0)
 _BINS, _SAMPLES, _SEED = 32, 1e5, 7
 # Of the gray values' rank correlation; images of one patient in one modality are far above it.
 _ALIKE = 0.3
+_CLEARLY = 0.1
+_FLAT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,17 +67,18 @@ def align(before: Volume, after: Volume, *, how: str = RIGID) -> Alignment:
             after=after.name,
         ) from error
     matrix = _matrix_of(found)
-    center = before.grid.center_ras
-    moved = float(np.linalg.norm(apply_affine(matrix, center) - center))
-    return Alignment(matrix, how, moved, _caution(fixed, moving, found))
+    return Alignment(matrix, how, _moved_mm(matrix, before), _caution(_alike(fixed, moving, found)))
 
 
-def read_alignment(path: str | os.PathLike[str]) -> Alignment:
-    """The user's own transform, as ITK and Slicer write it (.tfm, .txt, .mat, .h5): from the earlier visit's points to
-    the later one's, as it resamples the later image onto the earlier one.
+def read_alignment(path: str | os.PathLike[str], *, moves_the_image: bool = False) -> Alignment:
+    """The user's own transform, as ITK and Slicer write it (.tfm, .txt, .mat, .h5); see `given_alignment` for the rest.
+
+    By default from the earlier visit's points to the later one's, as it resamples the later image onto the earlier one
+    (ITK, the earlier image fixed). With `moves_the_image` it is one that moves the earlier image onto the later one, as
+    Slicer saves it: a file then holds the points' way back.
 
     Raises:
-        VolumeError: the file cannot be read, or its transform is not linear.
+        VolumeError: the file cannot be read, or its transform is not linear or has no way back.
     """
     name = Path(path).name
     try:
@@ -84,7 +87,34 @@ def read_alignment(path: str | os.PathLike[str]) -> Alignment:
         raise VolumeError("'{name}' is no transform that can be read; give a .tfm, .mat or .h5.", name=name) from error
     if not transform.IsLinear():
         raise VolumeError("'{name}' bends the image; give a rigid or affine transform.", name=name)
-    return Alignment(_matrix_of(transform), name, 0.0)
+    matrix = _matrix_of(transform)
+    check_invertible(matrix, name)
+    return Alignment(_inverse(matrix) if moves_the_image else matrix, GIVEN, 0.0)
+
+
+def check_invertible(matrix: Float, name: str) -> None:
+    """Refuse a transform that flattens the image, or has no numbers.
+
+    Raises:
+        VolumeError: as said.
+    """
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < _FLAT:
+        raise VolumeError("The transform '{name}' flattens the image; give a rigid or affine one.", name=name)
+
+
+def given_alignment(matrix: Float, before: Volume, after: Volume) -> Alignment:
+    """The user's own alignment (4, 4), RAS mm before to RAS mm after, with a caution where the images speak against it.
+
+    That is where they are little alike, or clearly more alike the other way round.
+    """
+    moved = _moved_mm(matrix, before)
+    if is_constant(before.array) or is_constant(after.array):
+        return Alignment(matrix, GIVEN, moved)
+    fixed, moving = _prepared(before), _prepared(after)
+    this, other = (_alike(fixed, moving, _transform_of(way)) for way in (matrix, _inverse(matrix)))
+    if other is not None and other > (this or 0.0) + _CLEARLY:
+        return Alignment(matrix, GIVEN, moved, "The images fit better with the transform the other way round.")
+    return Alignment(matrix, GIVEN, moved, _caution(this))
 
 
 def _prepared(volume: Volume) -> Any:
@@ -152,19 +182,43 @@ def _registered(fixed: Any, moving: Any, start: Any, *, affine: bool) -> Any:
     return start
 
 
-def _caution(fixed: Any, moving: Any, transform: Any) -> str:
-    """A sentence where the aligned images are little alike; empty where they are."""
+def _alike(fixed: Any, moving: Any, transform: Any) -> float | None:
+    """The rank correlation of the aligned images' gray values; None where the images hardly overlap."""
     sitk = simpleitk()
     resampled = sitk.Resample(moving, fixed, transform, sitk.sitkLinear, float("nan"))
     one, other = (sitk.GetArrayViewFromImage(image).ravel()[::7] for image in (fixed, resampled))
     both = np.isfinite(other)
     if both.sum() < 100:
-        return "The images hardly overlap; look at the carried prompts before you use them."
+        return None
     ranks = [values.argsort().argsort() for values in (one[both], other[both])]
-    alike = float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _caution(alike: float | None) -> str:
+    """A sentence where the aligned images are little alike; empty where they are."""
+    if alike is None:
+        return "The images hardly overlap; look at the carried prompts before you use them."
     if alike >= _ALIKE:
         return ""
     return f"The aligned images are little alike (rank correlation {alike:.2f}); look at the carried prompts."
+
+
+def _inverse(matrix: Float) -> Float:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def _moved_mm(matrix: Float, volume: Volume) -> float:
+    center = volume.grid.center_ras
+    return float(np.linalg.norm(apply_affine(matrix, center) - center))
+
+
+def _transform_of(matrix: Float) -> Any:
+    """A matrix (4, 4) of RAS mm as SimpleITK's transform, which is of LPS mm."""
+    lps = LPS_FROM_RAS @ matrix @ LPS_FROM_RAS
+    transform = simpleitk().AffineTransform(3)
+    transform.SetMatrix(lps[:3, :3].ravel().tolist())
+    transform.SetTranslation(lps[:3, 3].tolist())
+    return transform
 
 
 def _matrix_of(transform: Any) -> Float:

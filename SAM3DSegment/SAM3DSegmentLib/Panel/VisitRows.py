@@ -5,14 +5,15 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from SAM3DSegmentLib.Panel.AlignChoice import AlignChoice
+
 
 class VisitRows:
     """Chooses the earlier visit and carries its lesions over; says the change, the RECIST category and its reason."""
 
     def __init__(self, ui: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any]) -> None:
         self._ui, self._logic, self._guarded = ui, logic, guarded
-        for text, how in ((_("Rigid"), "rigid"), (_("Affine"), "affine"), (_("As they lie"), "none")):
-            ui.alignSelector.addItem(text, how)
+        self._align = AlignChoice(ui.alignSelector)
         ui.earlierSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._choose)
         ui.followButton.connect("clicked(bool)", self._follow)
 
@@ -22,6 +23,7 @@ class VisitRows:
 
         ui, followUp = self._ui, self._logic.followUp
         earlier = followUp.earlier
+        self._align.refresh()
         if ui.earlierSelector.currentNode() is not earlier:
             blocked = ui.earlierSelector.blockSignals(True)
             ui.earlierSelector.setCurrentNode(earlier)
@@ -42,8 +44,7 @@ class VisitRows:
             self._ui.earlierSelector.setCurrentNode(followUp.earlier)
 
     def _follow(self, *_args: Any) -> None:
-        how = self._ui.alignSelector.itemData(self._ui.alignSelector.currentIndex)
-        self._guarded(lambda: self._logic.followUp.start(how))
+        self._guarded(lambda: self._logic.followUp.start(self._align.chosen))
 
 
 def _said(change: Any) -> str:

@@ -383,6 +383,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if node.IsA("vtkMRMLScalarVolumeNode"):
             self.parameters.offerSoon()
             self.pollTimer.refreshSoon()
+        elif node.IsA("vtkMRMLTransformNode"):
+            self.pollTimer.refreshSoon()
 
     def _onSceneGoes(self, *_: Any) -> None:
         self.tools.activate(None)

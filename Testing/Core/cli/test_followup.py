@@ -86,6 +86,26 @@ def test_the_report_is_a_pdf_too_with_a_picture_of_each_lesion_and_the_change(ru
     assert sum(len(page.images) for page in document.pages) == 2
 
 
+def test_a_transform_as_slicer_saves_it_takes_the_place_of_the_alignment(run, two_visits, tmp_path):
+    before, mask, after, _ = two_visits
+    moved, away = sitk.ReadImage(str(before)), np.array([60.0, -35.0, 20.0])
+    lps = away * (-1, -1, 1)
+    moved.SetOrigin((np.array(moved.GetOrigin()) - lps).tolist())
+    sitk.WriteImage(moved, str(tmp_path / "moved.nii.gz"))
+    volume = read_volume(tmp_path / "moved.nii.gz")
+    write_labels(tmp_path / "moved.seg.nrrd", read_labels(mask).array, volume.grid, names=["grows", "node"])
+    # Slicer saves what moves the earlier image by `away` as ITK's way back, from the later points.
+    sitk.WriteTransform(sitk.TranslationTransform(3, (-lps).tolist()), str(tmp_path / "own.h5"))
+    done = run(
+        "followup", tmp_path / "moved.nii.gz", tmp_path / "moved.seg.nrrd", after, "--node", "node",
+        "--transform", tmp_path / "own.h5", "--output", tmp_path / "o.nii.gz", "--json", tmp_path / "o.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "o.json").read_text())
+    assert report["lesions"][0]["diameter"]["after"] == pytest.approx(18, abs=1.5)
+    assert any(f"alignment: given, moved by {np.linalg.norm(away):.1f} mm" in line for line in report["made_by"])
+
+
 def test_two_masks_are_compared_without_a_model_and_new_and_vanished_ones_flagged(run, two_visits, tmp_path):
     before, mask, after, folder = two_visits
     later = masks(folder / "later.seg.nrrd", {"grows": 9.0})
@@ -113,6 +133,8 @@ def test_what_the_reader_declares_vanished_is_not_segmented(run, two_visits, tmp
         (["--node", "spleen"], "no lesion 'spleen' at the earlier visit; there are 'grows', 'node'"),
         (["--report", "page.docx"], "ends in .html or .pdf"),
         (["--align", "missing.tfm"], "no transform that can be read"),
+        (["--transform", "missing.h5"], "no transform that can be read"),
+        (["--transform", "missing.h5", "--align", "none"], "not allowed with argument"),
         (["--model", "unknown"], "unknown"),
     ],
 )

@@ -11,12 +11,13 @@ from support.scenes import BrightnessModel, oblique_grid, spheres
 from inference_core.engine.session import Session
 from inference_core.errors import OptionError, PromptError, VolumeError
 from inference_core.followup.carrying import carried, prompts_for
-from inference_core.followup.registration import align, read_alignment
+from inference_core.followup.registration import align, given_alignment, read_alignment
 from inference_core.followup.visits import Earlier, follow
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import LPS_FROM_RAS, Grid, apply_affine
 from inference_core.geometry.mask import EMPTY, Mask
 from inference_core.geometry.volume import Volume
+from inference_core.io.itk import sitk_from_array
 from inference_core.measures.change import Fate, Lesion, Response, compare
 from inference_core.measures.measurements import measure
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
@@ -115,9 +116,50 @@ def test_the_users_own_transform_is_read_in_our_frame(tmp_path):
     transform.SetTranslation(lps[:3, 3].tolist())
     sitk.WriteTransform(transform, str(tmp_path / "own.tfm"))
     assert np.allclose(read_alignment(tmp_path / "own.tfm").matrix, truth)
+    assert np.allclose(read_alignment(tmp_path / "own.tfm", moves_the_image=True).matrix, np.linalg.inv(truth))
+    transform.SetMatrix(np.diag([1.0, 1.0, 0.0]).ravel().tolist())
+    sitk.WriteTransform(transform, str(tmp_path / "flat.tfm"))
+    with pytest.raises(VolumeError, match="flattens the image"):
+        read_alignment(tmp_path / "flat.tfm")
     (tmp_path / "bad.tfm").write_text("nonsense")
     with pytest.raises(VolumeError, match="no transform"):
         read_alignment(tmp_path / "bad.tfm")
+
+
+@pytest.mark.parametrize("suffix", [".tfm", ".txt", ".h5", ".mat"])
+def test_a_transform_that_resamples_the_later_image_onto_the_earlier_carries_a_place_to_itself(
+    two_visits, tmp_path, suffix
+):
+    """By SimpleITK's own resampling between the oblique grids: it shows at a place what lies where we carry it."""
+    import SimpleITK as sitk
+
+    before, after, matrix = two_visits
+    lps = LPS_FROM_RAS @ matrix @ LPS_FROM_RAS
+    transform = sitk.AffineTransform(lps[:3, :3].ravel().tolist(), lps[:3, 3].tolist())
+    sitk.WriteTransform(transform, str(tmp_path / f"own{suffix}"))
+    resampled = sitk.Resample(*(sitk_from_array(v.array, v.grid) for v in (after, before)), transform)
+    shown = sitk.GetArrayFromImage(resampled).T
+    places = np.array(before.grid.shape) // 2 + np.random.default_rng(0).integers(-6, 7, (20, 3))
+    carried_to = apply_affine(read_alignment(tmp_path / f"own{suffix}").matrix, before.grid.to_ras(places))
+    values = sample(after, carried_to)
+    assert np.allclose(shown[tuple(places.T)], values, atol=0.05)
+    found = given_alignment(read_alignment(tmp_path / f"own{suffix}").matrix, before, after)
+    assert (found.how, found.caution) == ("given", ""), "no file's name gets onto a report"
+    assert found.moved_mm == pytest.approx(np.sqrt(6**2 + 4**2 + 5**2), abs=1.0)
+
+
+def sample(volume, ras):
+    from scipy.ndimage import map_coordinates
+
+    return map_coordinates(volume.array, volume.grid.to_ijk(ras).T, order=1)
+
+
+def test_a_transform_the_wrong_way_round_is_pointed_out(two_visits):
+    before, after, matrix = two_visits
+    assert "the other way round" in given_alignment(np.linalg.inv(matrix), before, after).caution
+    far = np.eye(4)
+    far[0, 3] = 1000
+    assert "hardly overlap" in given_alignment(far, before, after).caution
 
 
 def test_every_kind_of_prompt_is_carried_to_its_place():
