@@ -23,6 +23,7 @@ from inference_core.cli import (
     adapt,
     batch,
     benchmark,
+    compare,
     data,
     demo,
     download,
@@ -40,7 +41,22 @@ from inference_core.cli.reporting import StderrHandler, say
 from inference_core.errors import SAM3DError
 
 INTERRUPTED, TERMINATED = 130, 143
-_COMMANDS = (segment, batch, measure, followup, series, evaluate, models, download, benchmark, demo, data, train, adapt)
+_COMMANDS = (
+    segment,
+    batch,
+    measure,
+    followup,
+    compare,
+    series,
+    evaluate,
+    models,
+    download,
+    benchmark,
+    demo,
+    data,
+    train,
+    adapt,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
