@@ -129,6 +129,10 @@ class Engine:
             options = request.segmentSettings.maskOptions
             self._session(request).predict(request.prompts, options=options, notify=notify)
 
+    def another(self) -> "Engine":
+        """An engine beside this one, that opens models the same way."""
+        return Engine(self._openModel)
+
     def forget(self) -> None:
         """Let go of all sessions and their embeddings."""
         self._sessions.clear()

@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SAM3DSegmentLib.AutomaticRun import AutomaticRun
+from SAM3DSegmentLib.Comparison import Comparison
 from SAM3DSegmentLib.Engine import Engine
 from SAM3DSegmentLib.Exports import Exports
 from SAM3DSegmentLib.FollowUp import FollowUp
@@ -45,7 +46,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
     prompts, segments, options: what can be done with the current segment's prompts, with the list of segments, and with
     the settings. controller: asks the model and undoes. automatic: models without prompts. warmer: loads ahead.
     measuring, lesions: the numbers of segments, and the table of them. followUp, studyReports: earlier visits, pages.
-    exports: files for the hospital. learning: accepted masks, and the model that is adapted to them.
+    exports: files for the hospital. comparison: A and B. learning: accepted masks, and the model adapted to them.
     The engine and the models are the project's own, unless others are handed in.
     """
 
@@ -75,6 +76,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
             self.workspace, self.segments, self.measuring, lesions=self.lesions, followUp=self.followUp
         )
         self.exports = Exports(self.controller, self.workspace, self.segments, measuring=self.measuring, tell=tell)
+        self.comparison = Comparison(self.controller, self.workspace, self.options, tell)
         self.learning = Learning(self.workspace, self.options)
         self.automatic = AutomaticRun(self.controller, self.workspace, self.options, tell)
         self.warmer = ModelWarmer(self.controller, self.options, tell)

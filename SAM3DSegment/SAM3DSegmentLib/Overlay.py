@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from SAM3DSegmentLib.SegmentEditor import SegmentEditor
 
 Color = tuple[float, float, float]
+_OUTLINE_PX = 3
 
 
 class Overlay:
@@ -26,14 +27,22 @@ class Overlay:
         """The segmentation with what is shown, or None where nothing is."""
         return self._node
 
-    def show(self, editor: "SegmentEditor", masks: "dict[str, tuple[Mask, Color]]", *, opacity: float = 0.8) -> None:
-        """Show masks on a segment's voxels, each by a name and in a color, in place of what was shown before."""
+    def show(
+        self, editor: "SegmentEditor", masks: "dict[str, tuple[Mask, Color]]", *, opacity: float = 0.8,
+        outlined: bool = False,
+    ) -> None:  # fmt: skip
+        """Show masks on a segment's voxels, each by a name and in a color, in place of what was shown before.
+
+        They are filled, with this opacity, or outlined alone.
+        """
         self.hide()
         scene = editor.segmentationNode.GetScene()
         if scene is None:
             return
         self._node = node = addHidden(scene, "vtkMRMLSegmentationNode", self._name)
         node.GetDisplayNode().SetOpacity2DFill(opacity)
+        node.GetDisplayNode().SetVisibility2DFill(not outlined)
+        node.GetDisplayNode().SetSliceIntersectionThickness(_OUTLINE_PX if outlined else 1)
         node.SetAndObserveTransformNodeID(editor.segmentationNode.GetTransformNodeID())
         for name, (mask, color) in masks.items():
             self._add(name, mask, color, editor)

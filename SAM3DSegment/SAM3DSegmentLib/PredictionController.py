@@ -6,7 +6,7 @@ differs from what was asked last; answers come in through `poll`, on the main th
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
@@ -253,6 +253,26 @@ class PredictionController:
         self.startJob(
             lambda notify: self.engine.unsureBand(request),
             onDone=lambda band: onDone(band, request.volume.grid),
+            onError=self.tellFailure,
+        )
+        self._tell("state")
+
+    def askBeside(
+        self, engine: Engine, settings: Settings, ofSegment: SegmentSettings, *,
+        onDone: "Callable[[Mask, Grid], None]",
+    ) -> None:  # fmt: skip
+        """Have the current segment's prompts answered by other settings, on the image's grid; nothing is written.
+
+        Raises:
+            SAM3DError: there is no segment or image, or they do not belong together.
+            DependencyError: a package is missing.
+        """
+        editor = self._workspace.require()
+        self.ensureDependencies()
+        request = replace(self._requestAbout(editor), settings=settings, segmentSettings=ofSegment)
+        self.startJob(
+            lambda notify: engine.answer(request, notify),
+            onDone=lambda answer: onDone(answer.mask, request.volume.grid),
             onError=self.tellFailure,
         )
         self._tell("state")

@@ -142,17 +142,33 @@ class SegmentEditor:
         if entry is None or (entry.answered and entry is not self.history.current):
             return None
         state = entry.state
-        answer = state.base if mask is None else onSegmentGrid(mask, grid, self.where)
-        wanted = answer.union(state.added).minus(state.removed)
-        if settings.othersAreBackground:
-            others = otherSegments(self.segmentationNode, self.segmentId)
-            wanted = withoutSegments(wanted, self.segmentationNode, others)
+        wanted = self.wanted(mask, grid, state, settings)
         written = self._write(wanted, volumeNode=volumeNode, overwrite=settings.overwrite)
         if entry.answered and written.changedVoxels:
             self.history.push(state, self.mask)
         elif not entry.answered:
             entry.packed = self.mask.pack()
         return written
+
+    def wanted(self, mask: "Mask | None", grid: "Grid", state: SegmentState, settings: Settings) -> "Mask":
+        """What the segment is to hold after an answer, given on an image's grid: with the user's own edits, in the
+        segment's indices.
+        """
+        answer = state.base if mask is None else onSegmentGrid(mask, grid, self.where)
+        wanted = answer.union(state.added).minus(state.removed)
+        if settings.othersAreBackground:
+            others = otherSegments(self.segmentationNode, self.segmentId)
+            wanted = withoutSegments(wanted, self.segmentationNode, others)
+        return wanted
+
+    def hold(self, mask: "Mask", state: SegmentState, *, volumeNode: Any) -> None:
+        """Hold another mask, in the segment's indices, with a state that answers to it: one step of the history.
+
+        Raises:
+            OutputError: the segment is locked.
+        """
+        self._write(mask, volumeNode=volumeNode, overwrite="none")
+        self.history.push(state, self.mask)
 
     def bring(self, entry: Entry, *, volumeNode: Any) -> None:
         """Show an entry of the history: its prompts, settings and, where it was answered, its voxels."""

@@ -16,6 +16,7 @@ from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
 from SAM3DSegmentLib.Panel.CheatSheet import CheatSheet
+from SAM3DSegmentLib.Panel.CompareSection import CompareSection
 from SAM3DSegmentLib.Panel.ExportMenu import written
 from SAM3DSegmentLib.Panel.FirstSteps import firstSteps, showAtFirstOpening
 from SAM3DSegmentLib.Panel.Icons import icon
@@ -121,6 +122,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.tools.close()
         self.tour.close()
         self.see.close()
+        self.compare.close()
         self.learn.close()
         self.peekKey.close()
         self.installer.close()
@@ -161,6 +163,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.lesions = LesionSection(
             ui, logic, guarded, goTo=self.segments.goTo, refreshSoon=self.pollTimer.refreshSoon
         )  # fmt: skip
+        self.compare = CompareSection(ui, logic, guarded, refreshSoon=self.pollTimer.refreshSoon)
         self.learn = LearnSection(ui, logic, guarded, refreshSoon=self.pollTimer.refreshSoon)
         self.handles = BoxHandles(logic)
         self.prompts.onChosen = lambda: self.handles.choose(self.prompts.chosen)
@@ -252,6 +255,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             part.refresh()
         self.measures.refresh()
         self.lesions.refresh()
+        self.compare.refresh()
         self.learn.refresh()
         self.message.refresh()
         hasPrompts, locked = bool(logic.prompts.items()), logic.isLocked

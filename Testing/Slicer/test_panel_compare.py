@@ -1,0 +1,216 @@
+"""A and B in the panel: two boundaries and two models on the same prompts, what is shown of B, and which one stays."""
+
+import numpy as np
+import pytest
+from support.panel_scenes import FIRST, center_of, kinds_of, rest, voxels
+from support.scenes import BrightnessModel
+
+slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
+
+OTHER = "sam_med3d"
+
+
+class ByName:
+    """Opens a model of its own for each name; `opened` lists them."""
+
+    def __init__(self, models):
+        self.models, self.opened = models, []
+
+    def __call__(self, name, **_how):
+        self.opened.append(name)
+        return self.models[name]
+
+
+@pytest.fixture
+def an_opener_by_name():
+    """The other model draws a larger mask, as by a boundary of its own."""
+    return ByName({"sam3d_lite": BrightnessModel(), OTHER: BrightnessModel(bias=2.0)})
+
+
+@pytest.fixture
+def a_compared_panel(a_panel, a_grid, an_opener_by_name, installed):
+    """A click was answered; the section is open, and another model is on this computer."""
+    from SAM3DSegmentLib.Engine import Engine
+
+    installed(OTHER)
+    a_panel.panel.logic.controller.engine = Engine(openModel=an_opener_by_name)
+    a_panel.panel.logic.prompts.addClick(center_of(a_grid, FIRST))
+    a_panel.panel.ui.compareSection.collapsed = False
+    rest(a_panel)
+    return a_panel
+
+
+def compare(app, *, boundary=0.0, model=""):
+    ui = app.panel.ui
+    ui.compareModelSelector.setCurrentIndex(ui.compareModelSelector.findData(model))
+    ui.compareBoundarySpinBox.setValue(boundary)
+    app.pressButton(ui.compareButton)
+    rest(app)
+
+
+def shown(node, logic):
+    """The segments of an overlay by their names, on the image's voxels."""
+    segmentation = node.GetSegmentation()
+    ids = list(segmentation.GetSegmentIDs())
+    array = slicer.util.arrayFromSegmentBinaryLabelmap
+    return {segmentation.GetSegment(key).GetName(): array(node, key, logic.volumeNode) > 0 for key in ids}
+
+
+def answered_at(app, threshold):
+    """What the segment holds at a boundary."""
+    logic = app.panel.logic
+    logic.options.setThreshold(threshold)
+    rest(app)
+    mask = voxels(logic)
+    app.pressButton(app.panel.ui.undoButton)
+    rest(app)
+    return mask
+
+
+def test_a_larger_boundary_is_shown_over_the_segment_with_dice_in_words_and_nothing_changes(a_compared_panel):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    a, b = voxels(logic), answered_at(a_compared_panel, -2.0)
+    assert a.sum() < b.sum()
+    compare(app, boundary=2.0)
+    assert np.array_equal(voxels(logic), a)
+    outline, differences = app.panel.compare.view.nodes
+    assert differences is None
+    assert np.array_equal(shown(outline, logic)["B"], b)
+    assert not outline.GetDisplayNode().GetVisibility2DFill()
+    dice = 2 * (a & b).sum() / (a.sum() + b.sum())
+    assert f"Dice {dice:.2f}, " in app.panel.ui.compareLabel.text
+    assert "0.00 ml only in A" in app.panel.ui.compareLabel.text
+    assert "boundary +2.0" in app.panel.ui.compareLabel.text
+
+
+def test_the_differences_are_filled_and_the_slider_hides_b_from_the_right_of_the_screen(a_compared_panel, a_grid):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    compare(app, boundary=2.0)
+    whole = shown(app.panel.compare.view.nodes[0], logic)["B"]
+    app.pressButton(app.panel.ui.differencesCheckBox)
+    rest(app)
+    parts = shown(app.panel.compare.view.nodes[1], logic)
+    assert list(parts) == ["only B"]
+    assert np.array_equal(parts["only B"], whole & ~voxels(logic))
+    app.panel.ui.swipeSlider.setValue(50)
+    rest(app)
+    half = shown(app.panel.compare.view.nodes[0], logic)["B"]
+    right = a_grid.to_ras(np.argwhere(whole.T))[:, 0]
+    kept = a_grid.to_ras(np.argwhere(half.T))[:, 0]
+    assert kept.max() == right.max(), "the patient's right, which is the screen's left, is still shown"
+    assert kept.min() == pytest.approx(right.mean(), abs=1.5)
+    assert not (half & ~whole).any()
+
+
+def test_keeping_b_is_one_step_of_the_history(a_compared_panel):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    a = voxels(logic)
+    compare(app, boundary=2.0)
+    b = shown(app.panel.compare.view.nodes[0], logic)["B"]
+    app.pressButton(app.panel.ui.keepBButton)
+    rest(app)
+    assert np.array_equal(voxels(logic), b)
+    assert logic.options.threshold == -2.0
+    assert app.panel.compare.view.nodes == (None, None)
+    app.pressButton(app.panel.ui.undoButton)
+    rest(app)
+    assert np.array_equal(voxels(logic), a)
+    assert logic.options.threshold == 0.0
+    app.pressButton(app.panel.ui.redoButton)
+    rest(app)
+    assert np.array_equal(voxels(logic), b)
+
+
+def test_keeping_a_leaves_everything_as_it_was(a_compared_panel):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    a, steps = voxels(logic), logic.canUndo
+    compare(app, boundary=2.0)
+    app.pressButton(app.panel.ui.keepAButton)
+    rest(app)
+    assert np.array_equal(voxels(logic), a)
+    assert logic.canUndo == steps
+    assert app.panel.compare.view.nodes == (None, None)
+    assert not app.panel.ui.keepBButton.enabled
+
+
+def test_another_model_answers_the_same_prompts_and_goes_on_where_it_is_kept(
+    a_compared_panel, an_opener_by_name, a_grid
+):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    a = voxels(logic)
+    compare(app, model=OTHER)
+    b = shown(app.panel.compare.view.nodes[0], logic)["B"]
+    assert b.sum() > a.sum()
+    assert logic.options.modelName == "sam3d_lite"
+    app.pressButton(app.panel.ui.keepBButton)
+    rest(app)
+    assert np.array_equal(voxels(logic), b)
+    assert logic.options.modelName == OTHER
+    assert an_opener_by_name.opened == ["sam3d_lite", OTHER], "nothing is loaded twice"
+    logic.prompts.addClick(center_of(a_grid, FIRST + (1.0, 0, 0)))
+    rest(app)
+    assert len(kinds_of(app)) == 2
+    assert voxels(logic).sum() >= b.sum()
+    for _ in range(2):
+        app.pressButton(app.panel.ui.undoButton)
+        rest(app)
+    assert np.array_equal(voxels(logic), a)
+
+
+def test_a_comparison_ends_with_the_first_change(a_compared_panel, a_grid):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    compare(app, boundary=2.0)
+    logic.prompts.addClick(center_of(a_grid, FIRST + (2.0, 0, 0)))
+    rest(app)
+    assert logic.comparison.result is None
+    assert app.panel.compare.view.nodes == (None, None)
+    assert not app.panel.ui.compareLabel.visible
+
+
+def test_what_would_be_the_same_is_refused(a_compared_panel):
+    compare(a_compared_panel)
+    assert "B would be the same as A" in a_compared_panel.panel.ui.messageLabel.text
+    assert a_compared_panel.panel.compare.view.nodes == (None, None)
+
+
+def test_a_locked_segment_keeps_a(a_compared_panel):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    compare(app, boundary=2.0)
+    logic.segments.setLocked(logic.segmentId, True)
+    rest(app)
+    assert not app.panel.ui.keepBButton.enabled
+
+
+def test_a_comparison_can_be_stopped(a_compared_panel, an_opener_by_name):
+    import threading
+
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    entered, release, other = threading.Event(), threading.Event(), an_opener_by_name.models[OTHER]
+    encode = other.encode
+
+    def slowly(window):
+        entered.set()
+        assert release.wait(30)
+        return encode(window)
+
+    other.encode = slowly
+    ui = app.panel.ui
+    ui.compareModelSelector.setCurrentIndex(ui.compareModelSelector.findData(OTHER))
+    app.pressButton(ui.compareButton)
+    assert app.waitUntil(entered.is_set, seconds=10)
+    assert app.waitUntil(lambda: ui.stopButton.visible, seconds=5)
+    app.pressButton(ui.stopButton)
+    release.set()
+    rest(app)
+    assert logic.comparison.result is None
+    assert not ui.messageFrame.visible
+
+
+def test_a_closed_section_shows_nothing_in_the_views_and_nothing_of_it_is_saved(a_compared_panel, tmp_path):
+    app = a_compared_panel
+    compare(app, boundary=2.0)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    assert not app.panel.compare.view.nodes[0].GetSaveWithScene()
+    app.panel.ui.compareSection.collapsed = True
+    rest(app)
+    assert app.panel.compare.view.nodes == (None, None)
