@@ -18,6 +18,7 @@ from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_
 if TYPE_CHECKING:
     from inference_core.followup.registration import Alignment
     from inference_core.followup.visits import Later
+    from inference_core.geometry.grid import Grid
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.measures.change import Change, Lesion
@@ -114,9 +115,7 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     """Refuse early what cannot be written, and images of two patients."""
     from inference_core.io.companions import files_read
-    from inference_core.io.dicom import find_source
-    from inference_core.io.files import check_labels_path, is_dicom_source
-    from inference_core.io.segment_names import patient_id
+    from inference_core.io.files import check_labels_path
 
     check_outputs(options.output, options.csv, options.report, options.json)
     if options.output is not None:
@@ -125,12 +124,22 @@ def _check(options: argparse.Namespace) -> None:
     given = (options.mask, options.after_mask, options.transform)
     check_inputs_are_kept(outputs, [*files_read(options.before), *files_read(options.after), *given])
     check_page(options.report)
-    if is_dicom_source(options.before) and is_dicom_source(options.after):
-        one, other = (patient_id(find_source(path).paths) for path in (options.before, options.after))
-        if one and other and one != other:
-            raise UsageError(
-                "The images are of two patients, as their DICOM files say; give two visits of one patient."
-            )
+    check_one_patient((options.before, options.after))
+
+
+def check_one_patient(images: Sequence[Path]) -> None:
+    """Refuse images of two patients, as far as their DICOM files say whose they are.
+
+    Raises:
+        UsageError: they are of two.
+    """
+    from inference_core.io.dicom import find_source
+    from inference_core.io.files import is_dicom_source
+    from inference_core.io.segment_names import patient_id
+
+    known = {patient_id(find_source(path).paths) for path in images if is_dicom_source(path)} - {""}
+    if len(known) > 1:
+        raise UsageError("The images are of two patients, as their DICOM files say; give those of one patient.")
 
 
 def _check_names(options: argparse.Namespace, masks: dict[str, Mask]) -> None:
@@ -141,15 +150,26 @@ def _check_names(options: argparse.Namespace, masks: dict[str, Mask]) -> None:
 
 
 def _visit(image: Path, path: Path) -> _Visit:
-    """An image with its masks: of a .seg.nrrd by the segments' names, else "lesion" and the label's number."""
+    from inference_core.io.files import read_volume
+
+    volume = read_volume(image)
+    return _Visit(volume, unit_of(image), masks_by_name(path, volume))
+
+
+def masks_by_name(path: Path, volume: Volume) -> dict[str, Mask]:
+    """The masks in a file on a volume's voxels: of a .seg.nrrd by the segments' names, else "lesion" and its number.
+
+    Raises:
+        VolumeError: the file cannot be read, lies on other voxels or is empty.
+        UsageError: two segments have one name.
+    """
     import numpy as np
 
     from inference_core.errors import VolumeError
     from inference_core.geometry.mask import Mask
-    from inference_core.io.files import read_labels_on, read_volume
+    from inference_core.io.files import read_labels_on
     from inference_core.io.segment_names import segment_names
 
-    volume = read_volume(image)
     labels, names = read_labels_on(path, volume), segment_names(path)
     values = [int(value) for value in np.unique(labels.array) if value != 0]
     if not values:
@@ -157,8 +177,7 @@ def _visit(image: Path, path: Path) -> _Visit:
     called = [names.get(value, f"lesion {value}") for value in values]
     if len(set(called)) < len(called):
         raise UsageError(f"'{path.name}' has two segments of one name; give each a name of its own.")
-    masks = {name: Mask.of(labels.array == value) for name, value in zip(called, values, strict=True)}
-    return _Visit(volume, unit_of(image), masks)
+    return {name: Mask.of(labels.array == value) for name, value in zip(called, values, strict=True)}
 
 
 def _followed(
@@ -243,14 +262,16 @@ def _write(
             stack.enter_context(staged(options.report, page))
         if options.output is not None:
             names = list(after.masks)
-            write_labels(options.output, _labels(after), after.volume.grid, names=names)
+            labels = labels_of(list(after.masks.values()), after.volume.grid)
+            write_labels(options.output, labels, after.volume.grid, names=names)
 
 
-def _labels(visit: _Visit) -> Any:
+def labels_of(masks: Sequence[Mask], grid: Grid) -> Any:
+    """Masks as one label map (i, j, k) of uint8, in their order from 1 on; a later one covers an earlier one."""
     import numpy as np
 
-    labels = np.zeros(visit.volume.grid.shape, dtype=np.uint8)
-    for value, mask in enumerate(visit.masks.values(), start=1):
+    labels = np.zeros(grid.shape, dtype=np.uint8)
+    for value, mask in enumerate(masks, start=1):
         labels[mask.box.slices()][mask.array] = value
     return labels
 

@@ -33,6 +33,7 @@ from inference_core.cli import (
     models,
     segment,
     series,
+    timeline,
     train,
 )
 from inference_core.cli.parsing import Parser, add_debug, shielded
@@ -46,6 +47,7 @@ _COMMANDS = (
     batch,
     measure,
     followup,
+    timeline,
     compare,
     series,
     evaluate,

@@ -80,6 +80,8 @@ def doubt_about(lesion: Earlier, before: Volume, mask: Mask, after: Volume) -> s
     """Why a reader should look at a carried lesion's new mask first; empty where nothing speaks against it."""
     if not mask.array.size:
         return f"'{lesion.name}' was not found at the later visit; look whether it vanished."
+    if not lesion.mask.array.size:
+        return f"'{lesion.name}' was not found before; look whether this is the same lesion."
     earlier, later = contrast(lesion.mask, before), contrast(mask, after)
     if earlier is not None and later is not None and later / earlier < _FADED:
         return (

@@ -94,6 +94,17 @@ def find_source(path: Path, *, series_uid: str | None = None, part: int | None =
     return DicomSource(tuple(found.part.frames[n] for n in stack.order), stack.grid)
 
 
+def series_parts(path: Path, *, series_uid: str | None = None) -> tuple[str, ...]:
+    """The parts that `read_dicom` can read of a series, in the order of their numbers: what tells each apart.
+
+    Raises:
+        VolumeError: as `read_dicom`.
+    """
+    with _quiet_pydicom():
+        found = _find(path, series_uid=series_uid, part=1, noting=False)
+    return tuple(part.label for part in found.series.parts)
+
+
 def source_among(paths: Sequence[Path], grid: Grid) -> DicomSource:
     """The slices under a volume on a grid, which may count them in another order, among the files of its series.
 

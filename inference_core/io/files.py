@@ -18,12 +18,12 @@ from inference_core.geometry.grid import SAME_GRID_MM, Grid
 from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
 from inference_core.io.atomic import check_writable, replacing
-from inference_core.io.dicom import find_source, read_dicom
+from inference_core.io.dicom import find_source, read_dicom, series_parts
 from inference_core.io.dicom_folder import DICOM_SUFFIXES
 from inference_core.io.dicom_header import is_dicom, is_directory_file
 from inference_core.io.itk import grid_from_sitk, quiet_itk, simpleitk, volume_from_sitk
 from inference_core.io.metaimage import check_metaimage
-from inference_core.io.nifti import LONGEST_AXIS, read_nifti, read_nifti_grid, write_nifti
+from inference_core.io.nifti import LONGEST_AXIS, nifti_parts, read_nifti, read_nifti_grid, write_nifti
 from inference_core.io.nrrd import Color, named_segments, segmentation_keys, segments_in, write_nrrd
 from inference_core.io.nrrd_header import check_nrrd
 from inference_core.io.opening import check_readable
@@ -66,6 +66,22 @@ def read_volume(
         size = " x ".join(str(n) for n in volume.grid.shape)
         raise VolumeError(f"'{source.name}' is a single slice ({size} voxels); choose a volume of two slices or more.")
     return volume
+
+
+def parts_in(path: AnyPath, *, series_uid: str | None = None) -> tuple[str, ...]:
+    """The parts (phases, time points, ...) of an image, in the order of `read_volume`'s numbers, and what tells each
+    apart; a single "" for an image without parts.
+
+    Raises:
+        VolumeError: nothing is there or readable.
+    """
+    source = Path(path)
+    check_readable(source)
+    if is_dicom_source(source):
+        found = series_parts(source, series_uid=series_uid)
+        return found if len(found) > 1 else ("",)
+    count = nifti_parts(source) if _is_nifti(source) else 1
+    return tuple(str(n) for n in range(1, count + 1)) if count > 1 else ("",)
 
 
 def read_grid(path: AnyPath, *, series_uid: str | None = None) -> Grid:
