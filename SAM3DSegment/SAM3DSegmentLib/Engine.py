@@ -129,6 +129,16 @@ class Engine:
             options = request.segmentSettings.maskOptions
             self._session(request).predict(request.prompts, options=options, notify=notify)
 
+    def openSession(self, volume: "Volume", settings: "Settings", notify: Notify) -> "Session":
+        """A session on a volume, with the model that these settings name; nothing of it is kept here.
+
+        Raises:
+            SAM3DError: the model cannot be used, with what to do; `Cancelled` when notify raises it.
+        """
+        from inference_core.engine.session import Session
+
+        return Session(volume, self._open(settings, settings.device, notify))
+
     def another(self) -> "Engine":
         """An engine beside this one, that opens models the same way."""
         return Engine(self._openModel)

@@ -36,6 +36,7 @@ from SAM3DSegmentLib.SceneObserver import SceneObserver
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Setup import Dependencies
 from SAM3DSegmentLib.StudyReports import StudyReports
+from SAM3DSegmentLib.TimeSeries import TimeSeries
 from SAM3DSegmentLib.Worker import Worker
 from SAM3DSegmentLib.Workspace import Workspace
 
@@ -46,7 +47,8 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
     prompts, segments, options: what can be done with the current segment's prompts, with the list of segments, and with
     the settings. controller: asks the model and undoes. automatic: models without prompts. warmer: loads ahead.
     measuring, lesions: the numbers of segments, and the table of them. followUp, studyReports: earlier visits, pages.
-    exports: files for the hospital. comparison: A and B. learning: accepted masks, and the model adapted to them.
+    exports: files for the hospital. timeSeries: lesions along a sequence. comparison: A and B.
+    learning: accepted masks, and the model that is adapted to them.
     The engine and the models are the project's own, unless others are handed in.
     """
 
@@ -76,6 +78,9 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
             self.workspace, self.segments, self.measuring, lesions=self.lesions, followUp=self.followUp
         )
         self.exports = Exports(self.controller, self.workspace, self.segments, measuring=self.measuring, tell=tell)
+        self.timeSeries = TimeSeries(
+            self.controller, self.workspace, self.segments, measuring=self.measuring, options=self.options, tell=tell
+        )
         self.comparison = Comparison(self.controller, self.workspace, self.options, tell)
         self.learning = Learning(self.workspace, self.options)
         self.automatic = AutomaticRun(self.controller, self.workspace, self.options, tell)

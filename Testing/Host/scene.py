@@ -139,6 +139,7 @@ def _moduleLogics(applicationLogic):
         "Transforms": slicer.vtkSlicerTransformLogic(),
         "CropVolume": slicer.vtkSlicerCropVolumeLogic(),
         "Data": slicer.vtkSlicerDataModuleLogic(),  # takes the display nodes of removed nodes out of the scene
+        "Sequences": slicer.vtkSlicerSequencesLogic(),
         "VolumeRendering": slicer.vtkSlicerVolumeRenderingLogic(),
     }
 

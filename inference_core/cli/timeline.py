@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,7 +31,6 @@ EXAMPLES = """examples:
   sam3dsegment timeline breathing_ct/ --mask phase5.seg.nrrd --at 5 --csv lesions.csv --output-dir masks
   sam3dsegment timeline jan/ mar/ jun/ --mask jan.seg.nrrd --align rigid --csv lesions.csv --json lesions.json
 """
-_COLUMNS = ("time_point", "part", "lesion", "measured", "look_at")
 _TITLES = ("point", "part", "lesion", "ml", "axial mm", "across mm", "look at")
 
 
@@ -75,18 +72,21 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; no table has been written then.
     """
+    from inference_core.followup.time_table import rows_at, time_csv
+
     _check(options)
     spec, weights = find_model(options.model, options.weights)
     with Progress() as progress:
         points = _points(options)
         rows = []
         for found in _tracked(options, points, spec, weights, progress=progress):
-            rows += _rows(found, points[found.point])
+            point = points[found.point]
+            rows += rows_at(found, part=point.label, unit=unit_of(point.path, series=options.series, part=point.part))
             if options.output_dir is not None:
                 _write_masks(options.output_dir, found)
     rows.sort(key=lambda row: row["time_point"])
     with ExitStack() as stack:
-        stack.enter_context(staged(options.csv, _csv(rows).rstrip("\n")))
+        stack.enter_context(staged(options.csv, time_csv(rows).rstrip("\n")))
         stack.enter_context(staged(options.json, json_text(_report(rows, spec, weights))))
     for row in rows:
         if row["look_at"]:
@@ -156,20 +156,6 @@ def _lesions(options: argparse.Namespace, volume: Volume) -> list[Earlier]:
     return [Earlier(name, prompts_for(mask, volume.grid), mask) for name, mask in masks.items()]
 
 
-def _rows(found: AtTime, point: _Point) -> list[dict[str, Any]]:
-    """A row a lesion, with the columns of `measurements` as text."""
-    from inference_core.measures.measurements import measure
-
-    unit = unit_of(point.path, part=point.part)
-    rows = []
-    for lesion in found.lesions:
-        about = {"time_point": found.point + 1, "part": point.label, "lesion": lesion.name}
-        look_at = " ".join(filter(None, (lesion.doubt, found.caution)))
-        numbers = measure(lesion.mask, found.volume, unit=unit).as_row() if lesion.measured else {}
-        rows.append(about | {"measured": "yes" if lesion.measured else "no", "look_at": look_at} | numbers)
-    return rows
-
-
 def _write_masks(folder: Path, found: AtTime) -> None:
     from inference_core.io.files import write_labels
 
@@ -178,16 +164,6 @@ def _write_masks(folder: Path, found: AtTime) -> None:
     masks = [lesion.mask for lesion in found.lesions]
     labels = labels_of(masks, found.volume.grid)
     write_labels(folder / f"{found.point + 1:03d}.seg.nrrd", labels, found.volume.grid, names=names)
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    from inference_core.measures.measurements import COLUMNS
-
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*_COLUMNS, *COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _report(rows: Sequence[dict[str, Any]], spec: ModelSpec, weights: Path) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class LesionSection:
         ui.copyTableButton.connect("clicked(bool)", lambda: guarded(self._copy))
         ui.saveTableButton.connect("clicked(bool)", lambda: guarded(self._save))
         self.exports = ExportMenu(ui.exportMasksButton, logic.exports, guarded)
+        ui.timeButton.connect("clicked(bool)", lambda: guarded(self._alongTime))
         ui.reportButton.connect("clicked(bool)", lambda: guarded(self._saveReport))
 
     def refresh(self) -> None:
@@ -82,6 +83,8 @@ class LesionSection:
         ui = self._ui
         for button in (ui.copyTableButton, ui.saveTableButton, ui.reportButton, ui.exportMasksButton):
             button.setEnabled(any(lesion is None or lesion.present for lesion in lesions.values()))
+        ui.timeButton.setVisible(self._logic.timeSeries.isOffered)
+        ui.timeButton.setEnabled(ui.exportMasksButton.enabled and not self._logic.busy)
         if waiting:
             self._refreshSoon()
 
@@ -178,6 +181,11 @@ class LesionSection:
             text = json.dumps(content, indent=1) + "\n"
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+    def _alongTime(self) -> None:
+        path = chosenPath(_("Save the table"), "lesions_in_time.csv", _("Table (*.csv)"))
+        if path is not None:
+            self._logic.timeSeries.start(path)
 
     def _saveReport(self) -> None:
         page = self._logic.studyReports.page()
