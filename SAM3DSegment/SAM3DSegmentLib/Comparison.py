@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.Conversion import labelTime
 from SAM3DSegmentLib.Engine import Engine
 from SAM3DSegmentLib.Listeners import Tell
+from SAM3DSegmentLib.MadeBy import noteWeights
 from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.PredictionController import PredictionController
 from SAM3DSegmentLib.SegmentEditor import SegmentEditor
@@ -106,6 +107,7 @@ class Comparison:
             self._options.setModel(result.model)
         editor.asked = self._controller.questionOf(editor.state)
         editor.keep(result.model, {})
+        noteWeights(editor.segment, self._options.settings)
         self.drop()
 
     def drop(self) -> None:

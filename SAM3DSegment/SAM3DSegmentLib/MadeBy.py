@@ -1,15 +1,20 @@
 """What made a segment, and what it is in the words of a terminology, as its tags say."""
 
 import json
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SAM3DSegmentLib.Persistence import PROMPTS_TAG
+from SAM3DSegmentLib.Settings import Settings
 from SAM3DSegmentLib.WriteBack import tagOf
 
 if TYPE_CHECKING:
     from inference_core.io.dicom_export import Algorithm
     from inference_core.io.findings import Finding
 
+WEIGHTS_TAG = "SAM3DSegment.Weights"
+_UNKNOWN = "unknown"
 # Where a terminology entry "context~category~type~modifier~..." has what.
 _CATEGORY, _TYPE = 1, 2
 
@@ -23,8 +28,36 @@ def modelOf(segment: Any) -> str:
     return model if isinstance(model, str) else ""
 
 
-def weightsOf(model: str) -> str:
-    """The sha256 of a model's published weights; "" where it is not known."""
+def noteWeights(segment: Any, settings: Settings) -> None:
+    """Keep with a segment by which adapted weights it was answered; with the published ones, nothing."""
+    from inference_core.models.registry import DEFAULT_MODEL
+
+    if settings.weights and settings.model == DEFAULT_MODEL:
+        segment.SetTag(WEIGHTS_TAG, _sha256(settings.weights))
+    else:
+        segment.RemoveTag(WEIGHTS_TAG)
+
+
+def weightsOf(segment: Any) -> str:
+    """The sha256 of the weights that a segment was answered by; "" where it is not known."""
+    noted = tagOf(segment, WEIGHTS_TAG)
+    return noted.replace(_UNKNOWN, "") if noted else _published(modelOf(segment))
+
+
+@lru_cache(maxsize=4)
+def _sha256(folder: str) -> str:
+    """Of the weights in a folder of an adaptation, which is written once and not changed."""
+    from inference_core.errors import SAM3DError
+    from inference_core.models.store import weights_of
+    from inference_core.models.weights import sha256_of
+
+    try:
+        return sha256_of(weights_of(Path(folder)))
+    except (OSError, SAM3DError):
+        return _UNKNOWN
+
+
+def _published(model: str) -> str:
     from inference_core.errors import SAM3DError
     from inference_core.models.registry import get_spec
 
@@ -39,7 +72,7 @@ def algorithmOf(segment: Any) -> "Algorithm | None":
     from inference_core.io.dicom_export import Algorithm
 
     model = modelOf(segment)
-    return Algorithm(model, weightsOf(model)) if model else None
+    return Algorithm(model, weightsOf(segment)) if model else None
 
 
 def findingOf(segment: Any) -> "str | Finding":

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.Conversion import volumeFromNode
 from SAM3DSegmentLib.Engine import Engine, Request
 from SAM3DSegmentLib.Listeners import Tell
+from SAM3DSegmentLib.MadeBy import noteWeights
 from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.SegmentEditor import NEVER, SegmentEditor
 from SAM3DSegmentLib.SegmentState import SegmentState
@@ -311,6 +312,7 @@ class PredictionController:
         if written is None:
             return
         editor.keep(asked.settings.model, _windowOf(answer))
+        noteWeights(editor.segment, asked.settings)
         self._tell(
             "answered",
             seconds=time.monotonic() - asked.started,

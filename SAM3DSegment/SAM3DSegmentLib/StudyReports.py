@@ -61,9 +61,10 @@ class StudyReports:
     def _madeBy(self) -> list[str]:
         import inference_core
 
-        names = sorted({name for segmentId in self._segments.ids() if (name := modelOf(self._segments.get(segmentId)))})
+        segments = [self._segments.get(segmentId) for segmentId in self._segments.ids()]
+        made = sorted({(name, weightsOf(segment)) for segment in segments if (name := modelOf(segment))})
         text, unknown = _("Model: {name}, weights sha256 {sha256}"), _("not known")
-        lines = [text.format(name=name, sha256=weightsOf(name) or unknown) for name in names]
+        lines = [text.format(name=name, sha256=sha256 or unknown) for name, sha256 in made]
         return [*lines, f"SAM3DSegment {inference_core.__version__}"]
 
 

@@ -26,7 +26,7 @@ class Opener:
         self.loaded, self.fails, self.opened = [], None, threading.Event()
         self.opened.set()
 
-    def __call__(self, name, *, device, precision):
+    def __call__(self, name, *, device, precision, weights=None):
         assert self.opened.wait(30)
         self.loaded.append((name, device, precision))
         if self.fails is not None:
