@@ -142,6 +142,59 @@ def test_a_label_map_holds_each_segment_in_its_place(a_dicom_panel, saved_as, tm
         assert np.array_equal(found, expected)
 
 
+def test_an_image_whose_slices_slicer_counts_from_the_other_end_is_exported_in_place(
+    a_dicom_panel, saved_as, tmp_path, a_grid
+):
+    """Readers differ in where they begin; what counts is where a voxel is in the patient."""
+    pytest.importorskip("highdicom")
+    from inference_core.io.dicom_seg import read_dicom_seg
+
+    app, first = a_dicom_panel, a_dicom_panel.panel.logic.volumeNode
+    array = slicer.util.arrayFromVolume(first)[::-1].copy()
+    affine = a_grid.affine @ np.diag([1.0, 1.0, -1.0, 1.0])
+    affine[:3, 3] = a_grid.to_ras((0, 0, a_grid.shape[2] - 1))
+    flipped = slicer.util.addVolumeFromArray(array, ijkToRAS=affine, name="flipped")
+    flipped.SetAttribute("DICOM.instanceUIDs", first.GetAttribute("DICOM.instanceUIDs"))
+    app.panel.parameters.choose(volume=flipped)
+    app.panel.logic.segments.next("liver")
+    app.panel.logic.prompts.addClick(center_of(a_grid, FIRST))
+    rest(app)
+    saved_as(tmp_path / "x.seg.dcm")
+    export(app, "DICOM SEG...")
+    found = read_dicom_seg(tmp_path / "x.seg.dcm", a_grid)["liver"].on(a_grid.shape) > 0
+    assert np.array_equal(found, masks_of(app)["liver"][:, :, ::-1])
+
+
+def test_a_segmentation_on_voxels_of_its_own_is_brought_onto_the_slices(a_dicom_panel, saved_as, tmp_path, a_grid):
+    """Of voxels half as wide: a block of eight for each of the image's."""
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    from SAM3DSegmentLib.Conversion import matrixFromArray
+
+    pytest.importorskip("highdicom")
+    from inference_core.io.dicom_seg import read_dicom_seg
+
+    expected = np.zeros(a_grid.shape, bool)
+    expected[20:30, 24:40, 8:13] = True
+    fine = expected.repeat(2, 0).repeat(2, 1).repeat(2, 2).astype(np.uint8)
+    affine = a_grid.affine @ np.diag([0.5, 0.5, 0.5, 1.0])
+    affine[:3, 3] = a_grid.to_ras((-0.25, -0.25, -0.25))
+    labels = slicer.vtkOrientedImageData()
+    labels.SetExtent(0, fine.shape[0] - 1, 0, fine.shape[1] - 1, 0, fine.shape[2] - 1)
+    labels.GetPointData().SetScalars(numpy_to_vtk(fine.T.ravel(), deep=1, array_type=vtk.VTK_UNSIGNED_CHAR))
+    labels.SetGeometryFromImageToWorldMatrix(matrixFromArray(affine))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "fine")
+    node.CreateDefaultDisplayNodes()
+    node.AddSegmentFromBinaryLabelmapRepresentation(labels, "block")
+    a_dicom_panel.panel.parameters.choose(segmentation=node)
+    rest(a_dicom_panel)
+    saved_as(tmp_path / "x.seg.dcm")
+    export(a_dicom_panel, "DICOM SEG...")
+    found = read_dicom_seg(tmp_path / "x.seg.dcm", a_grid)["block"]
+    assert np.array_equal(found.on(a_grid.shape) > 0, expected)
+
+
 def test_an_image_that_is_not_from_dicom_is_told_what_needs_it_and_the_rest_is_written(
     a_panel, a_grid, saved_as, tmp_path
 ):
