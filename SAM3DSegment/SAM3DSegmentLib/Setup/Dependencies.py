@@ -27,8 +27,8 @@ from SAM3DSegmentLib.Setup.Advice import explained
 from SAM3DSegmentLib.Setup.Computer import Computer, dotted, numbers
 from SAM3DSegmentLib.Setup.Preflight import Finding, computationBackend, findings, gpuHint, networkFinding
 
-# Oldest versions, as in pyproject.toml; never an exact one, since other extensions share these packages.
 Versions = Mapping[str, tuple[int, ...]]
+# Oldest versions, as in pyproject.toml; never an exact one, since other extensions share these packages.
 OLDEST: Versions = {"torch": (2, 6), "safetensors": (0, 4), "SimpleITK": (2, 3)}
 # A folder of wheels, for computers that never see a network.
 WHEELS_VARIABLE = "SAM3DSEGMENT_WHEELS"
