@@ -41,7 +41,8 @@ def test_a_wheel_carries_the_package_and_its_weights_and_nothing_else(some_distr
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     package = {str(path.relative_to(ROOT)) for path in (ROOT / "inference_core").rglob("*.py")}
     weights = {f"inference_core/Resources/Models/{path.name}" for path in (ROOT / "Resources" / "Models").iterdir()}
-    assert names == package | weights | {"inference_core/py.typed"}
+    data = {"inference_core/py.typed", "inference_core/evaluation/tables/published.json"}
+    assert names == package | weights | data
 
 
 def test_a_source_archive_carries_the_weights(some_distributions):

@@ -50,3 +50,13 @@ def write_balls(
 def best_dice(folder: RunFolder) -> float:
     """The best Dice of a training run on the cases kept back."""
     return max(line["best"] for line in folder.lines() if "best" in line)
+
+
+def write_prepared(folder: Path, recipe: str, paper: str, *, classes: Sequence[str], **notes: object) -> Path:
+    """Balls called as a prepared set's classes, with what `data prepare` notes beside them; case c is its test case."""
+    write_balls(folder, classes=len(classes), radius_mm=7.0)
+    described = json.loads((folder / "dataset.json").read_text())
+    described["labels"] = {"background": 0} | {name: value for value, name in enumerate(classes, start=1)}
+    (folder / "dataset.json").write_text(json.dumps(described | {"recipe": recipe, "paper": paper, **notes}))
+    (folder / "splits_final.json").write_text('[{"train": ["a"], "val": ["b"], "test": ["c"]}]')
+    return folder

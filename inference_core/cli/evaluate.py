@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inference_core.cli import evaluate_table
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, positive
 from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged
@@ -24,10 +25,12 @@ NAME = "evaluate"
 SUMMARY = "measure accuracy on labeled images"
 DESCRIPTION = """Click as a simulated user on labeled images (first the deepest voxel of the target,
 then the deepest of the largest error) and report Dice and surface Dice (NSD) after each click.
-Images and label maps are paired in sorted order."""
+Images and label maps are paired in sorted order. With --table: the rows and columns of a paper's table for a run, a
+file or a folder of both (`--weights`), on a data set that `data prepare` made, beside the published numbers."""
 EXAMPLES = """examples:
   sam3dsegment evaluate --images 'data/*_image.nii.gz' --labels 'data/*_label.nii.gz' --clicks 5 --json results.json
   sam3dsegment evaluate --images liver/dicom --labels liver/label.nii.gz --label 3 --clicks 5 --peers --plot dice.png
+  sam3dsegment evaluate --table btcv --data prepared/btcv --weights runs --base sam_vit_h_4b8939.pth --csv btcv.csv
 """
 
 Method = tuple[str, Callable[["Volume"], "Segment"], bool]
@@ -36,8 +39,8 @@ Method = tuple[str, Callable[["Volume"], "Segment"], bool]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("--images", required=True, metavar="GLOB", help="image files or DICOM folders; quote it")
-    parser.add_argument("--labels", required=True, metavar="GLOB", help="their label maps, as many; quote it")
+    parser.add_argument("--images", metavar="GLOB", help="image files or DICOM folders; quote it")
+    parser.add_argument("--labels", metavar="GLOB", help="their label maps, as many; quote it")
     parser.add_argument("--label", type=int, metavar="VALUE", help="the target's value (default any but 0)")
     parser.add_argument("--clicks", type=count, default=5, metavar="N", help="how many clicks (default 5)")
     parser.add_argument(
@@ -61,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=Path, metavar="FILE.html", help="one page: figures, curves, every case, pictures of the worst"
     )
     add_json_option(parser)
+    evaluate_table.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -69,6 +73,10 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used, or some cases failed; what the others gave is written then.
     """
+    if options.table is not None:
+        evaluate_table.run(options)
+        return
+    _check_images(options)
     from inference_core.evaluation.cases import matched_pairs
     from inference_core.evaluation.report import as_json
 
@@ -102,6 +110,13 @@ def run(options: argparse.Namespace) -> None:
     print(_summary(done, tolerance=options.tolerance))
     if failed:
         raise SAM3DError(f"{len(failed)} of {len(pairs)} cases could not be evaluated; see the lines above.")
+
+
+def _check_images(options: argparse.Namespace) -> None:
+    if options.images is None or options.labels is None:
+        raise UsageError("Give --images and --labels, or a --table; see `sam3dsegment evaluate --help`.")
+    if options.data is not None or options.csv is not None:
+        raise UsageError("--data and --csv are for a --table; leave them out, or name the table.")
 
 
 def _joined(

@@ -6,6 +6,8 @@ Two empty masks agree perfectly (1.0); an empty and a non-empty one not at all (
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,17 @@ def dice(mask: Mask, truth: Mask) -> float:
     return float(2 * np.count_nonzero(np.logical_and(mask, truth)) / total) if total else 1.0
 
 
+def intersection_over_union(mask: Mask, truth: Mask) -> float:
+    """The shared voxels over those of either, 0..1.
+
+    Raises:
+        VolumeError: the masks differ in shape.
+    """
+    _check_shapes(mask, truth)
+    either = np.count_nonzero(np.logical_or(mask, truth))
+    return float(np.count_nonzero(np.logical_and(mask, truth)) / either) if either else 1.0
+
+
 def surface_dice(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float], tolerance_mm: float) -> float:
     """Normalized surface distance: the share of both surfaces that lies within a tolerance of the other one, 0..1.
 
@@ -48,8 +61,7 @@ def surface_dice(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float]
         return 0.0
     torch, monai = optional("torch"), optional("monai.metrics")
     pair = _cropped_pair(mask, truth, either, torch)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI warns of its own internal calls
+    with _without_future_warnings():
         result = monai.compute_surface_dice(
             *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=list(spacing), use_subvoxels=True
         )
@@ -65,6 +77,13 @@ def hausdorff95(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float])
         VolumeError: the masks differ in shape.
         SAM3DError: MONAI is not installed.
     """
+    return hausdorff(mask, truth, spacing=spacing, percentile=95)
+
+
+def hausdorff(
+    mask: Mask, truth: Mask, *, spacing: tuple[float, float, float], percentile: float | None = None
+) -> float:
+    """The longest distance from either surface to the other, or a percentile of them, as `hausdorff95`."""
     _check_shapes(mask, truth)
     either = np.logical_or(mask, truth)
     if not either.any():
@@ -73,8 +92,9 @@ def hausdorff95(mask: Mask, truth: Mask, *, spacing: tuple[float, float, float])
         return float("inf")
     torch, monai = optional("torch"), optional("monai.metrics")
     pair = _cropped_pair(mask, truth, either, torch)
-    distance = monai.compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=list(spacing))
-    return float(distance)
+    how = {"include_background": True, "percentile": percentile, "spacing": list(spacing)}
+    with _without_future_warnings():
+        return float(monai.compute_hausdorff_distance(*pair, **how))
 
 
 def volume_ml(mask: Mask, grid: Grid) -> float:
@@ -88,6 +108,14 @@ def volume_ml(mask: Mask, grid: Grid) -> float:
             f"The mask has {mask.shape} voxels but its grid {grid.shape}; resample it onto the grid first."
         )
     return float(np.count_nonzero(mask) * grid.voxel_volume_mm3 / 1000)
+
+
+@contextmanager
+def _without_future_warnings() -> Iterator[None]:
+    """MONAI warns of its own internal calls."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _cropped_pair(mask: Mask, truth: Mask, either: Mask, torch: Any) -> list[Any]:

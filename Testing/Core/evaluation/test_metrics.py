@@ -6,9 +6,18 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from monai.metrics import compute_iou
 
 from inference_core.errors import SAM3DError, VolumeError
-from inference_core.evaluation.metrics import dice, surface_dice, volume_ml
+from inference_core.evaluation.metrics import (
+    dice,
+    hausdorff,
+    hausdorff95,
+    intersection_over_union,
+    surface_dice,
+    volume_ml,
+)
 from inference_core.geometry.grid import Grid
 
 FLAT = (1.0, 1.0, 4.0)
@@ -120,3 +129,27 @@ def test_a_missing_library_is_named_with_the_way_to_install_it(
 
     with pytest.raises(SAM3DError, match=r"'monai'.*sam3dsegment\[evaluate\]"):
         surface_dice(a_cube, a_cube, spacing=FLAT, tolerance_mm=1.0)
+
+
+def test_intersection_over_union_is_the_overlap_over_either(a_cube: np.ndarray, an_empty_mask: np.ndarray) -> None:
+    shifted = np.roll(a_cube, 10, axis=0)
+
+    assert intersection_over_union(a_cube, shifted) == pytest.approx(30 / 50)
+    assert intersection_over_union(an_empty_mask, an_empty_mask) == 1.0
+    assert intersection_over_union(a_cube, an_empty_mask) == 0.0
+    pair = [torch.from_numpy(mask)[None, None] for mask in (a_cube, shifted)]
+    assert intersection_over_union(a_cube, shifted) == pytest.approx(float(compute_iou(*pair)))
+
+
+def test_the_hausdorff_distance_is_the_farthest_voxel_and_its_percentile_is_not(a_cube: np.ndarray) -> None:
+    spike = a_cube.copy()
+    spike[30, 30, 15:18] = True
+
+    assert hausdorff(spike, a_cube, spacing=FLAT) == pytest.approx(3 * 4.0)
+    assert hausdorff95(spike, a_cube, spacing=FLAT) == 0.0
+    assert hausdorff(a_cube, np.roll(a_cube, 7, axis=1), spacing=FLAT) == pytest.approx(7.0)
+
+
+def test_a_distance_to_nothing_is_infinite(a_cube: np.ndarray, an_empty_mask: np.ndarray) -> None:
+    assert hausdorff(an_empty_mask, an_empty_mask, spacing=FLAT) == 0.0
+    assert hausdorff(a_cube, an_empty_mask, spacing=FLAT) == hausdorff95(an_empty_mask, a_cube, spacing=FLAT) == np.inf
