@@ -91,11 +91,18 @@ class PromptNodes:
         placeStroke(self._newNode(kindOf(stroke)), stroke.points_ras)
 
     def place(self, prompts: "PromptSet") -> None:
-        """Place all prompts of a set after those that are there, keeping their order and reaches."""
+        """Place all prompts of a set after those that are there, keeping their order and reaches.
+
+        Raises:
+            PromptError: one is a text, which has no place in the scene.
+        """
+        from inference_core.errors import PromptError
         from inference_core.prompts.prompt_set import BoxPrompt, Click
 
+        if prompts.texts:
+            raise PromptError("The panel takes no prompts in words; give them to the command line, `segment --text`.")
         usual = self.reachMm
-        for prompt in prompts.prompts:
+        for prompt in prompts.placed:
             self.reachMm = prompt.reach_mm if isinstance(prompt, Click) else None
             if isinstance(prompt, Click):
                 self.addClick(prompt.ras, positive=prompt.positive)

@@ -25,8 +25,12 @@ def write_balls(
     noise: float = 5.0,
     radius_mm: float = 11.0,
     grid: Grid | None = None,
+    side_by_side: bool = False,
 ) -> Path:
-    """A set of cases, each an image of brighter balls on an oblique grid, one ball a class; the folder."""
+    """A set of cases, each an image of brighter balls on an oblique grid, one ball a class; the folder.
+
+    Those `side_by_side` lie along the grid's first axis and are equally bright: only their places tell them apart.
+    """
     (folder / "imagesTr").mkdir(parents=True)
     (folder / "labelsTr").mkdir()
     rng = np.random.default_rng(7)
@@ -34,9 +38,13 @@ def write_balls(
         at = grid or oblique_grid(orientation=29, spacing=1, size_mm=44.0)
         labels = np.zeros(at.shape, dtype=np.uint8)
         for value in range(1, classes + 1):
-            center = at.center_ras + rng.uniform(-4, 4, 3) + (value - 1) * np.array([0.0, 0.0, 2.2 * radius_mm])
+            step = (value - 1) * np.array([0.0, 0.0, 2.2 * radius_mm])
+            if side_by_side:
+                step = (value - (classes + 1) / 2) * 2.4 * radius_mm * at.affine[:3, 0] / at.spacing[0]
+            center = at.center_ras + rng.uniform(-4, 4, 3) + step
             labels[spheres(at, [(center, radius_mm)]) > 0.5] = value
-        voxels = background + 150.0 * labels + noise * rng.standard_normal(at.shape)
+        bright = 150.0 * (labels > 0 if side_by_side else labels)
+        voxels = background + bright + noise * rng.standard_normal(at.shape)
         sitk.WriteImage(sitk_from_array(voxels.astype(np.float32), at), folder / "imagesTr" / f"{name}_0000.nii.gz")
         write_labels(folder / "labelsTr" / f"{name}.nii.gz", labels, at)
     described = {

@@ -39,7 +39,7 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
 
 
 def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> Model:
-    """Load a model with the device, base and precision of `parsing.add_model_options`.
+    """Load a model with the device, base, text encoder and precision of `parsing.add_model_options`.
 
     Installed weights are checked by their sha256 first. What the file lacks or leaves open is said.
 
@@ -52,7 +52,10 @@ def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> Model:
     from inference_core.engine.open_model import open_model
 
     own = None if weights == installed_path(spec) else weights
-    model = open_model(spec.name, device=options.device, weights=own, base=options.base, precision=options.precision)
+    model = open_model(
+        spec.name, device=options.device, weights=own, base=options.base, precision=options.precision,
+        text_encoder=options.text_encoder,
+    )  # fmt: skip
     for caution in model.spec.cautions:
         say(f"Caution: {caution}")
     return model

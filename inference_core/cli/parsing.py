@@ -74,13 +74,16 @@ def count(text: str) -> int:
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_MODEL) -> None:
-    """Add --model, --weights, --base, --device and --precision."""
+    """Add --model, --weights, --base, --text-encoder, --device and --precision."""
     parser.add_argument(
         "--model", default=default, metavar="NAME", help=f"a name that `models` lists (default {DEFAULT_MODEL})"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights to use instead of the installed ones")
     parser.add_argument(
         "--base", type=Path, metavar="FILE", help="the SAM checkpoint under a model that holds only what it adapted"
+    )
+    parser.add_argument(
+        "--text-encoder", type=Path, metavar="FOLDER", help="the CLIP that the weights have learned texts with"
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to compute (default auto)")
     parser.add_argument(

@@ -22,10 +22,14 @@ _LEAST_NUMBERS = {"--scribble": 3, "--negative-scribble": 3, "--lasso": 9, "--ne
 
 @dataclass(frozen=True)
 class PromptArgument:
-    """One prompt's option and its numbers: a click's place, a box's center and its size, or the points of a stroke."""
+    """One prompt's option and its numbers: a click's place, a box's center and its size, or the points of a stroke.
+
+    A text has none.
+    """
 
     option: str
     numbers: tuple[float, ...]
+    text: str = ""
 
 
 class _Append(argparse.Action):
@@ -35,6 +39,9 @@ class _Append(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
         earlier: list[PromptArgument] = getattr(namespace, self.dest) or []
+        if option == "--text":
+            setattr(namespace, self.dest, [*earlier, PromptArgument(option, (), values)])
+            return
         if option in _LEAST_NUMBERS and (len(values) % 3 or len(values) < _LEAST_NUMBERS[option]):
             least = _LEAST_NUMBERS[option] // 3
             raise argparse.ArgumentError(
@@ -54,6 +61,10 @@ def add_prompt_options(parser: argparse.ArgumentParser, *, boxes: bool = True) -
             default=[], help="a box around the target: its center and its edge lengths along the axes of the frame",
         )  # fmt: skip
         _add_strokes(parser)
+        parser.add_argument(
+            "--text", action=_Append, dest="given", default=[], metavar="WORDS",
+            help="what the target is called, as 'the left kidney', for weights that learned texts (--text-encoder)",
+        )  # fmt: skip
     parser.add_argument(
         "--frame", choices=FRAMES, default="ras",
         help="what the coordinates are: patient mm, as Slicer (ras) or as DICOM and ITK (lps) count them, or voxels "
@@ -81,12 +92,15 @@ def check_prompt_arguments(given: Sequence[PromptArgument]) -> None:
     """Refuse, before any volume is read, a prompt that no frame can make sense of.
 
     Raises:
-        PromptError: a box is empty or inverted, a line has no length, or a lasso no area.
+        PromptError: a box is empty or inverted, a line has no length, a lasso no area, or a text no letters.
     """
     from inference_core.geometry.box import Box3D
+    from inference_core.prompts.text import TextPrompt
 
     for prompt in given:
-        if prompt.option == "--box":
+        if prompt.option == "--text":
+            TextPrompt(prompt.text)
+        elif prompt.option == "--box":
             Box3D.aligned(prompt.numbers[:3], prompt.numbers[3:])
         elif len(prompt.numbers) > 3 or prompt.option in _LEAST_NUMBERS:
             _stroke(prompt.option, [prompt.numbers[n : n + 3] for n in range(0, len(prompt.numbers), 3)])
@@ -103,7 +117,10 @@ def in_ras(given: Sequence[PromptArgument], frame: str, grid: Grid) -> tuple[Pro
 
 def _prompt(given: PromptArgument, frame: str, grid: Grid) -> Prompt:
     from inference_core.prompts.prompt_set import BoxPrompt, Click
+    from inference_core.prompts.text import TextPrompt
 
+    if given.option == "--text":
+        return TextPrompt(given.text)
     if given.option == "--box":
         return BoxPrompt(_box(given, frame, grid))
     places = [_place(given.numbers[n : n + 3], frame, grid) for n in range(0, len(given.numbers), 3)]

@@ -41,6 +41,7 @@ EXAMPLES = """examples:
   sam3dsegment segment ct_series/ --output tumor.seg.dcm --report tumor.sr.dcm --rtstruct rt.dcm --click -81.5 12 -243
   sam3dsegment segment ct_series/ --output tumor.seg.nrrd --name tumor --report tumor.pdf --click -81.5 12 -243
   sam3dsegment segment ct_series/ --output organs.seg.nrrd --model ma_sam --weights MA_SAM.pth --base sam_vit_h.pth
+  sam3dsegment segment ct_series/ --output kidney.seg.nrrd --weights run --text "the left kidney" --text-encoder clip/
 """
 
 
@@ -167,7 +168,7 @@ def _checked(options: argparse.Namespace) -> _Plan:
     name = next((name for name in (options.model, saved.model) if name is not None), DEFAULT_MODEL)
     if not options.given and not saved.prompts.prompts and not get_spec(name).automatic:
         raise UsageError(
-            "There is nothing to go by; give --click R A S, --box R A S SR SA SS, --line or --prompts FILE."
+            "There is nothing to go by; give --click R A S, --box R A S SR SA SS, --line, --text or --prompts FILE."
         )
     check_stack_options(options, get_spec(name))
     spec, weights = find_model(name, options.weights)

@@ -107,6 +107,7 @@ def _check_budget(found: Any, arguments: Sequence[str]) -> None:
 
 def _check(config: TrainConfig) -> None:
     named = [(config.start_from, "weights"), (config.split, "split"), *((path, "data") for path in config.data)]
+    named += [(config.text_encoder, "text encoder"), (config.text_file, "file of texts")]
     for path, kind in named:
         if path is not None and not path.exists():
             raise UsageError(f"There is no {kind} '{path}'; check the path.")

@@ -14,6 +14,7 @@ from inference_core.geometry.mask import VoxelBox
 from inference_core.prompts.polygon import PlanarOutline
 from inference_core.prompts.prompt_set import Prompt, PromptSet, center_of
 from inference_core.prompts.strokes import Lasso, Line, Scribble
+from inference_core.prompts.text import TextPrompt
 
 _ROUNDING = 1e-6
 
@@ -79,6 +80,8 @@ def _in_slice(lasso: Lasso, places: Float, grid: Grid) -> NDArray[np.bool_]:
 
 
 def _meets(lasso: Lasso, other: Prompt, grid: Grid) -> bool:
+    if isinstance(other, TextPrompt):
+        return False
     places = np.array(other.points_ras) if isinstance(other, Line | Scribble | Lasso) else center_of(other)[None]
     return bool(_in_slice(lasso, places, grid).any())
 

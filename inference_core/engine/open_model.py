@@ -19,6 +19,7 @@ def open_model(
     weights: Path | None = None,
     base: Path | None = None,
     precision: str = "auto",
+    text_encoder: Path | None = None,
 ) -> Model:
     """Load a model, from its installed weights or from a file of the user's own.
 
@@ -30,6 +31,7 @@ def open_model(
         weights: a file of the user's own, or the folder of a training run.
         base: the weights of the model that this one adapts (`spec.base`), where they are not installed; the model says
             what is missing where there are none.
+        text_encoder: the folder of the CLIP with which weights learned to read texts (`models.text_encoder`).
         precision: what its encoder computes in: "float32", "bfloat16", or "auto", which is float32 on a CPU.
 
     Raises:
@@ -45,4 +47,4 @@ def open_model(
         base = installed_path(get_spec(spec.base))
     chosen = choose_device(device)
     with memory_errors_as_device_error(chosen):
-        return build_model(spec, weights=path, device=chosen, base=base, precision=precision)
+        return build_model(spec, weights=path, device=chosen, base=base, precision=precision, text_encoder=text_encoder)

@@ -31,6 +31,7 @@ from inference_core.models.interface import Float32, Model, SliceModel, promptab
 from inference_core.models.spec import Layout, PromptKind
 from inference_core.prompts.prompt_set import Click, Prompt, PromptSet, is_background
 from inference_core.prompts.strokes import Lasso, Line, Scribble
+from inference_core.prompts.text import TextPrompt
 from inference_core.prompts.translation import in_known_kinds
 
 DEFAULT_CACHE_BYTES = 512 * 1024**2
@@ -231,6 +232,11 @@ class Session:
 
     def _check_kinds(self, prompts: PromptSet) -> None:
         kinds = self.model.spec.accepted_kinds
+        if prompts.texts and PromptKind.TEXT not in kinds:
+            raise PromptError(
+                "{title} reads no texts with these weights; place a click, or choose weights that learned texts.",
+                title=self.model.spec.title,
+            )
         if PromptKind.NEGATIVE_CLICK not in kinds and any(not click.positive for click in prompts.clicks):
             raise PromptError("{title} takes no background clicks; choose another model.", title=self.model.spec.title)
         if PromptKind.POSITIVE_CLICK not in kinds and any(click.positive for click in prompts.clicks):
@@ -238,9 +244,11 @@ class Session:
 
 
 def _in_turn(prompts: PromptSet) -> tuple[Prompt, ...]:
-    """The prompts as they are answered: something that says where the target is comes first."""
-    telling = [n for n, prompt in enumerate(prompts.prompts) if not is_background(prompt)]
-    if prompts.initial_mask is not None or not telling or telling[0] == 0:
-        return prompts.prompts
-    first = telling[0]
-    return (prompts.prompts[first], *prompts.prompts[:first], *prompts.prompts[first + 1 :])
+    """The prompts as they are answered: what says where the target is comes first, texts, which have no place, last."""
+    placed = tuple(prompt for prompt in prompts.prompts if not isinstance(prompt, TextPrompt))
+    texts = tuple(prompt for prompt in prompts.prompts if isinstance(prompt, TextPrompt))
+    telling = [n for n, prompt in enumerate(placed) if not is_background(prompt)]
+    if prompts.initial_mask is None and not telling:
+        return (*texts, *placed)
+    first = telling[0] if telling and prompts.initial_mask is None else 0
+    return (*placed[first : first + 1], *placed[:first], *placed[first + 1 :], *texts)

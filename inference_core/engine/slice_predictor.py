@@ -1,8 +1,9 @@
 """From one set of prompts to the next for models that see whole slices: which slices are asked, and what they answer.
 
-A click asks for the slice that it lies in, a box for every slice that it crosses; a background click counts once its
-slice is asked for. Each slice is a group of the prediction, answered by its own prompts in the order given, so that an
-edit decodes only the slices it concerns. What the network gave for a slice before is the prior of its next answer.
+A click asks for the slice that it lies in, a box for every slice that it crosses, a text for those asked for already
+or else for all; a background click counts once its slice is asked for. Each slice is a group of the prediction,
+answered by its own prompts in the order given, so that an edit decodes only the slices it concerns. What the network
+gave for a slice before is the prior of its next answer.
 
 A network that sees stacks of adjacent slices answers for a slice by the mean foreground probability of the stacks that
 hold it (`stacks_over`), and is given no prior.
@@ -10,6 +11,7 @@ hold it (`stacks_over`), and is given no prior.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias, cast
 from weakref import WeakValueDictionary
@@ -35,7 +37,8 @@ from inference_core.geometry.values import with_background
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32, SliceModel
 from inference_core.prompts.encoding import cross_section, encode_prompts
-from inference_core.prompts.prompt_set import BoxPrompt, Prompt, PromptSet, center_of, is_background
+from inference_core.prompts.prompt_set import BoxPrompt, Placed, Prompt, PromptSet, center_of, is_background
+from inference_core.prompts.text import TextPrompt
 
 _TOUCH = 1e-6
 _LEAST_PROBABILITY = np.float32(1e-6)
@@ -98,7 +101,7 @@ class SlicePredictor:
     def next(self, prediction: WindowedPrediction, prompt: Prompt) -> WindowedPrediction:
         """Predict again after one more prompt, at the slices that it concerns."""
         groups = {group.number: group for group in cast("tuple[SliceGroup, ...]", prediction)}
-        numbers = self._concerned(prompt)
+        numbers = self._all(groups) if isinstance(prompt, TextPrompt) else self._concerned(prompt)
         self._stacks.clear()
         for done, number in enumerate(numbers):
             earlier = groups.get(number)
@@ -106,7 +109,10 @@ class SlicePredictor:
             groups[number] = self._group(number, prompts, earlier, share=done / len(numbers))
         return tuple(groups[number] for number in sorted(groups))
 
-    def _concerned(self, prompt: Prompt) -> list[int]:
+    def _all(self, groups: Mapping[int, SliceGroup]) -> list[int]:
+        return sorted(groups) or list(range(self.volume.grid.shape[2]))
+
+    def _concerned(self, prompt: Placed) -> list[int]:
         """The slice of a click, or those in whose middle a box cuts the image; the nearest one if a box cuts none."""
         grid = self.volume.grid
         if not isinstance(prompt, BoxPrompt):
@@ -134,7 +140,9 @@ class SlicePredictor:
             layer, low_res = self._predict_slices(range(number, number + 1), prompts, self._prior(earlier), share=share)
         if self.local and earlier is not None:
             layer = _held_back(layer, earlier, prompts)
-        group = SliceGroup(prompts, layer, number=number, low_res=low_res, keeps_pieces=bool(prompts.boxes))
+        group = SliceGroup(
+            prompts, layer, number=number, low_res=low_res, keeps_pieces=bool(prompts.boxes or prompts.texts)
+        )
         self._known[number, prompts] = group
         return group
 

@@ -42,8 +42,9 @@ from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32
 from inference_core.models.spec import Padding, PromptKind
 from inference_core.prompts.encoding import encode_prompts
-from inference_core.prompts.prompt_set import BoxPrompt, Prompt, PromptSet, center_of, is_background
+from inference_core.prompts.prompt_set import BoxPrompt, Placed, Prompt, PromptSet, center_of, is_background
 from inference_core.prompts.strokes import Line
+from inference_core.prompts.text import TextPrompt
 
 _LEAST_AGREEMENT = 0.8
 _REFINE_BEYOND = 3.0
@@ -78,6 +79,7 @@ class WindowPredictor:
 
     def next(self, prediction: WindowedPrediction, prompt: Prompt) -> WindowedPrediction:
         """Predict again after one more prompt."""
+        assert not isinstance(prompt, TextPrompt), "no model of windows reads texts, and the session has said so"
         joined = self._group_for(prediction, prompt)
         if joined is None:
             return (*prediction, self._expand_and_refine(self._first(PromptSet((prompt,)))))
@@ -86,7 +88,7 @@ class WindowPredictor:
             for group in prediction
         )
 
-    def _group_for(self, prediction: WindowedPrediction, prompt: Prompt) -> PromptGroup | None:
+    def _group_for(self, prediction: WindowedPrediction, prompt: Placed) -> PromptGroup | None:
         """The group a prompt belongs to: the nearest whose window can hold it too; None starts a new one."""
         if is_background(prompt):
             return min(
@@ -97,12 +99,12 @@ class WindowPredictor:
         return min(reachable, key=lambda group: group.base.window.distance_outside(point), default=None)
 
     @staticmethod
-    def _concerns(group: PromptGroup, prompt: Prompt, joined: bool) -> bool:
+    def _concerns(group: PromptGroup, prompt: Placed, joined: bool) -> bool:
         if joined or not is_background(prompt):
             return joined
         return group.base.window.contains(center_of(prompt))
 
-    def _corrected(self, group: PromptGroup, prompt: Prompt) -> PromptGroup:
+    def _corrected(self, group: PromptGroup, prompt: Placed) -> PromptGroup:
         """Answer anew, and have the answer before hold where the prompt's correction does not count."""
         prompts = group.prompts.with_(prompt)
         if not self._is_read(prompt):
@@ -116,7 +118,7 @@ class WindowPredictor:
         return after if reach is None else held_back(after, group, reach)
 
     @staticmethod
-    def _reach(group: PromptGroup, prompt: Prompt) -> Reach | None:
+    def _reach(group: PromptGroup, prompt: Placed) -> Reach | None:
         """How far a correction counts; its distance from the surface is measured in the finest window around it."""
         holding = [layer for layer in group.layers if layer.window.contains(center_of(prompt))]
         layer = min(holding or [group.base], key=lambda layer: layer.window.spacing)
@@ -141,7 +143,7 @@ class WindowPredictor:
         scales = tuple(self._decode(prompts, window, None, step=(n, len(windows))) for n, window in enumerate(windows))
         return PromptGroup(prompts, self._best(scales, prompts), scales)
 
-    def _again(self, group: PromptGroup, prompt: Prompt) -> PromptGroup:
+    def _again(self, group: PromptGroup, prompt: Placed) -> PromptGroup:
         """Answer anew in a window that holds all prompts."""
         prompts = group.prompts.with_(prompt)
         window = self._window_for(group, prompts)
@@ -251,7 +253,7 @@ class WindowPredictor:
         *,
         step: tuple[int, int],
     ) -> RefinementPatch:
-        point = center_of(group.prompts.prompts[-1])
+        point = center_of(group.prompts.placed[-1])
         if earlier is not None and (earlier.under != under).mean() < _SAME_BELOW and not window.contains(point):
             return earlier
         return RefinementPatch(self._decode(group.prompts, window, self._prior(group, window), step=step), under)
@@ -273,7 +275,7 @@ class WindowPredictor:
         beyond = scale.mean if padding is Padding.MEAN and scale is not None else 0.0
         return sample_window(self.volume, window, reflect=padding is Padding.REFLECT, beyond=beyond)
 
-    def _is_read(self, prompt: Prompt) -> bool:
+    def _is_read(self, prompt: Placed) -> bool:
         """Whether the model itself reads a prompt; what it does not read changes none of its answers."""
         return not is_background(prompt) or PromptKind.NEGATIVE_CLICK in self.calls.spec.prompt_kinds
 

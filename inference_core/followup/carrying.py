@@ -16,6 +16,7 @@ from inference_core.geometry.mask import Mask
 from inference_core.measures.diameters import axial_diameters
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
 from inference_core.prompts.strokes import Line
+from inference_core.prompts.text import TextPrompt
 
 _SHORTEST_MM = 1e-2
 
@@ -44,6 +45,8 @@ def prompts_for(mask: Mask, grid: Grid) -> PromptSet:
 def _moved(prompt: Prompt, matrix: Float) -> Prompt:
     if isinstance(prompt, Click):
         return replace(prompt, ras=tuple(apply_affine(matrix, prompt.ras)))
+    if isinstance(prompt, TextPrompt):
+        return prompt
     if isinstance(prompt, BoxPrompt):
         return BoxPrompt(_moved_box(prompt.box, matrix))
     points = [(float(r), float(a), float(s)) for r, a, s in apply_affine(matrix, prompt.points_ras)]

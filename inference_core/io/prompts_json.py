@@ -5,7 +5,8 @@
                  {"type": "box", "center": [r, a, s], "axes": [[r, a, s], [r, a, s], [r, a, s]], "size": [x, y, z]},
                  {"type": "line", "start": [r, a, s], "end": [r, a, s]},
                  {"type": "scribble", "points": [[r, a, s], ...], "positive": true},
-                 {"type": "lasso", "points": [[r, a, s], ...], "positive": true}]}
+                 {"type": "lasso", "points": [[r, a, s], ...], "positive": true},
+                 {"type": "text", "text": "the left kidney"}]}
 
 Prompts stand in the order given. A click may say how far from it voxels may change ("reach_mm"). A box's axes are the
 unit directions of its edges; its size, their lengths in mm. `model` and `threshold` may be null or left out. Further
@@ -30,6 +31,7 @@ from inference_core.io.atomic import replacing
 from inference_core.io.opening import is_regular_file
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet
 from inference_core.prompts.strokes import Lasso, Line, Point, Scribble
+from inference_core.prompts.text import TextPrompt
 
 Made = TypeVar("Made", bound=Prompt)
 FORMAT = "sam3dsegment-prompts"
@@ -130,6 +132,8 @@ def _entry(prompt: Prompt) -> dict[str, Any]:
     if isinstance(prompt, Scribble | Lasso):
         kind = "scribble" if isinstance(prompt, Scribble) else "lasso"
         return {"type": kind, "points": [list(point) for point in prompt.points_ras], "positive": prompt.positive}
+    if isinstance(prompt, TextPrompt):
+        return {"type": "text", "text": prompt.text}
     box = prompt.box
     return {"type": "box", "center": box.center.tolist(), "axes": box.axes.T.tolist(), "size": box.size.tolist()}
 
@@ -175,6 +179,10 @@ def _click(entry: dict[str, Any], *, where: str) -> Click:
     if reach is not None and not (is_number(reach) and reach > 0):
         raise PromptError(f'{where} reaches {reach!r} mm; correct its "reach_mm" to a length, or leave it out.')
     return Click((r, a, s), _sign(entry, where=where), None if reach is None else float(reach))
+
+
+def _text(entry: dict[str, Any], *, where: str) -> TextPrompt:
+    return _made(lambda: TextPrompt(entry.get("text")), where=where)  # type: ignore[arg-type]  # it looks itself
 
 
 def _sign(entry: dict[str, Any], *, where: str) -> bool:
@@ -241,4 +249,5 @@ _READERS: dict[str, Callable[..., Prompt]] = {
     "line": _line,
     "scribble": _scribble,
     "lasso": _lasso,
+    "text": _text,
 }

@@ -48,22 +48,32 @@ def get_spec(name: str) -> ModelSpec:
 
 
 def build_model(
-    model: str | ModelSpec, *, weights: Path, device: str, base: Path | None = None, precision: str = "auto"
+    model: str | ModelSpec,
+    *,
+    weights: Path,
+    device: str,
+    base: Path | None = None,
+    precision: str = "auto",
+    text_encoder: Path | None = None,
 ) -> Model:
     """Build a model, by its name or spec, from a weights file on a torch device.
 
-    `base` is the weights file of `spec.base`, if any.
+    `base` is the weights file of `spec.base`, if any; `text_encoder` the folder of a CLIP.
 
     Raises:
-        ModelError: there is no model of this name, or no such precision.
+        ModelError: there is no model of this name, no such precision, or the model reads no texts.
         CheckpointError: the file does not fit the model.
     """
     spec = get_spec(model) if isinstance(model, str) else model
     module, function = spec.builder.split(":")
     build = getattr(import_module(module), function)
-    bases = {"base": base} if spec.base else {}
+    if text_encoder is not None and not spec.reads_text:
+        raise ModelError(
+            "{title} reads no texts; leave out the text encoder, or choose a Medical SAM Adapter.", title=spec.title
+        )
+    own = ({"base": base} if spec.base else {}) | ({"text_encoder": text_encoder} if spec.reads_text else {})
     try:
-        built: Model = build(spec, weights, device, precision=precision, **bases)
+        built: Model = build(spec, weights, device, precision=precision, **own)
     except CheckpointError as error:
         if any(path is not None and path.name in str(error) for path in (weights, base)):
             raise

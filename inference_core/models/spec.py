@@ -16,6 +16,7 @@ class PromptKind(str, Enum):
     LINE = "line across the target"
     SCRIBBLE = "scribble"
     LASSO = "outline in one slice"
+    TEXT = "text"
     NONE = "automatic"
 
 
@@ -130,6 +131,9 @@ class ModelSpec:
     `cautions` are empty in the registry: a builder puts there what its file lacks or leaves open, one sentence each,
     for the user to see whenever the model is used.
 
+    `reads_text`: whether weights of it can learn to read texts. Of those that did, the builder adds
+    `PromptKind.TEXT` to the kinds; it takes a `text_encoder` (`models.text_encoder`).
+
     `prompt_kinds` are those the network itself reads. `session_kinds` are those the session answers for in its place: a
     background click by click consistency alone, a box by where the window lies and a click at its center.
     """
@@ -151,6 +155,7 @@ class ModelSpec:
     clicks: ClickFrame = ClickFrame.X_Y
     clicks_by_slice: bool = False
     cautions: tuple[str, ...] = ()
+    reads_text: bool = False
 
     @property
     def automatic(self) -> bool:

@@ -12,6 +12,7 @@ from inference_core.prompts.prompt_set import PromptSet
 from inference_core.prompts.strokes import Line, Stroke
 
 _FLAT = 1e-9
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,23 +30,25 @@ class WindowPrompts:
 
     points (N, 3) float64 in the order the user gave them; labels (N,) int64, 1 positive and 0 negative;
     boxes (M, 8, 3) float64, the corners of each oriented box, bit n of the corner's number set at edge n's far end;
-    strokes in the order given.
+    strokes in the order given; texts name the target, whatever the window.
     """
 
     points: Float
     labels: NDArray[np.int64]
     boxes: Float
     strokes: tuple[WindowStroke, ...] = ()
+    texts: tuple[str, ...] = ()
 
 
 def encode_prompts(prompts: PromptSet, window: Grid, *, margin: float = 0.5) -> WindowPrompts:
     """Express the prompts in a window; clicks more than `margin` voxels outside it are left out, the rest is kept."""
     points = window.to_ijk(np.array([click.ras for click in prompts.clicks]).reshape(-1, 3))
     labels = np.array([int(click.positive) for click in prompts.clicks], dtype=np.int64)
-    inside = np.all((points >= -margin) & (points <= np.asarray(window.shape) - 1 + margin), axis=1)
+    reach = margin + _ROUNDING  # a click between two slices is in the one that rounding gives it to
+    inside = np.all((points >= -reach) & (points <= np.asarray(window.shape) - 1 + reach), axis=1)
     boxes = np.array([window.to_ijk(box.corners_ras) for box in prompts.boxes]).reshape(-1, 8, 3)
     strokes = tuple(_encoded(stroke, window) for stroke in prompts.strokes)
-    return WindowPrompts(points[inside], labels[inside], boxes, strokes)
+    return WindowPrompts(points[inside], labels[inside], boxes, strokes, prompts.texts)
 
 
 def _encoded(stroke: Stroke, window: Grid) -> WindowStroke:

@@ -18,6 +18,7 @@ from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.numbers import FARTHEST_MM, finite_numbers, is_number
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.strokes import Lasso, Line, Scribble, Stroke
+from inference_core.prompts.text import TextPrompt
 
 MOST_PROMPTS = 1000
 """Of one segment: no hand places more, and the model hears all of them at every answer."""
@@ -61,15 +62,17 @@ class BoxPrompt:
     box: Box3D
 
 
-Prompt: TypeAlias = Click | BoxPrompt | Stroke
+Placed: TypeAlias = Click | BoxPrompt | Stroke
+"""A prompt that has a place."""
+Prompt: TypeAlias = Placed | TextPrompt
 
 
 def is_background(prompt: Prompt) -> bool:
     """Whether a prompt says where the target is not."""
-    return not isinstance(prompt, BoxPrompt | Line) and not prompt.positive
+    return not isinstance(prompt, BoxPrompt | Line | TextPrompt) and not prompt.positive
 
 
-def center_of(prompt: Prompt) -> Float:
+def center_of(prompt: Placed) -> Float:
     """Where a prompt lies (3,), RAS mm: a click's place, a box's center, the mean of a stroke's points."""
     if isinstance(prompt, BoxPrompt):
         return prompt.box.center
@@ -98,8 +101,14 @@ class PromptSet:
         return replace(self, prompts=(*self.prompts[:index], prompt, *self.prompts[index + 1 :]))
 
     def moved(self, index: int, ras: ArrayLike) -> PromptSet:
-        """The set with the click, or the center of the box or stroke, at `index` moved to a point in RAS mm."""
+        """The set with the click, or the center of the box or stroke, at `index` moved to a point in RAS mm.
+
+        Raises:
+            PromptError: the prompt is a text, which has no place.
+        """
         prompt = self._require(index)
+        if isinstance(prompt, TextPrompt):
+            raise PromptError("Prompt {number} is a text and has no place to move.", number=index + 1)
         place: Any = ras  # a box and a click look at it themselves
         if isinstance(prompt, BoxPrompt):
             return self.replaced(index, BoxPrompt(replace(prompt.box, center=place)))
@@ -115,11 +124,11 @@ class PromptSet:
         """The set with the sign of the click, scribble or lasso at `index` turned round.
 
         Raises:
-            PromptError: the prompt is a box or a line, which has no sign.
+            PromptError: the prompt is a box, a line or a text, which has no sign.
         """
         prompt = self._require(index)
-        if isinstance(prompt, BoxPrompt | Line):
-            kind = "box" if isinstance(prompt, BoxPrompt) else "line"
+        if isinstance(prompt, BoxPrompt | Line | TextPrompt):
+            kind = {BoxPrompt: "box", Line: "line", TextPrompt: "text"}[type(prompt)]
             raise PromptError(
                 "Prompt {number} is a {kind} and has no sign to flip; delete it instead.", number=index + 1, kind=kind
             )
@@ -143,6 +152,16 @@ class PromptSet:
     def strokes(self) -> tuple[Stroke, ...]:
         """The lines, scribbles and lassos in the order given."""
         return tuple(prompt for prompt in self.prompts if isinstance(prompt, Line | Scribble | Lasso))
+
+    @cached_property
+    def placed(self) -> tuple[Placed, ...]:
+        """The prompts that have a place, in the order given."""
+        return tuple(prompt for prompt in self.prompts if not isinstance(prompt, TextPrompt))
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The names of the target in the order given."""
+        return tuple(prompt.text for prompt in self.prompts if isinstance(prompt, TextPrompt))
 
     def checked_on(self, grid: Grid, name: str = "volume") -> PromptSet:
         """The same set, after making sure that it can be used on this grid.

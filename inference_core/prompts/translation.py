@@ -10,6 +10,7 @@ import numpy as np
 from inference_core.geometry.box import Box3D
 from inference_core.prompts.prompt_set import BoxPrompt, Click, Prompt, PromptSet, is_background
 from inference_core.prompts.strokes import Line, Stroke, telling_points
+from inference_core.prompts.text import TextPrompt
 
 # A stroke has no depth, but a box has; of this share of its greatest extent at least.
 _LEAST_DEPTH = 0.2
@@ -30,7 +31,7 @@ def in_known_kinds(prompts: PromptSet, known: Collection[type[Prompt]]) -> Promp
 
 
 def _told(prompt: Prompt, known: Collection[type[Prompt]]) -> tuple[Prompt, ...]:
-    if type(prompt) in known or isinstance(prompt, Click | BoxPrompt):
+    if type(prompt) in known or isinstance(prompt, Click | BoxPrompt | TextPrompt):
         return (prompt,)
     background = is_background(prompt)
     if Click not in known and not background:

@@ -63,6 +63,8 @@ class TrainConfig:
         checkpointing: keep the activations of a block's input alone, and compute the rest again: a third of the memory
         clicks: prompts of the simulated user for each sample
         shared_clicks: tell every sample of a batch all clicks of the batch, as Medical SAM Adapter's code does
+        text_encoder: the folder of a CLIP (open_clip's files): Medical SAM Adapter learns to be told in words too
+        text_file: a JSON file of texts, each with its classes; by templates from the classes' names where empty
         image_size: side of the network's input in voxels, where the model can have another than its own
         classes: values of the labels to learn; all where empty
         split: a split.json of another run; by patient at random where empty
@@ -98,6 +100,8 @@ class TrainConfig:
     checkpointing: bool | None = None
     clicks: int = 0
     shared_clicks: bool = False
+    text_encoder: Path | None = None
+    text_file: Path | None = None
     image_size: int = 0
     classes: tuple[int, ...] = ()
     split: Path | None = None

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from inference_core.errors import OptionError
+from inference_core.models.registry import get_spec
 from inference_core.training.config import TrainConfig
 from inference_core.training.recipe import Plan, check_scope
 
@@ -86,6 +87,7 @@ def check_settings(config: TrainConfig) -> None:
         if not (math.isfinite(value) and value >= 0):
             raise OptionError(f"{name} cannot be {value}; give a number above zero, or leave it out.")
     _check_budget(config)
+    _check_texts(config)
     if config.precision not in ("", "float32", "bfloat16"):
         raise OptionError(f"There is no precision '{config.precision}'; choose float32 or bfloat16.")
     for name in ("validate_every", "validation_samples", "save_every"):
@@ -97,6 +99,17 @@ def check_settings(config: TrainConfig) -> None:
         raise OptionError(f"There are {len(config.data)} data sets but {len(config.shares)} shares; give one for each.")
     if config.ema is not None and not 0 <= config.ema < 1:
         raise OptionError(f"The averaged weights' decay is {config.ema}; give a number from 0 to below 1.")
+
+
+def _check_texts(config: TrainConfig) -> None:
+    if config.text_encoder is None:
+        if config.text_file is not None:
+            raise OptionError("Texts need a CLIP to be read with; give its folder too (--text-encoder).")
+        return
+    if config.pretrain or not get_spec(config.model).reads_text:
+        raise OptionError("Only a Medical SAM Adapter learns texts; leave out the text encoder, or choose that model.")
+    if config.shared_clicks:
+        raise OptionError("A batch that shares its clicks cannot be told texts; leave out --shared-clicks.")
 
 
 def _check_budget(config: TrainConfig) -> None:

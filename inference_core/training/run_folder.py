@@ -29,7 +29,7 @@ from inference_core.training.data.cases import Split
 from inference_core.training.interaction import Habits
 
 SPLIT_FILE = "split.json"
-_PATHS = ("output", "start_from", "split", "cache")
+_PATHS = ("output", "start_from", "split", "cache", "text_encoder", "text_file")
 
 
 class RunFolder:
@@ -162,7 +162,7 @@ def plain(config: TrainConfig) -> dict[str, Any]:
 def from_plain(content: Mapping[str, Any]) -> TrainConfig:
     """What `plain` gave."""
     values: dict[str, Any] = {name: _tuple(value) for name, value in content.items()}
-    values |= {name: None if values[name] is None else Path(values[name]) for name in _PATHS}
+    values |= {name: None if values.get(name) is None else Path(values[name]) for name in _PATHS}
     values["data"] = tuple(Path(path) for path in values["data"])
     lite: dict[str, Any] = {name: _tuple(value) for name, value in content["lite"].items()}
     lite["habits"] = Habits(**lite["habits"])

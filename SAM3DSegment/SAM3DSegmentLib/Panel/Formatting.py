@@ -64,6 +64,7 @@ def promptKinds(spec: "ModelSpec") -> str:
         PromptKind.SCRIBBLE: _("scribble"),
         PromptKind.LASSO: _("lasso"),
         PromptKind.MASK: _("mask"),
+        PromptKind.TEXT: _("text"),
         PromptKind.NONE: _("no prompts (automatic)"),
     }
     return ", ".join(word for kind, word in words.items() if kind in kinds)

@@ -16,6 +16,7 @@ from inference_core.geometry.volume import Volume
 from inference_core.io.prompts_json import PromptFile, read_prompts, write_prompts
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 from inference_core.prompts.strokes import Lasso, Line, Scribble
+from inference_core.prompts.text import TextPrompt
 
 CLICK = {"type": "click", "position": [1.5, -2.0, 3], "positive": True}
 BOX = {"type": "box", "center": [1, 2, 3], "axes": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "size": [10, 20, 30]}
@@ -82,6 +83,18 @@ def test_strokes_come_back_as_they_were_written(tmp_path: Path) -> None:
     write_prompts(tmp_path / "p.json", prompts)
 
     assert read_prompts(tmp_path / "p.json").prompts == prompts
+
+
+def test_texts_come_back_among_the_others(tmp_path: Path) -> None:
+    prompts = PromptSet((TextPrompt("die linke Niere"), Click((1.0, 2.0, 3.0)), TextPrompt("the left kidney")))
+    write_prompts(tmp_path / "p.json", prompts)
+    assert read_prompts(tmp_path / "p.json").prompts == prompts
+
+
+@pytest.mark.parametrize("text", [None, 3, "", " ", "a\x00b", "x" * 301])
+def test_a_text_that_names_nothing_is_refused(a_file: Any, text: Any) -> None:
+    with pytest.raises(PromptError, match="prompt 1: "):
+        read_prompts(a_file(prompts=[{"type": "text", "text": text}]))
 
 
 def test_strokes_are_read_from_a_file_written_by_hand(a_file: Any) -> None:

@@ -13,6 +13,7 @@ from inference_core.geometry.grid import Grid, isotropic_grid
 from inference_core.prompts.encoding import cross_section, encode_prompts
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 from inference_core.prompts.strokes import Lasso, Line, Scribble
+from inference_core.prompts.text import TextPrompt
 
 angles = st.floats(-180, 180)
 
@@ -72,6 +73,19 @@ def test_the_margin_lets_clicks_lie_further_out(a_window):
     prompts = PromptSet((click_at(a_window, (-2.9, 5, 22.0)),))
     assert len(encode_prompts(prompts, a_window, margin=3.1).points) == 1
     assert len(encode_prompts(prompts, a_window, margin=2.95).points) == 0
+
+
+def test_a_click_between_two_slices_is_in_one_of_them():
+    grid = isotropic_grid([31.0, -47.0, 113.0], shape=(16, 16, 18), spacing=0.7, axes=turn((12, -7, 25)))
+    click = Click(tuple(grid.center_ras))
+    number = grid.voxel_of(click.ras)[2]
+    window = grid.cropped((0, 0, number), (16, 16, number + 1))
+    assert len(encode_prompts(PromptSet((click,)), window).points) == 1
+
+
+def test_texts_are_told_in_every_window(a_window):
+    prompts = PromptSet((TextPrompt("the  left kidney "), click_at(a_window, (90, 2, 3))))
+    assert encode_prompts(prompts, a_window).texts == ("the left kidney",)
 
 
 def test_a_box_arrives_with_its_corners_in_their_order(a_window):

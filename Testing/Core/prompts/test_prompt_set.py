@@ -14,6 +14,7 @@ from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet, center_of, is_background
 from inference_core.prompts.strokes import Lasso, Line, Scribble
+from inference_core.prompts.text import TextPrompt
 
 ON = Click((1.0, 2.0, 3.0))
 OFF = Click((4.0, 5.0, 6.0), positive=False)
@@ -235,3 +236,15 @@ def test_a_stroke_beside_the_volume_is_refused_and_one_that_leaves_it_is_not(an_
     PromptSet((Line(inside, outside),)).checked_on(an_oblique_grid)
     with pytest.raises(PromptError, match=r"The line lies outside the volume 'CT'\. Draw it on the image"):
         PromptSet((Line(outside, far),)).checked_on(an_oblique_grid, "CT")
+
+
+def test_a_text_says_what_and_not_where(an_oblique_grid) -> None:
+    prompts = PromptSet((OFF, TextPrompt("  the  left kidney ")))
+    assert prompts.texts == ("the left kidney",)
+    assert prompts.placed == (OFF,)
+    assert not is_background(prompts.prompts[1])
+    assert PromptSet((prompts.prompts[1],)).checked_on(an_oblique_grid).clicks == ()
+    with pytest.raises(PromptError, match="has no place"):
+        prompts.moved(1, (0, 0, 0))
+    with pytest.raises(PromptError, match="is a text and has no sign"):
+        prompts.flipped(1)

@@ -8,6 +8,7 @@ import pytest
 from inference_core.geometry.box import Box3D
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 from inference_core.prompts.strokes import Lasso, Line, Scribble
+from inference_core.prompts.text import TextPrompt
 from inference_core.prompts.translation import box_over, in_known_kinds
 
 LINE = Line((0, 0, 0), (12, 0, 16))
@@ -33,6 +34,11 @@ def test_clicks_have_the_sign_of_the_stroke():
     assert [click.positive for click in told] == [False] * 5 + [True]
     assert [click.ras[0] for click in told[:5]] == pytest.approx([1, 3, 5, 7, 9])
     assert told[5].ras == pytest.approx((5, 3, 2), abs=0.6)
+
+
+def test_texts_are_told_as_they_are():
+    text = TextPrompt("the left kidney")
+    assert in_known_kinds(PromptSet((text, LINE)), {Click}).prompts[0] is text
 
 
 def test_only_what_is_not_known_is_told_otherwise():

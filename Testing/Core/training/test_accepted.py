@@ -14,6 +14,7 @@ from inference_core.errors import VolumeError
 from inference_core.geometry.volume import Volume
 from inference_core.io.prompts_json import read_prompts
 from inference_core.prompts.prompt_set import Click, PromptSet
+from inference_core.prompts.text import TextPrompt
 from inference_core.training.accepted import accept, accepted_cases
 from inference_core.training.data.layouts import read_data_set
 
@@ -49,6 +50,16 @@ def test_a_case_holds_image_mask_and_prompts_where_they_lie_together(tmp_path, a
     for prompt, before in zip(moved.prompts, some_prompts.prompts, strict=True):
         here, there = image.grid.voxel_of(prompt.ras), a_volume.grid.voxel_of(before.ras)
         assert image.array[here] == a_volume.array[there]
+
+
+def test_texts_are_not_kept_since_they_may_name_people(tmp_path, a_volume, a_mask, some_prompts):
+    accept(
+        tmp_path / "mine", a_volume, a_mask, PromptSet((TextPrompt("the lesion of Mrs. Doe"), *some_prompts.prompts))
+    )
+    written = b"".join(path.read_bytes() for path in (tmp_path / "mine").rglob("*") if path.is_file())
+    assert b"Doe" not in written
+    kept = read_prompts(tmp_path / "mine" / "prompts" / "case_0001.json").prompts
+    assert len(kept.prompts) == len(some_prompts.prompts)
 
 
 def test_only_the_surroundings_of_the_target_are_kept(tmp_path, a_volume, a_mask, some_prompts):

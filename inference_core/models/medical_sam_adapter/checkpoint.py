@@ -37,6 +37,7 @@ from inference_core.models.medical_sam_adapter.sizes import (
     official_attention,
     sizes_of,
 )
+from inference_core.models.medical_sam_adapter.text import text_width_of
 from inference_core.models.weights import load_state_dict
 
 State = dict[str, Tensor]
@@ -117,7 +118,9 @@ def understood(
         *([] if size_told else [_size_caution(path.name, size)]),
         *_depth_cautions(state, path.name, deep=deep),
     ]
-    return AdaptedCheckpoint(state, AdaptedSizes(sizes, tables, residual), generation, tuple(cautions))
+    return AdaptedCheckpoint(
+        state, AdaptedSizes(sizes, tables, residual, text_width_of(state)), generation, tuple(cautions)
+    )
 
 
 def generation_of(own: Mapping[str, Tensor], name: str = "The file") -> Generation:

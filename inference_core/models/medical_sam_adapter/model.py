@@ -12,6 +12,7 @@ Legend: n slices of a window, S the side of the network's input, w h a quarter o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,9 @@ from inference_core.models.medical_sam_adapter.preprocess import (
     network_images,
     network_points,
 )
-from inference_core.models.spec import ModelSpec
+from inference_core.models.medical_sam_adapter.text import check_encoder
+from inference_core.models.spec import ModelSpec, PromptKind
+from inference_core.models.text_encoder import TextEncoder, read_text_encoder
 from inference_core.models.weights import load_strict, shapes_only
 from inference_core.prompts.encoding import WindowPrompts
 
@@ -41,12 +44,21 @@ from inference_core.prompts.encoding import WindowPrompts
 class MedicalSamAdapter:
     """Medical SAM Adapter as a promptable model of single slices, or of chunks of them (spec.window.shape[2] > 1)."""
 
-    def __init__(self, spec: ModelSpec, network: SamNetwork, device: str, *, precision: str = "auto") -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        network: SamNetwork,
+        device: str,
+        *,
+        precision: str = "auto",
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
         self.size = network.sizes.image_size
         self.deep = spec.window.shape[2] > 1
         self.spec = replace(spec, window=replace(spec.window, shape=(self.size, self.size, spec.window.shape[2])))
         self.device, self.precision = device, resolve_precision(precision, device)
         self.network = network.to(device).eval()
+        self._text_encoder = text_encoder
         self._places = network.prompt_encoder.dense_pe().detach()
 
     @torch.inference_mode()
@@ -72,17 +84,20 @@ class MedicalSamAdapter:
         """Decode the clicks, boxes and previous logits (w, h, n) of a window.
 
         All clicks of a chunk are told for each of its slices, or to each its own (`spec.clicks_by_slice`), as in
-        training; each slice is told of its own cut through a box. The masks of several boxes are united.
+        training; each slice is told of its own cut through a box. The masks of several boxes, and of several texts, are
+        united.
 
         Raises:
-            PromptError: there is neither a click, a box nor a previous mask in the window.
+            PromptError: there is neither a click, a box, a text nor a previous mask in the window, or there is a text
+                and no text encoder.
         """
-        if len(prompts.points) + len(prompts.boxes) == 0 and prior is None:
+        if len(prompts.points) + len(prompts.boxes) + len(prompts.texts) == 0 and prior is None:
             raise PromptError("There is no prompt in this slice; place a foreground click on the target.")
         frame = self._frame(embedding.grid)
         mask = None if prior is None else self._tensor(frame.pictures(prior))[:, None]
         boxes = [self._tensor(network_boxes(box, frame, self.spec.clicks, self.size)) for box in prompts.boxes]
-        answers = [self._answer(embedding, prompts, box, mask) for box in boxes or (None,)]
+        named: tuple[Tensor | None, ...] = self._text_tokens(prompts.texts) or (None,)
+        answers = [self._answer(embedding, prompts, box, mask, text) for box in boxes or (None,) for text in named]
         pictures = torch.stack(answers).amax(dim=0).cpu().numpy()
         # The head that estimates the overlap got no gradient in training: what it says of these masks means nothing.
         return Decoded(frame.window(pictures), None)
@@ -104,13 +119,29 @@ class MedicalSamAdapter:
     def _frame(self, grid: Grid) -> PictureFrame:
         return PictureFrame.towards_ras(grid) if self.deep else PictureFrame.plain(grid)
 
+    def _text_tokens(self, texts: Sequence[str]) -> tuple[Tensor, ...]:
+        """The sparse tokens (K, C) of each text."""
+        if not texts:
+            return ()
+        if self._text_encoder is None:
+            raise PromptError(
+                "Texts need the CLIP that the weights learned them with; give its folder (--text-encoder)."
+            )
+        tokens: Tensor = self.network.text_projection(self._text_encoder.embed(texts).to(self.device))  # type: ignore[operator]
+        return tuple(tokens)
+
     def _answer(
-        self, embedding: Embedding, prompts: WindowPrompts, boxes: Tensor | None, mask: Tensor | None
+        self,
+        embedding: Embedding,
+        prompts: WindowPrompts,
+        boxes: Tensor | None,
+        mask: Tensor | None,
+        text: Tensor | None,
     ) -> Tensor:
-        """The logits (n, h, w) of the clicks and one box (n, 4) or none."""
+        """The logits (n, h, w) of the clicks, one box (n, 4) or none, and a text's tokens (K, C) or none."""
         frame, image = self._frame(embedding.grid), embedding.tensors["image_embedding"]
         if not self.spec.clicks_by_slice:
-            return self._masks(image, self._points(prompts, frame), boxes, mask)
+            return self._masks(image, self._points(prompts, frame), boxes, mask, text)
         own = frame.own_clicks(prompts.points)
         found = [
             self._masks(
@@ -118,6 +149,7 @@ class MedicalSamAdapter:
                 self._points(replace(prompts, points=prompts.points[own[n]], labels=prompts.labels[own[n]]), frame),
                 None if boxes is None else boxes[n, None],
                 None if mask is None else mask[n, None],
+                text,
             )
             for n in range(len(image))
         ]
@@ -131,12 +163,21 @@ class MedicalSamAdapter:
         return self._tensor(places)[None], torch.from_numpy(prompts.labels)[None].to(self.device)
 
     def _masks(
-        self, image: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, mask: Tensor | None
+        self,
+        image: Tensor,
+        points: tuple[Tensor, Tensor] | None,
+        boxes: Tensor | None,
+        mask: Tensor | None,
+        text: Tensor | None,
     ) -> Tensor:
-        """The logits (n, h, w) of one set of clicks and one box for each slice."""
+        """The logits (n, h, w) of one set of clicks, one box for each slice, and a text."""
+        if text is not None and points is None and boxes is None:
+            points = no_point(self.device)
         if points is not None and boxes is not None:
             points = points[0].expand(len(boxes), -1, -1), points[1].expand(len(boxes), -1)
         sparse, dense = self.network.prompt_encoder(points, boxes, mask)
+        if text is not None:
+            sparse = torch.cat([sparse, text.expand(len(sparse), -1, -1)], dim=1)
         masks, _ = self.network.mask_decoder(image, self._places, sparse=sparse, dense=dense)
         first: Tensor = masks[:, 0]
         return first.float()
@@ -146,14 +187,22 @@ class MedicalSamAdapter:
 
 
 def build(
-    spec: ModelSpec, weights_path: Path, device: str, *, base: Path | None = None, precision: str = "auto"
+    spec: ModelSpec,
+    weights_path: Path,
+    device: str,
+    *,
+    base: Path | None = None,
+    precision: str = "auto",
+    text_encoder: Path | None = None,
 ) -> MedicalSamAdapter:
     """Build Medical SAM Adapter from a training checkpoint or a file of adapters, the latter over SAM's file `base`.
 
-    Sizes and generation are read off the file; what it leaves open is put into the spec's cautions.
+    Sizes and generation are read off the file; what it leaves open is put into the spec's cautions. It reads texts
+    where the file has learned some, with the `text_encoder` of its training.
 
     Raises:
-        CheckpointError: a file does not fit the network, or the base is missing.
+        CheckpointError: a file does not fit the network, the base is missing, or the text encoder is another.
+        ModelError: there is a text encoder, and the file has learned no texts.
     """
     shape = spec.window.shape
     checkpoint = read_checkpoint(weights_path, base, image_size=shape[0], deep=shape[2] > 1)
@@ -161,7 +210,17 @@ def build(
         network = adapted_network(checkpoint.sizes, depth=as_many_as_slices if shape[2] > 1 else None)
     load_strict(network, checkpoint.state, name=weights_path.name)
     fold_for_inference(network.image_encoder)
-    return MedicalSamAdapter(replace(spec, cautions=checkpoint.cautions), network, device, precision=precision)
+    encoder = None if text_encoder is None else read_text_encoder(text_encoder)
+    if encoder is not None:
+        check_encoder(network, encoder, name=weights_path.name)
+    kinds = spec.prompt_kinds | ({PromptKind.TEXT} if checkpoint.sizes.text else set())
+    known = replace(spec, cautions=checkpoint.cautions, prompt_kinds=kinds)
+    return MedicalSamAdapter(known, network, device, precision=precision, text_encoder=encoder)
+
+
+def no_point(device: str | torch.device, count: int = 1) -> tuple[Tensor, Tensor]:
+    """What the prompt encoder is told of sets without a click, as in training: (count, 1, 2) and (count, 1)."""
+    return torch.zeros(count, 1, 2, device=device), torch.full((count, 1), -1, device=device)
 
 
 def _resized(logits: Float32, shape: tuple[int, int]) -> Float32:

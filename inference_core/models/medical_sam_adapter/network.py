@@ -22,6 +22,7 @@ from inference_core.models.blocks.sam_image_encoder import EncoderBlock
 from inference_core.models.blocks.sam_network import SamNetwork
 from inference_core.models.blocks.sam_sizes import SamSizes
 from inference_core.models.blocks.two_way import ResidualTwoWayBlock, TwoWayBlock
+from inference_core.models.medical_sam_adapter.text import TextProjection
 from inference_core.models.medical_sam_adapter.window_depth import attended_between_windows
 
 MLP_ADAPTER_SCALE = 0.5
@@ -36,11 +37,13 @@ class AdaptedSizes:
 
     tables: the side of the grid that the global blocks' relative positions are stored for; None where there are none.
     residual: whether the decoder has the two-way blocks of EfficientSAM.
+    text: numbers of a text's embedding; 0 where the network reads no texts.
     """
 
     sam: SamSizes
     tables: int | None
     residual: bool
+    text: int = 0
 
 
 class Adapter(nn.Module):
@@ -174,8 +177,11 @@ def as_many_as_slices(slices: int, entries: int) -> int:
 
 def adapted_network(sizes: AdaptedSizes, *, depth: DepthOf | None = None) -> SamNetwork:
     """SAM with adapters; `depth` turns the branch through depth on (`-thd`)."""
-    return SamNetwork(
+    network = SamNetwork(
         sizes.sam,
         encoder_block=partial(AdaptedBlock, tables=sizes.tables, depth=depth),
         decoder_block=ResidualTwoWayBlock if sizes.residual else TwoWayBlock,
     )
+    if sizes.text:
+        network.text_projection = TextProjection(sizes.text, sizes.sam.prompt_width)
+    return network

@@ -38,6 +38,7 @@ def _medical_sam_adapter(
         notes=f"{notes} Only single foreground clicks were trained.",
         base="sam",
         clicks=clicks,
+        reads_text=True,
         clicks_by_slice=by_slice,
     )
 

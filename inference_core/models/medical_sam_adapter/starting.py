@@ -22,9 +22,10 @@ from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, read_sizes
 from inference_core.models.medical_sam_adapter.checkpoint import understood
 from inference_core.models.medical_sam_adapter.network import AdaptedSizes, DepthOf, adapted_network
 from inference_core.models.medical_sam_adapter.sizes import POSITIONS, TABLE, adapter_key
+from inference_core.models.medical_sam_adapter.text import NAME
 from inference_core.models.weights import load_state_dict, load_strict
 
-TRAINED = r"_Adapter\.|^mask_decoder\."
+TRAINED = r"_Adapter\.|^mask_decoder\.|^text_projection\."
 """What the authors train; the prompt encoder and the rest of the image encoder stay SAM's."""
 _DRAWN_ANEW = re.compile(r"^mask_decoder\..*\.mlp\.lin[12]\.")
 _OFFICIAL = (
@@ -43,24 +44,33 @@ class Start:
     positions: Tensor
 
 
-def start_from(path: Path, *, image_size: int, depth: DepthOf | None) -> Start:
+def start_from(path: Path, *, image_size: int, depth: DepthOf | None, text_width: int = 0) -> Start:
     """A network that begins with a SAM checkpoint, or with a training checkpoint of this family.
 
-    `image_size` is the side of the input; a training checkpoint that tells its own keeps that.
+    `image_size` is the side of the input; a training checkpoint that tells its own keeps that. With a `text_width` the
+    network reads texts whose embeddings have so many numbers; a checkpoint that has learned none begins to.
 
     Raises:
-        CheckpointError: the file is neither.
+        CheckpointError: the file is neither, or has learned texts of another width.
     """
     state = load_state_dict(path)
     if adapter_key("MLP", 1) not in state:
-        return start_from_sam(state, image_size=image_size, depth=depth, name=path.name)
+        return start_from_sam(state, image_size=image_size, depth=depth, name=path.name, text_width=text_width)
     checkpoint = understood(state, path, None, image_size=image_size, deep=depth is not None)
-    network = adapted_network(checkpoint.sizes, depth=depth)
-    load_strict(network, checkpoint.state, name=path.name)
-    return Start(network, checkpoint.sizes, state[POSITIONS])
+    if text_width and checkpoint.sizes.text not in (0, text_width):
+        raise CheckpointError(
+            f"'{path.name}' learned texts with another text encoder than the one given; give that one."
+        )
+    sizes = replace(checkpoint.sizes, text=checkpoint.sizes.text or text_width)
+    network = adapted_network(sizes, depth=depth)
+    drawn = {key: value for key, value in network.state_dict().items() if key.startswith(NAME)}
+    load_strict(network, {**drawn, **checkpoint.state}, name=path.name)
+    return Start(network, sizes, state[POSITIONS])
 
 
-def start_from_sam(state: Mapping[str, Tensor], *, image_size: int, depth: DepthOf | None, name: str) -> Start:
+def start_from_sam(
+    state: Mapping[str, Tensor], *, image_size: int, depth: DepthOf | None, name: str, text_width: int = 0
+) -> Start:
     """SAM with freshly drawn adapters: of ViT-B 282 of 314 tensors are SAM's (specification 2.7).
 
     Raises:
@@ -70,7 +80,7 @@ def start_from_sam(state: Mapping[str, Tensor], *, image_size: int, depth: Depth
         sam = read_sizes(state)
     except SIZE_ERRORS as error:
         raise CheckpointError(f"'{name}' is no SAM checkpoint; give SAM's own.") from error
-    sizes = AdaptedSizes(replace(sam, image_size=image_size), tables=None, residual=True)
+    sizes = AdaptedSizes(replace(sam, image_size=image_size), tables=None, residual=True, text=text_width)
     network = adapted_network(sizes, depth=depth)
     given = from_sam(state)
     given[POSITIONS] = resized_positions(given[POSITIONS], sizes.sam.grid, mode="bicubic")
