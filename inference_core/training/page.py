@@ -6,39 +6,95 @@ import html
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inference_core.errors import OutputError
 from inference_core.evaluation.html_page import embedded, write_html
+from inference_core.io.atomic import replacing
 from inference_core.training.run_folder import RunFolder
 
 Picture = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 """An image (H, W), the true mask, and the mask found."""
 
 _MOST_POINTS = 600
+_MOST_STRIPS = 24
+_SCRIPT = """<script>
+const control = document.getElementById("step"), strips = document.querySelectorAll("figure.step");
+const show = () => strips.forEach((strip, n) => { strip.hidden = n !== Number(control.value); });
+control.hidden = strips.length < 2;
+control.addEventListener("input", show);
+show();
+</script>"""
 
 
-def write_page(folder: RunFolder, pictures: Sequence[Picture]) -> None:
-    """Write the run's page; each picture is an image (H, W), the true mask and the mask found.
+def keep_pictures(folder: RunFolder, pictures: Sequence[Picture], *, step: int) -> None:
+    """Keep one look at cases kept back as a strip of pictures; of more than 24 every second one goes, the last stays.
 
-    Without matplotlib, which the extra `train` brings, there is no page.
+    Without matplotlib, which the extra `train` brings, there are none.
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
+    if not pictures or not _can_draw():
+        return
+    with replacing(_made(folder.pictures) / f"step_{step:08d}.png") as temporary:
+        temporary.write_bytes(_png(_overlays(pictures)))
+    kept = _strips(folder)
+    while len(kept) > _MOST_STRIPS:
+        for path in kept[1:-1:2]:
+            path.unlink(missing_ok=True)
+        kept = _strips(folder)
+
+
+def write_page(folder: RunFolder) -> None:
+    """Write the run's page: curves, the pictures kept, one step at a time behind a slider, and the settings."""
+    if not _can_draw():
         return
     lines = folder.lines()
     config = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     body = [
         f"<h1>Training {html.escape(config['model'])}</h1>",
-        _image(_curves(lines)),
-        "<p>Cases kept back: the true outline in green, what was found in orange.</p>" if pictures else "",
-        _image(_overlays(pictures)) if pictures else "",
+        embedded(_png(_curves(lines))),
+        _slider(_strips(folder)),
         f"<h2>Settings</h2><pre>{html.escape(json.dumps(config, indent=1))}</pre>",
     ]
     write_html(folder.page, body, title="Training")
+
+
+def _slider(strips: Sequence[Path]) -> str:
+    """Strips of pictures of which one is shown, the last one at first; all of them where scripts are off."""
+    if not strips:
+        return ""
+    steps = [int(path.stem.partition("_")[2]) for path in strips]
+    parts = [
+        f"<figure class='step'><figcaption>after step {step}</figcaption>{embedded(path.read_bytes())}</figure>"
+        for step, path in zip(steps, strips, strict=True)
+    ]
+    last = len(strips) - 1
+    control = f"<input type='range' id='step' min='0' max='{last}' value='{last}' style='width:100%' hidden>"
+    said = "<p>Cases kept back: the true outline in green, what was found in orange.</p>"
+    return "\n".join([said, control, *parts, _SCRIPT])
+
+
+def _strips(folder: RunFolder) -> list[Path]:
+    return sorted(folder.pictures.glob("step_*.png")) if folder.pictures.is_dir() else []
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"'{folder}' cannot be made ({error.strerror}); free space.") from error
+    return folder
+
+
+def _can_draw() -> bool:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def middle_slices(image: NDArray[Any], truth: NDArray[Any], found: NDArray[Any]) -> Picture:
@@ -95,7 +151,7 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), dpi=110)
 
 
-def _image(figure: Any) -> str:
+def _png(figure: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return embedded(buffer.getvalue())
+    return buffer.getvalue()

@@ -8,6 +8,8 @@ log.jsonl          one line for each report
 best.* last.*      weights: the best on the cases kept back, and the newest
 state.pt           what it takes to go on as if the run had never stopped
 page.html          curves, and pictures of the cases kept back
+pictures           those pictures, a file for each look at the cases kept back, 24 at most
+tensorboard        the curves for TensorBoard, where that is installed
 """
 
 from __future__ import annotations
@@ -62,6 +64,16 @@ class RunFolder:
     def page(self) -> Path:
         """Curves and pictures."""
         return self.path / "page.html"
+
+    @property
+    def pictures(self) -> Path:
+        """Pictures of the cases kept back, a file a look at them."""
+        return self.path / "pictures"
+
+    @property
+    def board(self) -> Path:
+        """TensorBoard's files."""
+        return self.path / "tensorboard"
 
     def begin(self, config: TrainConfig, splits: Mapping[str, Split]) -> None:
         """Make the folder and write down what the run is.

@@ -10,7 +10,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader
 
 from inference_core.errors import SAM3DError
 from inference_core.models.weights import load_strict
+from inference_core.training.board import Board
 from inference_core.training.checkpoint import load_training_state, save_content
 from inference_core.training.config import TrainConfig
 from inference_core.training.optimization import Optimization
-from inference_core.training.page import Picture, middle_slices, write_page
+from inference_core.training.page import Picture, keep_pictures, middle_slices, write_page
 from inference_core.training.processes import Device, Processes
 from inference_core.training.progress import Progress, Reporter
 from inference_core.training.recipe import Batch, Draws, Recipe, SampleSource, Stage, Step
@@ -58,6 +59,7 @@ class Trainer:
         self.processes = Processes(fabric)
         self.reporter = reporter or Reporter()
         self.progress = Progress()
+        self.board = Board(folder.board)
         network = recipe.network
         self.optimization = Optimization(network, recipe.plan, config)
         self.averaged = (
@@ -82,6 +84,7 @@ class Trainer:
         self.progress = Progress.of(state["progress"])
         if self.fabric.is_global_zero:
             self.folder.cut_log(self.progress.step)
+            self.board.resume(self.progress.step)
 
     def run(self, stages: list[Stage], validation: SampleSource | None) -> None:
         """Train through all stages.
@@ -91,12 +94,13 @@ class Trainer:
             KeyboardInterrupt: SIGINT or SIGTERM came; the step under way was finished and the state written.
         """
         self.progress.begin()
-        if self.progress.best is None and validation is not None:
-            self._validate(validation)
-        with self._stopping_softly(), self.reporter.running(self.progress, self.config):
-            self._stages(stages, validation)
-        if self._kept_step != self.progress.step:
-            self._keep(validation)
+        with closing(self.board):
+            if self.progress.best is None and validation is not None:
+                self._validate(validation)
+            with self._stopping_softly(), self.reporter.running(self.progress, self.config):
+                self._stages(stages, validation)
+            if self._kept_step != self.progress.step:
+                self._keep(validation)
         if self._stopping:
             raise KeyboardInterrupt
 
@@ -179,7 +183,7 @@ class Trainer:
         }  # fmt: skip
         line = self.processes.mean(line, ("loss", "dice_first", "dice_last"))
         if self.fabric.is_global_zero:
-            self.folder.append(line)
+            self._log(line)
             self.reporter.stepped(line)
 
     def _keep(self, validation: SampleSource | None) -> None:
@@ -193,7 +197,7 @@ class Trainer:
                 self.folder.name_weights(self.config.model, self.folder.best)
             elif not self.folder.best.exists():
                 self.folder.name_weights(self.config.model, self.folder.last)
-            write_page(self.folder, self._pictures)
+            write_page(self.folder)
         self._save()
         self._kept_step = self.progress.step
 
@@ -207,9 +211,14 @@ class Trainer:
             self.progress.best = dice
         if self.fabric.is_global_zero:
             line = {"step": self.progress.step, "validation_dice": dice, "best": self.progress.best}
-            self.folder.append(line)
+            self._log(line)
             self.reporter.validated(line)
+            keep_pictures(self.folder, self._pictures, step=self.progress.step)
         return better
+
+    def _log(self, line: Mapping[str, Any]) -> None:
+        self.folder.append(line)
+        self.board.add(line)
 
     @torch.no_grad()
     def _dice_on(self, validation: SampleSource) -> float:
