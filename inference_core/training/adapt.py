@@ -7,6 +7,7 @@ ships with the program (the phantom's tumors) is answered as well as before.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ def adapt(
         learning_rate=1e-3, lite=_REPLAY, workers=0, validate_every=10_000, ema=0.98, seed=seed, device="cpu",
     )  # fmt: skip
     folder = train(config, splits={data.name: split}, reporter=reporter)
+    # A mask that its user deletes shall not be kept here.
+    shutil.rmtree(folder.path / "cache", ignore_errors=True)
     return _judge(folder, start_from, data, kept)
 
 

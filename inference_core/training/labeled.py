@@ -6,8 +6,9 @@ as they are at inference, so that the crop's edge tells nothing. A target that t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,25 +60,69 @@ class LabeledVolume:
     @classmethod
     def of(cls, volume: Volume, mask: NDArray[np.bool_]) -> LabeledVolume:
         """An image, and its target as a mask of the image's shape that is not empty."""
-        around = _bounds(mask)
-        depth = ndi.distance_transform_edt(mask[around], sampling=volume.grid.spacing)
-        interior = (np.argwhere(depth >= 0.4 * depth.max()) + [edge.start for edge in around])[::7]
         target = Volume(mask.astype(np.uint8), volume.grid, volume.name)
-        size_mm3 = float(mask.sum() * volume.grid.voxel_volume_mm3)
-        held = volume.grid.cropped([edge.start for edge in around], [edge.stop for edge in around])
-        corners = held.to_ras(corners_ijk(held.shape))
-        return cls(volume, target, volume.grid.to_ras(interior), corners, size_mm3)
+        return cls(volume, target, *_facts(volume.grid, mask))
 
 
-def targets_of(case: Case, classes: Sequence[int] = ()) -> tuple[LabeledVolume, ...]:
-    """Every value of a case's label map, of those asked for, as a target of its own; slivers are left out.
+ARRAYS = ("image", "labels", "affine", "values", "corners", "sizes", "interior", "owners")
+"""Of a case with n targets: voxels (Z, Y, X) and labels as they are, the affine, the label of each target (n,), the
+corners (n, 8, 3) of their boxes, their sizes in mm3 (n,), and their inner points (m, 3) with each one's target (m,)."""
+
+
+def prepared_targets(case: Case, classes: Sequence[int] = ()) -> dict[str, NDArray[Any]]:
+    """`ARRAYS` of every value of a case's label map, of those asked for, as a target; slivers are left out.
 
     Raises:
         VolumeError: a file cannot be read, or image and label map differ in shape; the message names the case.
     """
     volume, labels = case.read(), case.read_labels().array
     values = values_of(labels, classes, least=_SLIVER)
-    return tuple(LabeledVolume.of(volume, np.ascontiguousarray(labels == value)) for value in values)
+    facts = [_facts(volume.grid, np.ascontiguousarray(labels == value)) for value in values]
+    inner = [interior for interior, _, _ in facts]
+    return {
+        "image": volume.array.T, "labels": labels.T, "affine": volume.grid.affine, "values": values,
+        "corners": np.array([corners for _, corners, _ in facts]).reshape(-1, 8, 3),
+        "sizes": np.array([size for _, _, size in facts]),
+        "interior": np.concatenate([np.empty((0, 3)), *inner]),
+        "owners": np.repeat(np.arange(len(inner)), [len(points) for points in inner]),
+    }  # fmt: skip
+
+
+def targets_from(prepared: Mapping[str, NDArray[Any]], name: str) -> tuple[LabeledVolume, ...]:
+    """The targets of a case of that name, of what `prepared_targets` made of it."""
+    image, labels = prepared["image"].T, prepared["labels"].T
+    i, j, k = image.shape
+    grid = Grid((i, j, k), np.array(prepared["affine"]))
+    volume = Volume(image, grid, name)
+    return tuple(
+        LabeledVolume(
+            volume,
+            Volume(np.ascontiguousarray(labels == value).astype(np.uint8), grid, name),
+            np.array(prepared["interior"][prepared["owners"] == n]),
+            np.array(prepared["corners"][n]),
+            float(prepared["sizes"][n]),
+        )
+        for n, value in enumerate(prepared["values"])
+    )
+
+
+def targets_of(case: Case, classes: Sequence[int] = ()) -> tuple[LabeledVolume, ...]:
+    """Every value of a case's label map, of those asked for, as a target of its own; slivers are left out.
+
+    Raises:
+        VolumeError: as `prepared_targets`.
+    """
+    return targets_from(prepared_targets(case, classes), case.name)
+
+
+def _facts(grid: Grid, mask: NDArray[np.bool_]) -> tuple[Float, Float, float]:
+    """Inner points of a mask (n, 3) and the corners of its box (8, 3), RAS mm, and its size in mm3."""
+    around = _bounds(mask)
+    depth = ndi.distance_transform_edt(mask[around], sampling=grid.spacing)
+    interior = (np.argwhere(depth >= 0.4 * depth.max()) + [edge.start for edge in around])[::7]
+    held = grid.cropped([edge.start for edge in around], [edge.stop for edge in around])
+    size_mm3 = float(mask.sum() * grid.voxel_volume_mm3)
+    return grid.to_ras(interior), held.to_ras(corners_ijk(held.shape)), size_mm3
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, ...]:

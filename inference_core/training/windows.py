@@ -10,13 +10,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from inference_core.training.config import LiteMixture
+from inference_core.training.config import LiteMixture, TrainConfig
 from inference_core.training.data.cases import Case
-from inference_core.training.labeled import LabeledVolume, augmented, background_window, labeled_sample, targets_of
+from inference_core.training.labeled import (
+    ARRAYS,
+    LabeledVolume,
+    augmented,
+    background_window,
+    labeled_sample,
+    prepared_targets,
+    targets_from,
+)
 from inference_core.training.pools import Pool, draw_case
 from inference_core.training.recent import Recent
 from inference_core.training.regions import region_sample
-from inference_core.training.samples import no_target
+from inference_core.training.samples import PreparedStore, no_target
 from inference_core.training.synthetic import Sample, lesion_into, synthetic_sample
 from inference_core.training.tiny import lesion_in_limb, tiny_lesion_into
 
@@ -25,10 +33,16 @@ _TRIES = 200
 
 
 class Tissue:
-    """Real images to cut windows from: the targets of a random case, the cases seen last kept in memory."""
+    """Real images to cut windows from: the targets of a random case, the cases seen last kept in memory.
 
-    def __init__(self, pools: Sequence[Pool], *, classes: Sequence[int] = ()) -> None:
+    Of more cases than are kept there, `store` keeps on disk what was made of each.
+    """
+
+    def __init__(
+        self, pools: Sequence[Pool], *, classes: Sequence[int] = (), store: PreparedStore | None = None
+    ) -> None:
         self.pools, self.classes = pools, classes
+        self.store = store if sum(len(pool.cases) for pool in pools) > _KEPT else None
         self._recent = Recent(self._targets, count=_KEPT)
 
     def __bool__(self) -> bool:
@@ -47,7 +61,15 @@ class Tissue:
         raise no_target()
 
     def _targets(self, case: Case) -> tuple[LabeledVolume, ...]:
-        return targets_of(case, self.classes)
+        if self.store is None:
+            return targets_from(prepared_targets(case, self.classes), case.name)
+        prepared = self.store.prepared(case, lambda one: prepared_targets(one, self.classes))
+        return targets_from(prepared, case.name)
+
+
+def store_of(config: TrainConfig) -> PreparedStore:
+    """Where a run keeps what it made of its cases."""
+    return PreparedStore.of(config, "sam3d_lite", ARRAYS, classes=config.classes)
 
 
 class TrainingWindows:

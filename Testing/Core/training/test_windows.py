@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from scipy import ndimage as ndi
 from support.labeled_sets import write_balls
 from torch.utils.data import DataLoader
 
-from inference_core.training.config import LiteMixture
+from inference_core.training.config import LiteMixture, TrainConfig
 from inference_core.training.data.layouts import read_data_set
 from inference_core.training.pools import Pool
-from inference_core.training.windows import Tissue, TrainingWindows
+from inference_core.training.windows import Tissue, TrainingWindows, store_of
 
 NO_SHARES = LiteMixture(regions=0, inserted=0, tiny=0, limb=0, synthetic=0)
 NOTHING = Tissue(())
@@ -106,3 +107,30 @@ def test_the_usual_mixture_adds_up():
     assert 0 < made < 1
     assert sum(usual.stage_shares) == pytest.approx(1.0)
     assert all(size % 8 == 0 for size in usual.sizes)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Pool:
+    """More cases than are kept in memory, two of which differ."""
+    cases = read_data_set(write_balls(tmp_path_factory.mktemp("many") / "set", cases=("a", "b"), classes=2)).cases
+    return Pool(1.0, tuple(replace(cases[n % 2], name=f"case_{n}") for n in range(50)))
+
+
+def test_of_many_cases_what_was_made_is_kept_on_disk_and_gives_the_same_windows(many, tmp_path):
+    store = store_of(TrainConfig(tmp_path / "run"))
+    plain, kept = windows(Tissue([many])), windows(Tissue([many], store=store))
+    again = windows(Tissue([many], store=store))
+    for number in range(4):
+        wanted = plain[number]
+        for row in (kept, again):
+            assert torch.equal(row[number]["image"], wanted["image"])
+            assert torch.equal(row[number]["target"], wanted["target"])
+            assert row[number]["whole"] == wanted["whole"]
+    assert len(list((tmp_path / "run" / "cache").glob("*.npy"))) == 2 * 8, "an entry an array, of two different cases"
+
+
+def test_few_cases_are_kept_in_memory_alone(tmp_path):
+    data = read_data_set(write_balls(tmp_path / "set", cases=("a", "b")))
+    store = store_of(TrainConfig(tmp_path / "run"))
+    assert windows(Tissue([Pool(1.0, data.cases)], store=store))[0]["target"].any()
+    assert not Path(tmp_path / "run").exists()

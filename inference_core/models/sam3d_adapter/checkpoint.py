@@ -145,7 +145,7 @@ def official_content(weights: Mapping[str, Tensor], config: Sam3DAdapterConfig) 
 
     That asks for tensors that mean nothing: the masks of shifted blocks, three prompt encoders that no forward pass
     used, and two parts of the fourth. Those are drawn as the authors' are, the same ones each time. Their optimizers'
-    state is left empty: the run's own state is kept elsewhere.
+    state is left empty: which parameters are in it, and in what order, is not known; the run's own is kept elsewhere.
     """
     parts = {name: _of_part(weights, name) for name in ("encoder", "decoder", "prompt_encoder")}
     # One tensor for all blocks, which a file then holds once.

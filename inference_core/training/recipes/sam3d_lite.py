@@ -38,7 +38,7 @@ from inference_core.training.recipe import (
     check_scope,
     warm_cosine,
 )
-from inference_core.training.windows import Tissue, TrainingWindows
+from inference_core.training.windows import Tissue, TrainingWindows, store_of
 
 PLAN = Plan(
     learning_rate=2e-3,
@@ -81,7 +81,7 @@ class LiteRecipe:
 
     def stages(self, pools: Sequence[Pool], *, batch: int) -> Sequence[Stage]:
         """Small windows first. `batch` is not asked: each size of window has its own."""
-        mixture, tissue = self.config.lite, Tissue(pools, classes=self.config.classes)
+        mixture, tissue = self.config.lite, self._tissue(pools)
         seed = self.config.seed
         return [
             Stage(share, TrainingWindows(mixture, tissue, size=size, seed=seed), count)
@@ -92,8 +92,10 @@ class LiteRecipe:
         """Windows around labeled targets alone; procedural ones where there are no cases."""
         mixture = _only_labeled(self.config.lite) if pools else self.config.lite
         size = min(_VALIDATION_SIZE, max(self.config.lite.sizes))
-        tissue = Tissue(pools, classes=self.config.classes)
-        return TrainingWindows(mixture, tissue, size=size, seed=_VALIDATION_SEED)
+        return TrainingWindows(mixture, self._tissue(pools), size=size, seed=_VALIDATION_SEED)
+
+    def _tissue(self, pools: Sequence[Pool]) -> Tissue:
+        return Tissue(pools, classes=self.config.classes, store=store_of(self.config))
 
     def step(self, batch: Batch, draws: Draws) -> Step:
         """Some prompts in turn; how many is drawn anew for each batch in training, and is fixed to be judged."""
