@@ -22,7 +22,7 @@ from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, read_sizes
 from inference_core.models.medical_sam_adapter.checkpoint import understood
 from inference_core.models.medical_sam_adapter.network import AdaptedSizes, DepthOf, adapted_network
 from inference_core.models.medical_sam_adapter.sizes import POSITIONS, TABLE, adapter_key
-from inference_core.models.medical_sam_adapter.text import NAME
+from inference_core.models.medical_sam_adapter.text import NAME, another_encoder
 from inference_core.models.weights import load_state_dict, load_strict
 
 TRAINED = r"_Adapter\.|^mask_decoder\.|^text_projection\."
@@ -58,9 +58,7 @@ def start_from(path: Path, *, image_size: int, depth: DepthOf | None, text_width
         return start_from_sam(state, image_size=image_size, depth=depth, name=path.name, text_width=text_width)
     checkpoint = understood(state, path, None, image_size=image_size, deep=depth is not None)
     if text_width and checkpoint.sizes.text not in (0, text_width):
-        raise CheckpointError(
-            f"'{path.name}' learned texts with another text encoder than the one given; give that one."
-        )
+        raise another_encoder(path.name)
     sizes = replace(checkpoint.sizes, text=checkpoint.sizes.text or text_width)
     network = adapted_network(sizes, depth=depth)
     drawn = {key: value for key, value in network.state_dict().items() if key.startswith(NAME)}

@@ -44,9 +44,16 @@ def text_width_of(state: Mapping[str, Tensor]) -> int:
     return state[_WIDTH_KEY].shape[1] if _WIDTH_KEY in state else 0
 
 
-def remember(network: SamNetwork, encoder: TextEncoder) -> None:
-    """Note in the projection which encoder it is trained with."""
-    network.get_buffer(f"{NAME}.probe").copy_(encoder.embed([PROBE])[0])
+def remember(network: SamNetwork, encoder: TextEncoder, *, name: str) -> None:
+    """Note in a projection which encoder it is trained with.
+
+    Raises:
+        CheckpointError: it was trained with another one before.
+    """
+    probe, own = network.get_buffer(f"{NAME}.probe"), encoder.embed([PROBE])[0]
+    if probe.any() and not _same(probe, own):
+        raise another_encoder(name)
+    probe.copy_(own)
 
 
 def check_encoder(network: SamNetwork, encoder: TextEncoder, *, name: str) -> None:
@@ -60,6 +67,14 @@ def check_encoder(network: SamNetwork, encoder: TextEncoder, *, name: str) -> No
         raise ModelError(
             f"'{name}' has learned no texts; leave out the text encoder, or train it with `train --text-encoder`."
         )
-    probe, own = network.get_buffer(f"{NAME}.probe"), encoder.embed([PROBE])[0]
-    if probe.shape != own.shape or (probe.cpu() - own).abs().max() > _SAME:
-        raise CheckpointError(f"'{name}' learned texts with another text encoder than the one given; give that one.")
+    if not _same(network.get_buffer(f"{NAME}.probe"), encoder.embed([PROBE])[0]):
+        raise another_encoder(name)
+
+
+def another_encoder(name: str) -> CheckpointError:
+    """What is said of a text encoder that is not the one of the training."""
+    return CheckpointError(f"'{name}' learned texts with another text encoder than the one given; give that one.")
+
+
+def _same(probe: Tensor, own: Tensor) -> bool:
+    return probe.shape == own.shape and bool((probe.cpu() - own).abs().max() <= _SAME)

@@ -290,7 +290,7 @@ def build(config: TrainConfig, classes: Mapping[int, str], *, rule: str) -> Medi
     start = start_from(weights_of(config.start_from), image_size=size, depth=depth, text_width=width)
     texts = None
     if encoder is not None:
-        remember(start.network, encoder)
+        remember(start.network, encoder, name=config.start_from.name)
         named = texts_of(config.text_file, classes, config.classes)
         texts = LearnedTexts(named, encoder.embed(named.texts))
     return MedicalSamAdapterRecipe(config, start, rule=rule, texts=texts)

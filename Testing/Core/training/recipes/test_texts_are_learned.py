@@ -158,9 +158,9 @@ def test_the_file_keeps_the_projection_and_goes_on_from_it(a_tiny_sam, a_clip, t
     for name, value in recipe.network.text_projection.state_dict().items():
         assert torch.equal(kept[f"text_projection.{name}"], value)
         assert torch.equal(again.network.text_projection.state_dict()[name], value)
-    narrow = write_text_encoder(tmp_path / "narrow", width=8)
-    with pytest.raises(CheckpointError, match="another text encoder"):
-        a_recipe(tmp_path / "a.pth", narrow)
+    for others in (write_text_encoder(tmp_path / "narrow", width=8), write_text_encoder(tmp_path / "other", seed=9)):
+        with pytest.raises(CheckpointError, match="another text encoder"):
+            a_recipe(tmp_path / "a.pth", others)
 
 
 def test_weights_that_learned_no_texts_refuse_them_in_one_sentence(a_tiny_sam, a_clip, two_targets, tmp_path):
