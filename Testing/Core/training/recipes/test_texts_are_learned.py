@@ -192,6 +192,22 @@ def test_a_text_beside_a_click_is_told_where_the_click_is(a_tiny_sam, a_clip, tw
     assert told == [2, 4], "the click's slice alone: first the click, then both"
 
 
+@pytest.mark.parametrize("rule", ["medical_sam_adapter_3d", "medical_sam_adapter_3d_normalized"])
+def test_models_through_depth_are_told_texts_in_every_chunk(a_tiny_sam, a_clip, two_targets, tmp_path, rule):
+    recipe = a_recipe(a_tiny_sam, a_clip, rule=rule)
+    recipe.save(tmp_path / "a.pth", recipe.network.state_dict())
+    model = promptable(open_model(rule, weights=tmp_path / "a.pth", device="cpu", text_encoder=a_clip))
+    case, told = read_data_set(two_targets)["a"], []
+    model.network.mask_decoder.register_forward_pre_hook(
+        lambda _, args, kwargs: told.append(kwargs["sparse"].shape[1]), with_kwargs=True
+    )
+    answers = [
+        Session(case.read(), model).predict(PromptSet((TextPrompt(text),))).low_res_logits for text in ("left", "right")
+    ]
+    assert set(told) == {4}, "no point, the padding, and two tokens of the text"
+    assert np.abs(answers[0] - answers[1]).max() > 1e-4
+
+
 def test_settings_that_make_no_sense_with_texts_are_refused(tmp_path, a_clip):
     usual = TrainConfig(tmp_path, model="medical_sam_adapter", data=(tmp_path,), text_encoder=a_clip)
     check_settings(usual)
