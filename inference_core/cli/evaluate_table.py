@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from inference_core.evaluation.tables.scores import Score
+    from inference_core.geometry.volume import Volume
     from inference_core.models.interface import Model
+    from inference_core.models.spec import ModelSpec
     from inference_core.training.data.cases import Case, DataSet
+
+    Answered = tuple[str, Setting, NDArray[np.bool_], NDArray[np.bool_]]
 
 Targets = dict[str, tuple[int, ...]]
 """Label values of each target by its name."""
@@ -65,8 +69,11 @@ def run(options: argparse.Namespace) -> None:
             say(f"{name} can be prompted in no row that was asked for.")
             continue
         model = load(spec, weights, options)
+        values = values_found(model.spec, data, targets) if model.spec.automatic else ()
         for case in share.of(cases):
-            found, wrong = _case(case, model, name=name, table=asked, settings=own, targets=targets, options=options)
+            found, wrong = _case(
+                case, model, name=name, table=asked, settings=own, targets=targets, values=values, options=options
+            )
             scores += found
             failed += wrong
     everything = share.gathered((scores, failed))
@@ -85,6 +92,22 @@ def targets_of(data: DataSet) -> Targets:
     if isinstance(regions, dict) and regions:
         return {str(name): tuple(map(int, values)) for name, values in regions.items()}
     return {name: (value,) for value, name in data.classes.items() if not wanted or name in wanted}
+
+
+def values_found(spec: ModelSpec, data: DataSet, targets: Targets) -> tuple[int, ...]:
+    """The label value of each class of an automatic model: of the table's targets, or of all of the set's.
+
+    Raises:
+        UsageError: the model has another number of classes than either.
+    """
+    wanted = sorted(value for values in targets.values() for value in values)
+    for values in (wanted, sorted(data.classes)):
+        if len(values) == len(spec.classes):
+            return tuple(values)
+    raise UsageError(
+        f"{spec.title} finds {len(spec.classes)} classes where '{data.name}' has {len(data.classes)}; prepare it "
+        "as the weights were trained (`data prepare --paper`)."
+    )
 
 
 def cases_of(data: DataSet, options: argparse.Namespace) -> list[Case]:
@@ -123,7 +146,7 @@ def _checked(options: argparse.Namespace) -> tuple[Table, DataSet, list[Setting]
     return asked, data, settings
 
 
-def _is_for(setting: Setting, spec: Any) -> bool:
+def _is_for(setting: Setting, spec: ModelSpec) -> bool:
     from inference_core.evaluation.tables.prompting import is_for
 
     return is_for(setting, spec)
@@ -137,6 +160,7 @@ def _case(
     table: Table,
     settings: Sequence[Setting],
     targets: Targets,
+    values: Sequence[int],
     options: argparse.Namespace,
 ) -> tuple[list[Score], list[str]]:
     """A case's scores, or its name among the failed ones."""
@@ -148,9 +172,11 @@ def _case(
         with Progress(held=True) as progress:
             progress.show(where)
             volume, labels = case.read(), case.read_labels().array
-            for target, setting, mask, truth in _answered(volume, labels, model, settings, targets, seed=options.seed):
-                values = measured(table.measures, mask, truth, volume.grid.spacing)
-                found.append(Score(name, setting.name, case.name, target, values))
+            answered = _classified if model.spec.automatic else _prompted
+            given = {"values": values} if model.spec.automatic else {"seed": options.seed}
+            for target, setting, mask, truth in answered(volume, labels, model, settings, targets, **given):
+                reached = measured(table.measures, mask, truth, volume.grid.spacing)
+                found.append(Score(name, setting.name, case.name, target, reached))
     except SAM3DError as error:
         say(f"{where}: failed. {error}")
         return [], [case.name]
@@ -158,22 +184,35 @@ def _case(
     return found, []
 
 
-def _answered(
-    volume: Any, labels: NDArray[Any], model: Model, settings: Sequence[Setting], targets: Targets, *, seed: int
-) -> Iterator[tuple[str, Setting, NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Targets and rows with the model's mask and the true one; a target that is not there cannot be prompted for."""
+def _classified(
+    volume: Volume,
+    labels: NDArray[Any],
+    model: Model,
+    settings: Sequence[Setting],
+    targets: Targets,
+    *,
+    values: Sequence[int],
+) -> Iterator[Answered]:
+    """Targets with where an automatic model finds them, and where they are."""
     import numpy as np
 
     from inference_core.engine.automatic import segment_automatically
+
+    found = np.array([0, *values])[segment_automatically(volume, model).labels.array]
+    for target, wanted in targets.items():
+        yield target, settings[0], np.isin(found, wanted), np.isin(labels, wanted)
+
+
+def _prompted(
+    volume: Volume, labels: NDArray[Any], model: Model, settings: Sequence[Setting], targets: Targets, *, seed: int
+) -> Iterator[Answered]:
+    """Targets and rows with the model's mask and the true one; a target that is not there cannot be prompted for."""
+    import numpy as np
+
     from inference_core.evaluation.protocol import session_segment
     from inference_core.evaluation.tables.prompting import answers
     from inference_core.models.interface import promptable
 
-    if model.spec.automatic:
-        found = segment_automatically(volume, model).labels.array
-        for target, values in targets.items():
-            yield target, settings[0], np.isin(found, values), np.isin(labels, values)
-        return
     segment = session_segment(volume, promptable(model))
     for target, values in targets.items():
         truth = np.isin(labels, values)

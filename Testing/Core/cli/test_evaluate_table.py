@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.labeled_sets import write_prepared
 
+from inference_core.cli.evaluate_table import targets_of, values_found
 from inference_core.cli.main import main
+from inference_core.cli.parsing import UsageError
+from inference_core.models.registry import get_spec
+from inference_core.training.data.layouts import read_data_set
 
 DATA = Path(__file__).parents[2] / "Data"
 ORGANS = ("spleen", "right kidney", "left kidney")
@@ -75,6 +83,37 @@ def test_the_paper_s_target_alone_is_segmented_of_a_tumor_set(tmp_path, capsys) 
     said = capsys.readouterr().out
     assert "NSD at 5 mm, %" in said
     assert "issue 46" in said
+
+
+@pytest.mark.parametrize(("classes", "targets", "values"), [
+    (("pancreas", "tumor"), ["tumor"], (2,)), (("pancreas", "tumor"), [], (1, 2)), (("a", "b", "c"), ["a"], None),
+])  # fmt: skip
+def test_the_classes_of_an_automatic_model_are_the_targets_or_all(tmp_path, classes, targets, values) -> None:
+    data = read_data_set(write_prepared(tmp_path / "set", "msd_pancreas", "ma_sam", classes=classes, targets=targets))
+    spec = replace(get_spec("ma_sam"), classes=tuple("xy") if values is None else tuple("x" * len(values)))
+    if values is None:
+        with pytest.raises(UsageError, match=r"finds 2 classes where '.*' has 3"):
+            values_found(spec, data, targets_of(data))
+    else:
+        assert values_found(spec, data, targets_of(data)) == values
+
+
+def test_two_processes_fill_the_same_table_as_one(organs, some_weights, tmp_path) -> None:
+    arguments = ["evaluate", "--table", "btcv", "--data", organs, "--weights", some_weights / "sam_med3d.safetensors"]
+    arguments += ["--model", "sam_med3d", "--rows", "1 click", "--side", "validation", "--device", "cpu", "--json"]
+    (organs / "splits_final.json").write_text('[{"train": ["a"], "val": ["b", "c"], "test": []}]')
+    assert main([*map(str, arguments), str(tmp_path / "one.json")]) == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533"]
+    command = [*launcher, "-m", "inference_core", *map(str, arguments), str(tmp_path / "two.json")]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text())["scores"] for name in ("one", "two"))
+    assert [(score["case"], score["target"]) for score in one] == [(score["case"], score["target"]) for score in two]
+    assert {score["case"] for score in one} == {"b", "c"}
+    for left, right in zip(one, two, strict=True):
+        assert left["values"] == pytest.approx(right["values"], abs=0.05)
 
 
 @pytest.mark.parametrize(
