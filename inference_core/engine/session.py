@@ -19,7 +19,7 @@ from inference_core.engine.prediction_cache import PredictionCache
 from inference_core.engine.slice_predictor import SliceMemory, SlicePredictor
 from inference_core.engine.unsure_band import compose_band
 from inference_core.engine.window_predictor import WindowPredictor
-from inference_core.engine.windowed_prediction import FAR_OUTSIDE, WindowedPrediction
+from inference_core.engine.windowed_prediction import FAR_OUTSIDE, PromptGroup, WindowedPrediction
 from inference_core.errors import OptionError, PromptError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
@@ -203,19 +203,18 @@ class Session:
         return frozenset(type_ for kind, type_ in _TYPES.items() if kind in kinds)
 
     def _seen(self, found: WindowedPrediction, prompts: PromptSet) -> tuple[WindowedPrediction, tuple[str, ...]]:
-        """The groups of a prediction where the image has something to see, and what is to be said of the others.
-
-        Of a flat image, or of the air around a body, a model makes something up.
-        """
+        """The groups of a prediction where the image has something to see, and what is to be said of the others."""
         if prompts.initial_mask is not None:
             return found, ()
-        flat = [is_constant(self._values_in(group.base.window)) for group in found]
-        airy = [self._surroundings.hold(group) for group in found]
-        seen = tuple(
-            group for group, nothing in zip(found, map(any, zip(flat, airy, strict=True)), strict=True) if not nothing
-        )
-        cautions = [NO_CONTRAST] if any(flat) else []
-        return seen, (*cautions, *([IN_THE_AIR] if any(airy) and not any(flat) else []))
+        cautions = [self._nothing_in(group) for group in found]
+        seen = tuple(group for group, caution in zip(found, cautions, strict=True) if caution is None)
+        return seen, tuple(dict.fromkeys(caution for caution in cautions if caution is not None))
+
+    def _nothing_in(self, group: PromptGroup) -> str | None:
+        """What is to be said of a group of prompts that sees nothing."""
+        if is_constant(self._values_in(group.base.window)):
+            return NO_CONTRAST
+        return IN_THE_AIR if self._surroundings.hold(group) else None
 
     def _values_in(self, window: Grid) -> NDArray[Any]:
         start, stop = extent_on(window, self.volume.grid)
