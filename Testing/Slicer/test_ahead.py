@@ -23,7 +23,7 @@ def a_light_model(a_model):
 def in_hand(a_light_model, a_panel, monkeypatch):
     """Foreground in hand, the model loaded, the mains plugged in; encoded windows are counted from here on."""
     a_panel.panel.ui.aheadCheckBox.setChecked(True)
-    a_panel.panel._power = type("Plugged", (), {"onBattery": False})()
+    a_panel.panel.clicks.power = type("Plugged", (), {"onBattery": False})()
     a_panel.panel.logic.warmer.prepare()
     rest(a_panel)
     a_panel.pressButton(a_panel.panel.ui.foregroundButton)
@@ -79,7 +79,7 @@ def test_nothing_is_worked_out(in_hand, a_light_model, a_grid, why):
     if why == "switched off":
         panel.ui.aheadCheckBox.setChecked(False)
     elif why == "on battery":
-        panel._power.onBattery = True
+        panel.clicks.power.onBattery = True
     elif why == "another tool":
         in_hand.pressButton(panel.ui.backgroundButton)
     else:

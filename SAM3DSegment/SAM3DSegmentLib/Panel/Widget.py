@@ -15,11 +15,12 @@ from SAM3DSegmentLib.Panel import SharedLogic
 from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
 from SAM3DSegmentLib.Panel.BoxHandles import BoxHandles
+from SAM3DSegmentLib.Panel.Buttons import Buttons
 from SAM3DSegmentLib.Panel.CheatSheet import CheatSheet
+from SAM3DSegmentLib.Panel.ClickWatch import ClickWatch
 from SAM3DSegmentLib.Panel.CompareSection import CompareSection
 from SAM3DSegmentLib.Panel.ExportMenu import written
 from SAM3DSegmentLib.Panel.FirstSteps import firstSteps, showAtFirstOpening
-from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.Keys import shortcutsOf
 from SAM3DSegmentLib.Panel.LearnSection import LearnSection
 from SAM3DSegmentLib.Panel.LesionSection import LesionSection
@@ -27,29 +28,21 @@ from SAM3DSegmentLib.Panel.MeasuresRow import MeasuresRow
 from SAM3DSegmentLib.Panel.MessageArea import MessageArea
 from SAM3DSegmentLib.Panel.ModelInstaller import ModelInstaller
 from SAM3DSegmentLib.Panel.ModelPicker import ModelPicker
-from SAM3DSegmentLib.Panel.ParameterSync import ParameterSync, isImage
+from SAM3DSegmentLib.Panel.ParameterSync import ParameterSync
 from SAM3DSegmentLib.Panel.PlaceTools import PlaceTools
 from SAM3DSegmentLib.Panel.PollTimer import PollTimer
 from SAM3DSegmentLib.Panel.PromptList import PromptList
 from SAM3DSegmentLib.Panel.SeeRow import SeeRow
 from SAM3DSegmentLib.Panel.SegmentList import SegmentList
 from SAM3DSegmentLib.Panel.Shortcuts import Shortcuts
-from SAM3DSegmentLib.Panel.SliceMouse import Pointer
 from SAM3DSegmentLib.Panel.StatusLine import StatusLine
 from SAM3DSegmentLib.Panel.Tour import Tour
 from SAM3DSegmentLib.Panel.ViewKeys import HeldKey
-from SAM3DSegmentLib.Panel.Views import backgroundOf, moveOthersTo, shows, showVolume
+from SAM3DSegmentLib.Panel.Views import showVolume
 from SAM3DSegmentLib.Paths import resourcePath
 from SAM3DSegmentLib.SampleVolume import loadSample
 from SAM3DSegmentLib.Sentences import sentenceOf
 from SAM3DSegmentLib.Setup import Dependencies
-from SAM3DSegmentLib.Setup.Power import Power
-
-_ICONS = {
-    "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",
-    "lineButton": "Line", "scribbleButton": "Scribble", "lassoButton": "Lasso",
-    "boxFromMaskButton": "BoxFromMask", "undoButton": "Undo", "redoButton": "Redo", "clearButton": "Clear",
-}  # fmt: skip
 
 
 class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -71,7 +64,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = SharedLogic.acquire()
         self.logic.controller.ensureDependencies = self._ensureDependencies
         self._makeParts()
-        self._connectButtons()
+        self.buttons = Buttons(self)
         self.logic.addListener(self._onLogicEvent)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneGoes)
@@ -142,21 +135,23 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def _makeParts(self) -> None:
-        ui, logic, guarded = self.ui, self.logic, self._guarded
+        ui, logic, guarded = self.ui, self.logic, self.guarded
         self.message = MessageArea(ui, logic, situation=self._situation)
         self.status = StatusLine(ui, logic, isBusy=lambda: self._busy, onStop=self._stop)
         self.parameters = ParameterSync(ui, logic, guarded, onVolume=showVolume)
         self.models = ModelPicker(ui, logic, self._chooseModel)
         self.segments = SegmentList(ui.segmentsTable, logic, guarded)
         self.prompts = PromptList(ui.promptsTable, logic, guarded)
-        self._power = Power()
         tools = ("foreground", "background", "box", "line", "scribble", "lasso")
         buttons = {kind: getattr(ui, f"{kind}Button") for kind in tools}
         self.pollTimer = PollTimer(self._poll, self._refresh, needed=self._needsTime)
+        self.clicks = ClickWatch(
+            ui, logic, self.message, choose=self.parameters.choose, onLookingAhead=self.pollTimer.start
+        )  # fmt: skip
         self.tools = PlaceTools(
             buttons, logic, guarded,
-            prepare=self._ensureDependencies, mayClick=self._mayClick, onPlaced=self._onPlaced,
-            onRest=self._lookAhead, onLeft=logic.controller.stopLookingAhead,
+            prepare=self._ensureDependencies, mayClick=self.clicks.mayClick, onPlaced=self.clicks.onPlaced,
+            onRest=self.clicks.lookAhead, onLeft=logic.controller.stopLookingAhead,
         )  # fmt: skip
         self.see = SeeRow(ui, logic)
         self.measures = MeasuresRow(ui, logic)
@@ -176,26 +171,15 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             onDone=self._onModelInstalled,
             onError=self._onModelFailed,
         )
+        self._shown = (
+            self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced, self.see,
+            self.measures, self.lesions, self.compare, self.learn, self.message,
+        )  # fmt: skip
         self.shortcuts = Shortcuts(shortcutsOf(self))
         keys = self.shortcuts.asHtml()
         ui.shortcutsLabel.setText(keys)
         self.tour = Tour(ui, firstSteps(self))
         self.cheatSheet = CheatSheet(keys, onTour=self.tour.start)
-
-    def _connectButtons(self) -> None:
-        ui, logic = self.ui, self.logic
-        for name, picture in _ICONS.items():
-            getattr(ui, name).setIcon(icon(picture))
-        ui.sampleButton.connect("clicked(bool)", lambda: self._guarded(self._trySample))
-        ui.nextButton.connect("clicked(bool)", self._nextSegment)
-        ui.automaticButton.connect("clicked(bool)", lambda: self._guarded(self._runAutomatic))
-        ui.boxFromMaskButton.connect("clicked(bool)", lambda: self._guarded(logic.prompts.addBoxFromMask))
-        ui.undoButton.connect("clicked(bool)", lambda: self._guarded(logic.undo))
-        ui.redoButton.connect("clicked(bool)", lambda: self._guarded(logic.redo))
-        ui.clearButton.connect("clicked(bool)", lambda: self._guarded(logic.prompts.clear))
-        ui.tourButton.connect("clicked(bool)", self.tour.start)
-        ui.downloadModelButton.connect("clicked(bool)", lambda: self.installer.askAndStart(self.models.spec))
-        ui.installModelButton.connect("clicked(bool)", lambda: self.installer.askForFile(self.models.spec))
 
     # What the logic says
 
@@ -251,30 +235,17 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         hasVolume = logic.volumeNode is not None
         ui.welcomeFrame.setVisible(not hasVolume)
         ui.workArea.setVisible(hasVolume)
-        for part in (self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced, self.see):
+        for part in self._shown:
             part.refresh()
-        self.measures.refresh()
-        self.lesions.refresh()
-        self.compare.refresh()
-        self.learn.refresh()
-        self.message.refresh()
-        hasPrompts, locked = bool(logic.prompts.items()), logic.isLocked
-        ui.clearButton.setEnabled(hasPrompts and not locked)
-        ui.undoButton.setEnabled(logic.canUndo and not locked)
-        ui.redoButton.setEnabled(logic.canRedo and not locked)
-        ui.boxFromMaskButton.setEnabled(logic.segmentId is not None and not locked and logic.options.accepts("box")[0])
-        for widget in (ui.nearbyCheckBox, ui.nearbySpinBox, ui.smoothingSpinBox, ui.keepClickedCheckBox):
-            widget.setEnabled(not locked)
-        isAutomatic = logic.options.accepts("automatic")[0] and logic.options.isInstalled
-        ui.automaticButton.setVisible(isAutomatic)
-        obstacle = "" if isAutomatic else self.tools.obstacle
-        self.status.refresh(self.tools.active, hasPrompts=hasPrompts, obstacle=obstacle)
+        self.buttons.refresh()
+        obstacle = "" if self.buttons.isAutomatic else self.tools.obstacle
+        self.status.refresh(self.tools.active, hasPrompts=bool(logic.prompts.items()), obstacle=obstacle)
         if self._entered and hasVolume and Dependencies.ready():
             logic.warmer.prepare(advise=Dependencies.unusedGpu)
 
     # What the user does
 
-    def _guarded(self, call: Callable[[], Any]) -> bool:
+    def guarded(self, call: Callable[[], Any]) -> bool:
         """Do something; where it is refused, say so in the panel. Whether it was done."""
         from inference_core.errors import SAM3DError
 
@@ -285,43 +256,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return False
         return True
 
-    def _mayClick(self, pointer: Pointer) -> bool:
-        """Whether the view shows the image that is segmented; a click elsewhere would be about what is not seen."""
-        logic, shown = self.logic, backgroundOf(pointer.sliceNode)
-        if shows(pointer.sliceNode, logic.volumeNode):
-            return True
-        name = shown.GetName() if shown is not None else ""
-        text = _("This view shows '{shown}', but '{chosen}' is being segmented.").format(
-            shown=name or _("no image"), chosen=logic.volumeNode.GetName()
-        )
-        action = (_("Use the shown one"), lambda: self.parameters.choose(volume=shown))
-        self.message.show(
-            text,
-            action=action if shown is not None and isImage(shown) else None,
-            holds=lambda: logic.volumeNode is not None and not shows(pointer.sliceNode, logic.volumeNode),
-        )
-        return False
-
-    def _lookAhead(self, pointer: Pointer) -> bool:
-        """The cursor rests: answer the click that may come. False where something else runs first."""
-        logic = self.logic
-        if logic.busy:
-            return False
-        if self.ui.aheadCheckBox.checked and shows(pointer.sliceNode, logic.volumeNode) and not self._power.onBattery:
-            logic.controller.lookAhead(pointer.ras)
-            self.pollTimer.start()
-        return True
-
-    def _onPlaced(self, pointer: Pointer) -> None:
-        if self.ui.followCheckBox.checked:
-            moveOthersTo(pointer.ras, pointer.sliceNode)
-        item = self.logic.prompts.items()[-1]
-        remark = Remarks.aboutClick(self.logic.volumeNode, pointer.ras) if item.kind == "foreground" else ""
-        if remark:
-            self.message.show(remark, outlastsAnswers=True)
-
-    def _nextSegment(self, *_: Any) -> None:
-        if self._guarded(self.logic.segments.next):
+    def nextSegment(self, *_: Any) -> None:
+        if self.guarded(self.logic.segments.next):
             self.tools.takeUpForNext()
 
     def step(self, by: int) -> None:
@@ -339,12 +275,12 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not Dependencies.ready():
             Dependencies.ensureInstalled(self.status.showWork)
 
-    def _trySample(self) -> None:
+    def trySample(self) -> None:
         self.status.showWork(_("Making the sample..."))
         slicer.app.processEvents()
         self.parameters.choose(volume=loadSample())
 
-    def _runAutomatic(self) -> None:
+    def runAutomatic(self) -> None:
         self._ensureDependencies()
         self.logic.automatic.start()
 
