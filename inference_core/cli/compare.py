@@ -163,7 +163,7 @@ def _session(options: argparse.Namespace, side: _Side, volume: Volume, progress:
     from inference_core.engine.session import Session
 
     progress.show(f"loading {side.spec.title}")
-    own = argparse.Namespace(device=options.device, precision=options.precision, base=side.base)
+    own = argparse.Namespace(**(vars(options) | {"base": side.base}))
     return Session(volume, load(side.spec, side.weights, own))
 
 
