@@ -46,6 +46,7 @@ class Comparison:
         self._about: Hashable = None
         # Of the other model, so that going to and fro loads nothing anew.
         self._engine: Engine | None = None
+        controller.onModelsStep = self._goOn
 
     @property
     def result(self) -> Compared | None:
@@ -102,9 +103,10 @@ class Comparison:
         state = editor.state
         kept = replace(state, settings=replace(state.settings, threshold=result.threshold))
         editor.hold(result.b, kept, volumeNode=self._workspace.volumeNode)
-        if result.model != self._options.modelName:
-            self._controller.engine, self._engine = self._engineFor(result.model), self._controller.engine
-            self._options.setModel(result.model)
+        model = self._options.modelName
+        if result.model != model:
+            editor.history.current.models = (model, result.model)
+            self._goOn(model, result.model)
         editor.asked = self._controller.questionOf(editor.state)
         editor.keep(result.model, {})
         noteWeights(editor.segment, self._options.settings)
@@ -114,6 +116,12 @@ class Comparison:
         """Keep A."""
         self._result = None
         self._tell("state")
+
+    def _goOn(self, model: str, other: str) -> None:
+        """Go on with another model than a chosen one; where the user has chosen a third one since, it stays."""
+        if self._options.modelName == model:
+            self._controller.engine, self._engine = self._engineFor(other), self._controller.engine
+            self._options.setModel(other)
 
     def _engineFor(self, model: str) -> Engine:
         if model == self._options.modelName:

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Entry:
-    """A state of the segment and the mask it led to; None while it was not answered."""
+    """A state of the segment and the mask it led to; None while it was not answered.
+
+    models: from which model to which one the step that led here went, where it did.
+    """
 
     state: SegmentState
     packed: "PackedMask | None" = None
+    models: tuple[str, str] | None = None
 
     @property
     def answered(self) -> bool:

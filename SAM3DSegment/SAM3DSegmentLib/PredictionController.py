@@ -59,6 +59,7 @@ class PredictionController:
         self.ensureDependencies, self._report = ensureDependencies, report
         self.lastError = ""
         self.failure: Exception | None = None
+        self.onModelsStep: Callable[[str, str], None] = _ignore
         self._dirty = False
 
     @property
@@ -164,22 +165,27 @@ class PredictionController:
         return editor is not None and editor.history.canRedo
 
     def undo(self) -> None:
-        """Go back a step: its prompts, settings and mask."""
-        self._applyHistory(lambda editor: editor.history.undo() if editor.history.canUndo else None)
+        """Go back a step: its prompts, settings and mask, and the model where the step changed it."""
+        self._applyHistory(back=True)
 
     def redo(self) -> None:
         """Bring back what was taken back last."""
-        self._applyHistory(lambda editor: editor.history.redo() if editor.history.canRedo else None)
+        self._applyHistory(back=False)
 
-    def _applyHistory(self, move: "Callable[[SegmentEditor], Entry | None]") -> None:
+    def _applyHistory(self, *, back: bool) -> None:
         editor = self._workspace.current()
         if editor is None:
             return
         self.cancel()
         editor.absorbManualEdits()
-        entry = move(editor)
-        if entry is not None:
-            self._bring(editor, entry)
+        history, left = editor.history, editor.history.current
+        if not (history.canUndo if back else history.canRedo):
+            return
+        entry = history.undo() if back else history.redo()
+        models = (left if back else entry).models
+        if models is not None:
+            self.onModelsStep(*(reversed(models) if back else models))
+        self._bring(editor, entry)
 
     def _bring(self, editor: SegmentEditor, entry: "Entry") -> None:
         with self._workspace.restoring():
@@ -344,7 +350,7 @@ def _subject(request: Request) -> Hashable:
 
 
 def _ignore(*_: Any) -> None:
-    """Of what nobody asked for, nobody is told."""
+    """Nobody asked, or nobody listens: nobody is told."""
 
 
 def _windowOf(answer: "Prediction | None") -> dict[str, Any]:

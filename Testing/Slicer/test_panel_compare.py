@@ -151,10 +151,35 @@ def test_another_model_answers_the_same_prompts_and_goes_on_where_it_is_kept(
     rest(app)
     assert len(kinds_of(app)) == 2
     assert voxels(logic).sum() >= b.sum()
-    for _ in range(2):
-        app.pressButton(app.panel.ui.undoButton)
-        rest(app)
+    app.pressButton(app.panel.ui.undoButton)
+    rest(app)
+    assert chosen_model(app) == OTHER
+    app.pressButton(app.panel.ui.undoButton)
+    rest(app)
     assert np.array_equal(voxels(logic), a)
+    assert chosen_model(app) == "sam3d_lite", "undo brings back the model, too"
+    app.pressButton(app.panel.ui.redoButton)
+    rest(app)
+    assert np.array_equal(voxels(logic), b)
+    assert chosen_model(app) == OTHER
+    assert an_opener_by_name.opened == ["sam3d_lite", OTHER], "nothing is loaded twice"
+
+
+def test_a_model_that_was_chosen_after_b_was_kept_stays_at_undo(a_compared_panel):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    compare(app, model=OTHER)
+    app.pressButton(app.panel.ui.keepBButton)
+    rest(app)
+    app.panel.parameters.choose(model="ma_sam")
+    app.pressButton(app.panel.ui.undoButton)
+    assert logic.options.modelName == "ma_sam"
+
+
+def chosen_model(app):
+    """What the picker shows and the logic uses."""
+    selector = app.panel.ui.modelSelector
+    assert selector.itemData(selector.currentIndex) == app.panel.logic.options.modelName
+    return app.panel.logic.options.modelName
 
 
 def test_a_comparison_ends_with_the_first_change(a_compared_panel, a_grid):
@@ -179,6 +204,17 @@ def test_a_locked_segment_keeps_a(a_compared_panel):
     logic.segments.setLocked(logic.segmentId, True)
     rest(app)
     assert not app.panel.ui.keepBButton.enabled
+
+
+def test_all_words_for_how_far_a_and_b_agree_can_be_translated():
+    from inference_core.geometry.mask import Mask
+    from inference_core.measures.agreement import Agreement
+    from SAM3DSegmentLib.Panel.CompareSection import sentenceAbout
+
+    nothing = Mask.of(np.zeros((1, 1, 1), bool))
+    for dice in (1.0, 0.96, 0.9, 0.75, 0.2):
+        found = Agreement(nothing, nothing, nothing, 0.25, 1.0, 2.0, dice)
+        assert sentenceAbout(found) == found.sentence()
 
 
 def test_a_comparison_can_be_stopped(a_compared_panel, an_opener_by_name):
@@ -214,3 +250,58 @@ def test_a_closed_section_shows_nothing_in_the_views_and_nothing_of_it_is_saved(
     app.panel.ui.compareSection.collapsed = True
     rest(app)
     assert app.panel.compare.view.nodes == (None, None)
+
+
+def test_a_key_shows_a_and_b_in_turn_and_leaves_everything_as_it_was(a_compared_panel, tmp_path):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    display, segmentId = logic.segmentationNode.GetDisplayNode(), logic.segmentId
+    is_drawn = lambda: (display.GetSegmentVisibility2DFill(segmentId), display.GetSegmentVisibility2DOutline(segmentId))  # noqa: E731
+    compare(app, boundary=2.0)
+    b = shown(app.panel.compare.view.nodes[0], logic)["B"]
+    seen = []
+    for _ in range(4):
+        node = app.panel.compare.view.nodes[0]
+        seen.append((app.panel.ui.turnButton.text, node is not None, is_drawn()))
+        if node is not None:
+            assert np.array_equal(shown(node, logic)["B"], b)
+        app.red.setFocus()
+        app.press("Q")
+        rest(app)
+    assert seen == [
+        ("Shown: A and B", True, (True, True)),
+        ("Shown: A", False, (True, True)),
+        ("Shown: B", True, (False, False)),
+        ("Shown: A and B", True, (True, True)),
+    ]
+    app.press("Q")
+    assert app.panel.ui.turnButton.text == "Shown: B"
+    assert app.panel.compare.view.nodes[0].GetDisplayNode().GetVisibility2DFill()
+    assert not app.panel.ui.swipeSlider.enabled
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    rest(app)
+    display = logic.segmentationNode.GetDisplayNode()
+    assert is_drawn() == (True, True), "what was not drawn when the scene was saved is drawn when it is opened"
+
+
+@pytest.mark.parametrize("end", ["keep A", "keep B", "close the section", "leave the module", "unload"])
+def test_a_segment_that_was_taken_out_of_the_views_is_back_however_the_comparison_ends(a_compared_panel, end):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    display, segmentId = logic.segmentationNode.GetDisplayNode(), logic.segmentId
+    compare(app, boundary=2.0)
+    for _ in range(2):
+        app.pressButton(app.panel.ui.turnButton)
+    assert not display.GetSegmentVisibility2DFill(segmentId)
+    ways = {
+        "keep A": lambda: app.pressButton(app.panel.ui.keepAButton),
+        "keep B": lambda: app.pressButton(app.panel.ui.keepBButton),
+        "close the section": lambda: setattr(app.panel.ui.compareSection, "collapsed", True),
+        "leave the module": lambda: app.app.moduleManager().leaveModule(),
+        "unload": app.closeModule,
+    }
+    ways[end]()
+    if app.panel is not None:
+        rest(app)
+    assert display.GetSegmentVisibility2DFill(segmentId)
+    assert display.GetSegmentVisibility2DOutline(segmentId)

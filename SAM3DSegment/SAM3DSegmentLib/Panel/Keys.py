@@ -26,6 +26,7 @@ def shortcutsOf(panel: Any) -> list[Shortcut]:
         Shortcut((",",), _("Go to the lesion before"), lambda: panel.step(-1)),
         Shortcut((".",), _("Go to the lesion after"), lambda: panel.step(1)),
         Shortcut(("H",), _("Hold in a slice view: the image without masks")),
+        Shortcut(("Q",), _("While comparing: A and B, A alone, B alone"), ui.turnButton.click),
         Shortcut(("Ctrl+Z",), _("Undo"), ui.undoButton.click),
         Shortcut(("Ctrl+Y", "Ctrl+Shift+Z"), _("Redo"), ui.redoButton.click),
         Shortcut(("Esc",), _("Stop what runs; else put the tool down"), panel.escape),

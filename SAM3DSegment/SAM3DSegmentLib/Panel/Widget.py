@@ -11,6 +11,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from SAM3DSegmentLib import Remarks
+from SAM3DSegmentLib.ComparisonView import drawAgain
 from SAM3DSegmentLib.Panel import SharedLogic
 from SAM3DSegmentLib.Panel.AdvancedSection import AdvancedSection
 from SAM3DSegmentLib.Panel.Boundary import Boundary
@@ -102,6 +103,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.tools.activate(None)
         self.handles.stop()
         self.measures.hide()
+        self.compare.showBoth()
         self.cheatSheet.hide()
         self.tour.pause()
         self.peekKey.stop()
@@ -331,6 +333,8 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.parameters.disconnect()
 
     def _onSceneIsThere(self, *_: Any) -> None:
+        for display in slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode"):
+            drawAgain(display)
         if self._entered:
             self.parameters.connect()
         self.pollTimer.refreshSoon()
