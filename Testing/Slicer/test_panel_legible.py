@@ -9,7 +9,7 @@ QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 QtCore = pytest.importorskip("PySide6.QtCore")
 QtGui = pytest.importorskip("PySide6.QtGui")
 
-SECTIONS = ("lesionsSection", "learnSection", "advancedSection", "shortcutsSection", "aboutSection")
+SECTIONS = ("lesionsSection", "compareSection", "learnSection", "advancedSection", "shortcutsSection", "aboutSection")
 SCREEN = (1024, 768)
 
 
@@ -155,7 +155,27 @@ def contrast_of_icon(icon, size, ground):
 
 @in_every_look
 def test_each_icon_stands_out_from_what_it_is_drawn_on(a_full_panel):
-    ui, seen = a_full_panel.panel.ui, 0
+    assert_icons_stand_out(a_full_panel.panel.ui)
+
+
+@pytest.mark.parametrize("a_look", [("light",), ("dark",)], indirect=True, ids=lambda look: look[0])
+def test_icons_and_lists_follow_a_style_that_is_switched_while_the_panel_is_open(a_full_panel, a_look):
+    from Host.styles import Look
+
+    other = Look("dark" if a_look[0] == "light" else "light")
+    try:
+        rest(a_full_panel)
+        ui = a_full_panel.panel.ui
+        assert_icons_stand_out(ui)
+        for table in (ui.segmentsTable, ui.promptsTable, ui.lesionsTable):
+            text = table.item(0, 2).foreground().color().getRgb()[:3]
+            assert contrast(text, most_frequent(pixels_of(table.viewport().grab()))) >= LEAST_CONTRAST
+    finally:
+        other.restore()
+
+
+def assert_icons_stand_out(ui):
+    seen = 0
     for name, button in shown(ui, QtWidgets.QAbstractButton).items():
         if button.enabled and not button.icon.isNull():
             seen += 1

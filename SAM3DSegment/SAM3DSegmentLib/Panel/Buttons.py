@@ -1,13 +1,17 @@
-"""The panel's buttons that belong to no part of it: their pictures, what they do, and whether they can be pressed."""
+"""The panel's buttons: the pictures of all, and what those do that belong to no part, and when they can be pressed."""
 
 from typing import Any
 
-from SAM3DSegmentLib.Panel.Icons import icon
+import qt
+
+from SAM3DSegmentLib.Panel.Icons import icon, isDark
 
 _ICONS = {
     "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",
     "lineButton": "Line", "scribbleButton": "Scribble", "lassoButton": "Lasso",
     "boxFromMaskButton": "BoxFromMask", "undoButton": "Undo", "redoButton": "Redo", "clearButton": "Clear",
+    "axesButton": "Axes", "pinButton": "Pin", "show3DButton": "Surface", "outlineButton": "Outline",
+    "flashButton": "Changes", "unsureButton": "Unsure",
 }  # fmt: skip
 
 
@@ -16,11 +20,21 @@ class Buttons:
 
     def __init__(self, panel: Any) -> None:
         self._ui, self._logic = panel.ui, panel.logic
-        self._showPictures()
+        self._refreshSoon = panel.pollTimer.refreshSoon
+        self._isDark: bool | None = None
         self._connect(panel)
+        # Slicer's style can be switched while it runs.
+        qt.QApplication.instance().connect("paletteChanged(QPalette)", self._refreshSoon)
+
+    def close(self) -> None:
+        """Follow Slicer's style no more."""
+        qt.QApplication.instance().disconnect("paletteChanged(QPalette)", self._refreshSoon)
 
     def refresh(self) -> None:
         """Gray what cannot be done now, and hide what this model does not do."""
+        if self._isDark is not isDark():
+            self._isDark = isDark()
+            self._showPictures()
         ui, logic = self._ui, self._logic
         unlocked = not logic.isLocked
         ui.clearButton.setEnabled(bool(logic.prompts.items()) and unlocked)
@@ -41,6 +55,7 @@ class Buttons:
     def _showPictures(self) -> None:
         for name, picture in _ICONS.items():
             getattr(self._ui, name).setIcon(icon(picture))
+        self._ui.messageIcon.setPixmap(icon("Warning").pixmap(20, 20))
 
     def _connect(self, panel: Any) -> None:
         logic, guarded = self._logic, panel.guarded

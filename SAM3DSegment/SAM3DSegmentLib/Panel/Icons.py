@@ -19,7 +19,7 @@ _ON_DARK = {
 
 def icon(name: str) -> Any:
     """The icon of a name such as "Visible"; an empty one where its file is missing, so that text still tells."""
-    return _icon(name, dark=_isDark())
+    return _icon(name, dark=isDark())
 
 
 @cache
@@ -52,7 +52,7 @@ def _onDark(path: Path) -> Path:
     return folder / path.name
 
 
-def _isDark() -> bool:
+def isDark() -> bool:
     """Whether Slicer's style is a dark one."""
     window = slicer.util.mainWindow()
     return window is not None and window.palette.color(qt.QPalette.Window).lightness() < 128

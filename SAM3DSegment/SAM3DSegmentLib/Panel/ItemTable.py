@@ -10,6 +10,8 @@ from typing import Any
 
 import qt
 
+from SAM3DSegmentLib.Panel.Icons import isDark
+
 _ICON_WIDTH = 26
 
 
@@ -49,6 +51,7 @@ class ItemTable:
         self._table, self._onCell, self._heights = table, onCell, rows
         self._placeholder = _placeholder(empty, table.columnCount, stretched)
         self._rows: list[Row] = []
+        self._isDark: bool | None = None
         self.onCurrent: Callable[[str], None] = lambda key: None
         self.onEdited: Callable[[str, str], None] = lambda key, text: None
         self.onMenu: Callable[[str, Any], None] = lambda key, position: None
@@ -95,10 +98,11 @@ class ItemTable:
         blocked = self._table.blockSignals(True)
         rows = rows or [self._placeholder]
         before, self._rows = self._rows, list(rows)
+        known, self._isDark = before if self._isDark is isDark() else [], isDark()
         if len(before) != len(rows):
             self._table.setRowCount(len(rows))
         for index, row in enumerate(rows):
-            old = before[index].cells if index < len(before) else ()
+            old = known[index].cells if index < len(known) else ()
             for column, cell in enumerate(row.cells):
                 if column >= len(old) or old[column] != cell:
                     self._showCell(index, column, cell)

@@ -7,7 +7,6 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.AxisLines import AxisLines, diametersOf, pinAxes
 from SAM3DSegmentLib.Panel import Formatting, Switches
-from SAM3DSegmentLib.Panel.Icons import icon
 
 _AXES_SETTING = "SAM3DSegment/showAxes"
 
@@ -18,8 +17,6 @@ class MeasuresRow:
     def __init__(self, ui: Any, logic: Any) -> None:
         self._ui, self._logic = ui, logic
         self.lines = AxisLines()
-        ui.axesButton.setIcon(icon("Axes"))
-        ui.pinButton.setIcon(icon("Pin"))
         ui.axesButton.setChecked(Switches.isOn(_AXES_SETTING))
         ui.axesButton.connect("clicked(bool)", self._setShown)
         ui.pinButton.connect("clicked(bool)", self._pin)

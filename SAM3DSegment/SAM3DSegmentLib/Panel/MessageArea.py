@@ -6,8 +6,6 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Panel.Icons import icon
-
 Action = tuple[str, Callable[[], Any]]
 
 
@@ -23,7 +21,6 @@ class MessageArea:
         self._outlastsAnswers = False
         self._action: Callable[[], Any] | None = None
         self._holds: Callable[[], bool] = lambda: True
-        ui.messageIcon.setPixmap(icon("Warning").pixmap(20, 20))
         ui.copyReportButton.connect("clicked(bool)", self._copy)
         ui.dismissButton.connect("clicked(bool)", self.hide)
         ui.messageActionButton.connect("clicked(bool)", self._act)

@@ -7,7 +7,6 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.ChangeFlash import ChangeFlash
 from SAM3DSegmentLib.Panel import Switches
-from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.UnsureBand import UnsureBand
 
 _FLASH_SETTING = "SAM3DSegment/flashChanges"
@@ -27,10 +26,7 @@ class SeeRow:
         self._timer.setSingleShot(True)
         self._timer.setInterval(_FLASH_MS)
         self._timer.connect("timeout()", self.flash.hide)
-        for button, picture in (("show3DButton", "Surface"), ("outlineButton", "Outline"), ("flashButton", "Changes")):
-            getattr(ui, button).setIcon(icon(picture))
         self.unsure = UnsureBand(logic)
-        ui.unsureButton.setIcon(icon("Unsure"))
         ui.unsureButton.connect("clicked(bool)", self._followUnsure)
         ui.flashButton.setChecked(Switches.isOn(_FLASH_SETTING))
         ui.show3DButton.connect("clicked(bool)", self._show3D)

@@ -114,6 +114,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.logic is None:
             return
         self.exit()
+        self.buttons.close()
         self.tools.close()
         self.tour.close()
         self.see.close()
