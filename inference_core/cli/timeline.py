@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inference_core.cli.followup import check_one_patient, labels_of, masks_by_name
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.measure import unit_of
+from inference_core.cli.pages import check_page, page_content, pictures_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from inference_core.followup.time_points import AtTime
     from inference_core.followup.visits import Earlier
     from inference_core.geometry.volume import Volume
+    from inference_core.measures.report_page import StudyReport
     from inference_core.models.spec import ModelSpec
 
 NAME = "timeline"
@@ -28,7 +30,7 @@ several phases or time points), or of several images in their order in time. The
 from there each lesion is carried from point to point and segmented anew, and measured at each."""
 EXAMPLES = """examples:
   sam3dsegment timeline perfusion.nii.gz --mask lesions.seg.nrrd --csv lesions.csv
-  sam3dsegment timeline breathing_ct/ --mask phase5.seg.nrrd --at 5 --csv lesions.csv --output-dir masks
+  sam3dsegment timeline breathing_ct/ --mask phase5.seg.nrrd --at 5 --csv lesions.csv --report lesions.pdf
   sam3dsegment timeline jan/ mar/ jun/ --mask jan.seg.nrrd --align rigid --csv lesions.csv --json lesions.json
 """
 _TITLES = ("point", "part", "lesion", "ml", "axial mm", "across mm", "look at")
@@ -60,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row a lesion and time point to a CSV file")
     parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a page: the table, a picture a lesion; .html, .pdf"
+    )
+    parser.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="write the masks: 001.seg.nrrd, 002.seg.nrrd, ..."
     )
     add_model_options(parser)
@@ -72,22 +77,28 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; no table has been written then.
     """
+    from inference_core.cli.exports import made_by
     from inference_core.followup.time_table import rows_at, time_csv
 
     _check(options)
     spec, weights = find_model(options.model, options.weights)
     with Progress() as progress:
         points = _points(options)
-        rows = []
+        rows, there = [], None
         for found in _tracked(options, points, spec, weights, progress=progress):
             point = points[found.point]
             rows += rows_at(found, part=point.label, unit=unit_of(point.path, series=options.series, part=point.part))
+            there = found if found.point == options.at - 1 else there
             if options.output_dir is not None:
                 _write_masks(options.output_dir, found)
     rows.sort(key=lambda row: row["time_point"])
+    made = made_by(spec.name, weights)
     with ExitStack() as stack:
         stack.enter_context(staged(options.csv, time_csv(rows).rstrip("\n")))
-        stack.enter_context(staged(options.json, json_text(_report(rows, spec, weights))))
+        stack.enter_context(staged(options.json, json_text({"rows": rows, "made_by": made})))
+        if options.report is not None and there is not None:
+            study = _study(there, rows, options, made_by=made)
+            stack.enter_context(staged(options.report, page_content(options.report, study)))
     for row in rows:
         if row["look_at"]:
             say(f"Time point {row['time_point']}: {row['look_at']}")
@@ -97,9 +108,10 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     from inference_core.io.companions import files_read
 
-    check_outputs(options.csv, options.json)
+    check_outputs(options.csv, options.report, options.json)
     read = [path for image in options.images for path in files_read(image)]
-    check_inputs_are_kept((options.csv, options.json), [*read, options.mask])
+    check_inputs_are_kept((options.csv, options.report, options.json), [*read, options.mask])
+    check_page(options.report)
     check_one_patient(options.images)
     if len(options.images) > 1 and options.series is not None:
         raise UsageError("--series is of one folder; leave it out, or give one image.")
@@ -166,10 +178,24 @@ def _write_masks(folder: Path, found: AtTime) -> None:
     write_labels(folder / f"{found.point + 1:03d}.seg.nrrd", labels, found.volume.grid, names=names)
 
 
-def _report(rows: Sequence[dict[str, Any]], spec: ModelSpec, weights: Path) -> dict[str, Any]:
-    from inference_core.cli.exports import made_by
+def _study(
+    found: AtTime, rows: Sequence[dict[str, Any]], options: argparse.Namespace, *, made_by: Sequence[str]
+) -> StudyReport:
+    """The lesions where they were given, and all time points below; nothing here says which are targets."""
+    from inference_core.measures.change import Lesion
+    from inference_core.measures.lesion_table import Entry, LesionTable
+    from inference_core.measures.measurements import measure
+    from inference_core.measures.report_page import StudyReport
 
-    return {"rows": list(rows), "made_by": made_by(spec.name, weights)}
+    several = len(options.images) > 1
+    path, part = (options.images[found.point], None) if several else (options.images[0], options.at)
+    unit = unit_of(path, series=options.series, part=part)
+    numbers = {lesion.name: measure(lesion.mask, found.volume, unit=unit) for lesion in found.lesions}
+    pictures = pictures_of(found.volume, {lesion.name: lesion.mask for lesion in found.lesions}, numbers)
+    entries = tuple(Entry(Lesion(name, measured, target=False)) for name, measured in numbers.items())
+    doubts = [f"Time point {row['time_point']}: {row['look_at']}" for row in rows if row["look_at"]]
+    along = [_TITLES, *(_cells(row) for row in rows)]
+    return StudyReport(LesionTable(entries), pictures, made_by, cautions=doubts, along_time=along)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ _STYLE = (
 )
 LEGEND = "Outline, longest axial diameter (yellow) and the longest across it (cyan); the bar is 10 mm."
 PICTURES_A_ROW = 3
+ALONG_TIME = "Along time"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class StudyReport:
     """What a page says. pictures: PNG files by the lesions' names. heading: whose study it is, where the user says.
 
     made_by: the model, its version and weights, a line each; cautions: what a reader has to look at, a sentence each.
+    along_time: a row a lesion and time point below one of titles, where there are several.
     """
 
     table: LesionTable
@@ -37,6 +39,7 @@ class StudyReport:
     change: Change | None = None
     heading: str = ""
     cautions: Sequence[str] = field(default=())
+    along_time: Sequence[Sequence[str]] = field(default=())
 
 
 def title_of(report: StudyReport) -> str:
@@ -61,6 +64,8 @@ def html_page(report: StudyReport) -> str:
     if report.change is not None:
         body += ["<h2>Change since the earlier visit</h2>", _table(TITLES, change_rows(report.change))]
         body += [f"<p><b>{escape(conclusion(report.change))}</b></p>", f"<p>{escape(RULE)}</p>"]
+    if report.along_time:
+        body += [f"<h2>{ALONG_TIME}</h2>", _table(report.along_time[0], report.along_time[1:])]
     body += [_pictures(report), "<p>" + "<br/>".join(map(escape, report.made_by)) + "</p>"]
     head = f'<!DOCTYPE html><html><head><meta charset="utf-8"/><title>{escape(title)}</title><style>{_STYLE}</style>'
     return head + "</head><body>" + "\n".join(part for part in body if part) + "</body></html>\n"

@@ -16,7 +16,15 @@ from typing import Any
 from inference_core.errors import OutputError
 from inference_core.measures.change_table import RULE, TITLES, change_rows, conclusion
 from inference_core.measures.lesion_table import TEXT_TITLES
-from inference_core.measures.report_page import DISCLAIMER, LEGEND, PICTURES_A_ROW, StudyReport, sentences, title_of
+from inference_core.measures.report_page import (
+    ALONG_TIME,
+    DISCLAIMER,
+    LEGEND,
+    PICTURES_A_ROW,
+    StudyReport,
+    sentences,
+    title_of,
+)
 
 _FAMILY, _FILES = "DejaVu", {"": "DejaVuSans.ttf", "B": "DejaVuSans-Bold.ttf"}
 _MARGIN_MM, _GAP_MM, _LINE_MM = 15.0, 4.0, 4.5
@@ -64,6 +72,9 @@ def pdf_page(report: StudyReport) -> bytes:
         _table(page, TITLES, change_rows(report.change))
         _text(page, conclusion(report.change), style="B")
         _text(page, RULE, size=_SMALL)
+    if report.along_time:
+        _text(page, ALONG_TIME, size=_HEADING, style="B")
+        _table(page, report.along_time[0], report.along_time[1:])
     _pictures(page, report)
     for line in report.made_by:
         _text(page, line, size=_SMALL)
@@ -87,7 +98,8 @@ def _blank(title: str) -> Any:
 
 
 def _words(report: StudyReport) -> Iterator[str]:
-    rows = chain(report.table.text_rows(), () if report.change is None else change_rows(report.change))
+    changes = () if report.change is None else change_rows(report.change)
+    rows = chain(report.table.text_rows(), changes, report.along_time)
     return chain([report.heading], report.cautions, report.made_by, chain.from_iterable(rows))
 
 

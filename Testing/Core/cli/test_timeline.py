@@ -126,3 +126,27 @@ def test_an_image_of_one_time_point_is_refused(run, a_mask, tmp_path):
     done = run("timeline", tmp_path / "one.nii.gz", "--mask", a_mask)
     assert done.returncode == 2
     assert "one time point only" in done.stderr
+
+
+def test_the_report_is_a_page_with_a_row_a_time_point_and_a_picture_a_lesion(run, a_4d_file, a_mask, tmp_path):
+    pypdf = pytest.importorskip("pypdf")
+    page, printed, table = (tmp_path / name for name in ("x.html", "x.pdf", "x.csv"))
+    for report in (page, printed):
+        done = run("timeline", a_4d_file, "--mask", a_mask, "--csv", table, "--report", report)
+        assert done.returncode == 0, done.stderr
+    words = "".join("".join(sheet.extract_text() for sheet in pypdf.PdfReader(printed).pages).split())
+    assert page.read_text().count("<img") == 1
+    assert "Alongtime" in words
+    for row in rows_of(table):
+        volume = f"{float(row['volume_ml']):.2f}"
+        assert (
+            f"<td>{row['time_point']}</td><td>{row['part']}</td><td>liver 1</td><td>{volume}</td>" in page.read_text()
+        )
+        assert volume in words
+    assert "perfusion" not in page.read_text()
+
+
+def test_a_report_that_is_no_page_is_refused_before_the_work_begins(run, a_4d_file, a_mask, tmp_path):
+    done = run("timeline", a_4d_file, "--mask", a_mask, "--report", tmp_path / "x.txt")
+    assert done.returncode != 0
+    assert ".html or .pdf" in done.stderr
