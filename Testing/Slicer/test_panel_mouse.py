@@ -88,6 +88,28 @@ def test_the_other_planes_follow_a_click_unless_told_not_to(in_hand, a_grid):
     assert distance(in_hand.green, place) == pytest.approx(away, abs=1e-3)
 
 
+def test_a_click_near_an_earlier_one_does_not_pull_the_views_to_that_one(in_hand, a_grid):
+    """To Slicer it is a click on the point, which it would bring to the middle of all views."""
+    place = center_of(a_grid, FIRST)
+    in_hand.panel.ui.followCheckBox.setChecked(True)
+    in_hand.click(in_hand.red, place)
+    rest(in_hand)
+    second = beside(in_hand, place, 1.0)
+    middles = [middle_of(view) for view in (in_hand.green, in_hand.yellow)]
+    in_hand.click(in_hand.red, second)
+    rest(in_hand)
+    assert kinds_of(in_hand) == ["foreground", "foreground"]
+    for view, before in zip((in_hand.green, in_hand.yellow), middles, strict=True):
+        assert distance(view, second) < 1
+        axes = slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetSliceToRAS())[:3, :3]
+        moved = axes.T @ np.subtract(middle_of(view), before)
+        assert np.allclose(moved[:2], 0, atol=1e-6), "nothing is moved within its plane"
+
+
+def middle_of(view):
+    return slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetSliceToRAS())[:3, 3].copy()
+
+
 def distance(view, ras):
     """How far a point is from the plane of a view."""
     return abs((np.linalg.inv(slicer.util.arrayFromVTKMatrix(view.mrmlSliceNode().GetSliceToRAS())) @ (*ras, 1))[2])

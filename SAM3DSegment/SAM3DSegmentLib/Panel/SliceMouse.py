@@ -7,11 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import qt
 import slicer
+import vtk
 
 from SAM3DSegmentLib.Panel.Views import sliceViews
 
 Point = tuple[float, float, float]
+Places = dict[Any, Any]
+"""Each slice node's SliceToRAS."""
 
 # Ahead of the view's own interactor style, which knows of no tool of ours.
 _PRIORITY = 100.0
@@ -89,6 +93,7 @@ class _View:
         self._pressedAt: tuple[int, int] | None = None
         self._still = True
         self._withControl = False
+        self._places: Places = {}
         calls: dict[str, Callable[..., None]] = {
             "LeftButtonPressEvent": self._onPress,
             "MouseMoveEvent": self._onMove,
@@ -96,12 +101,20 @@ class _View:
             "LeftButtonDoubleClickEvent": self._onDoubleClick,
         }
         self._tags = {event: self._interactor.AddObserver(event, call, _PRIORITY) for event, call in calls.items()}
+        # No observer is called after Slicer's own.
+        self._after: Any = qt.QTimer()
+        self._after.setSingleShot(True)
+        self._after.setInterval(0)
+        self._after.connect("timeout()", self._afterRelease)
         if cursor is not None:
             view.setViewCursor(cursor)
 
     def close(self) -> None:
         for tag in self._tags.values():
             self._interactor.RemoveObserver(tag)
+        self._afterRelease()
+        self._after.stop()
+        self._after.disconnect("timeout()", self._afterRelease)
         self._view.unsetViewCursor()
 
     def _onPress(self, *_: Any) -> None:
@@ -130,8 +143,19 @@ class _View:
             self._noteMove()
             self._pressedAt = None
             self._gesture.released(self._pointer(), still=self._still)
+            if self._still:
+                self._places = _placesOfSlices()
+                self._after.start()
             if self._withControl:  # the press was not Slicer's, so the release must not be either
                 self._stopHere("LeftButtonReleaseEvent")
+
+    def _afterRelease(self) -> None:
+        """A click on a point is also a command of Slicer's: it would bring that point to the middle of all views."""
+        places, self._places = self._places, {}
+        for node, place in places.items():
+            if not _same(node.GetSliceToRAS(), place):
+                node.GetSliceToRAS().DeepCopy(place)
+                node.UpdateMatrices()
 
     def _onDoubleClick(self, *_: Any) -> None:
         """Two quick clicks: Slicer would show this view alone."""
@@ -144,6 +168,18 @@ class _View:
 
     def _stopHere(self, event: str) -> None:
         self._interactor.GetCommand(self._tags[event]).SetAbortFlag(1)
+
+
+def _placesOfSlices() -> Places:
+    nodes, found = slicer.util.getNodesByClass("vtkMRMLSliceNode"), {}
+    for node in nodes:
+        found[node] = vtk.vtkMatrix4x4()
+        found[node].DeepCopy(node.GetSliceToRAS())
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    return all(one.GetElement(n // 4, n % 4) == other.GetElement(n // 4, n % 4) for n in range(16))
 
 
 def _onMarkup() -> bool:
