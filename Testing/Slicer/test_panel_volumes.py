@@ -89,3 +89,32 @@ def test_an_image_deleted_while_it_computes_leaves_nothing_chosen_and_the_tool_o
     assert a_panel.panel.logic.volumeNode is None, "not the other image either"
     assert a_panel.panel.tools.active is None
     assert not a_panel.panel.ui.messageFrame.visible
+
+
+def test_the_masks_of_another_image_are_out_of_the_views_until_it_is_chosen_again(
+    a_panel, a_follow_up, a_volume, a_grid
+):
+    ui, logic = a_panel.panel.ui, a_panel.panel.logic
+    click_with(a_panel, "foreground", center_of(a_grid, FIRST))
+    first = logic.segmentationNode.GetDisplayNode()
+    ui.volumeSelector.setCurrentNode(a_follow_up)
+    rest(a_panel)
+    a_panel.click(a_panel.red, center_of(a_grid, FIRST))
+    rest(a_panel)
+    second = logic.segmentationNode.GetDisplayNode()
+    assert (first.GetVisibility(), second.GetVisibility()) == (0, 1)
+    ui.volumeSelector.setCurrentNode(a_volume)
+    rest(a_panel)
+    assert (first.GetVisibility(), second.GetVisibility()) == (1, 0)
+
+
+def test_masks_that_the_user_has_hidden_stay_hidden_when_their_image_is_chosen_again(
+    a_panel, a_follow_up, a_volume, a_grid
+):
+    click_with(a_panel, "foreground", center_of(a_grid, FIRST))
+    first = a_panel.panel.logic.segmentationNode.GetDisplayNode()
+    first.SetVisibility(False)
+    for image in (a_follow_up, a_volume):
+        a_panel.panel.ui.volumeSelector.setCurrentNode(image)
+        rest(a_panel)
+    assert not first.GetVisibility()

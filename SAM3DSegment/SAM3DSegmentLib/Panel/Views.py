@@ -4,12 +4,33 @@ from typing import Any
 
 import slicer
 
+from SAM3DSegmentLib.Workspace import volumeOf
+
+_AWAY_ATTRIBUTE = "SAM3DSegment.HiddenWithItsImage"
 _OFFSET = slicer.vtkMRMLSliceNode.OffsetJumpSlice
 
 
 def showVolume(node: Any) -> None:
     """Show an image in all slice views; where it lies elsewhere than the one before, fit the views to it."""
     slicer.util.setSliceViewerLayers(background=node, fit=not _overlap(node, _background()))
+    showMasksOf(node)
+
+
+def showMasksOf(volumeNode: Any) -> None:
+    """Take the masks of other images out of the views, which would lie over this one as if they were its own.
+
+    They are shown again when their image is chosen again; what the user has hidden stays hidden.
+    """
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        display, image = node.GetDisplayNode(), volumeOf(node)
+        if display is None or image is None:
+            continue
+        if image is not volumeNode and display.GetVisibility():
+            display.SetAttribute(_AWAY_ATTRIBUTE, "1")
+            display.SetVisibility(False)
+        elif image is volumeNode and display.GetAttribute(_AWAY_ATTRIBUTE):
+            display.RemoveAttribute(_AWAY_ATTRIBUTE)
+            display.SetVisibility(True)
 
 
 def backgroundOf(sliceNode: Any) -> Any:
