@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import slicer
+from PySide6 import QtWidgets
 
 from Host.opening import centerOf, openInput
+from Host.second_visit import addSecondVisit
 
 ANSWER_SECONDS = 300.0
 SECOND_CLICK_MM = (7.0, -6.0, 0.0)  # from the first click
+_AROUND_MM = 40.0  # so much of the slice is seen around the surface
 DRAGGED_MM = (-5.0, 6.0, 0.0)
 
 
@@ -45,8 +48,12 @@ class Tour:
         self._step("dragged click", self._dragClick)
         self._step("undone twice", lambda: self._undoTwice(first))
         self._step("mask in 3D", self._show3D)
+        self._step("compared", self._compareBoundaries)
         saved = self._state()
         self._step("scene reopened", lambda: self._saveAndReopen(saved))
+        if self._inputPath is None:
+            self._step("lesions", self._showLesions)
+            self._step("next visit", self._followUp)
         if self._user.errors:
             raise TourError(f"an error was raised on the way: {self._user.errors[0]!r}")
 
@@ -106,6 +113,50 @@ class Tour:
         self._user.green.mrmlSliceNode().SetSliceVisible(True)  # faces the camera
         self._user.app.layoutManager().resetThreeDViews()
         self._user.threeD.resetCamera()
+        bounds = [0.0] * 6
+        self._logic.segmentationNode.GetRASBounds(bounds)
+        around = [value + (-_AROUND_MM, _AROUND_MM)[n % 2] for n, value in enumerate(bounds)]
+        self._user.threeD.renderWindow().GetRenderers().GetFirstRenderer().ResetCamera(around)
+
+    def _compareBoundaries(self):
+        """B at a larger boundary over A, seen from above; then A is kept."""
+        ui = self._user.panel.ui
+        self._user.pressButton(ui.show3DButton)
+        self._open(ui.compareSection)
+        ui.compareBoundarySpinBox.setValue(1.0)
+        self._user.pressButton(ui.compareButton)
+        self._wait()
+        self._expect(self._logic.comparison.result is not None, "there is no B to compare with")
+
+    def _showLesions(self):
+        """The table of lesions, in which this one is a target of the liver."""
+        ui, logic = self._user.panel.ui, self._logic
+        ui.compareSection.collapsed = True
+        logic.lesions.setRole(logic.segmentId, "target")
+        logic.lesions.setOrgan(logic.segmentId, "liver")
+        self._open(ui.lesionsSection)
+
+    def _followUp(self):
+        """The same patient later: the lesion is carried over, and the change stands below the table."""
+        ui, logic = self._user.panel.ui, self._logic
+        earlier = logic.segmentationNode
+        ui.volumeSelector.setCurrentNode(addSecondVisit())
+        self._wait()
+        ui.earlierSelector.setCurrentNode(earlier)
+        self._wait()
+        self._user.pressButton(ui.followButton)
+        done = self._user.waitUntil(lambda: not (logic.busy or logic.followUp.isRunning), seconds=ANSWER_SECONDS)
+        self._expect(done and logic.followUp.change() is not None, "the lesion was not carried over")
+        self._user.showPoint(self._user.red, self._target)
+        self._open(ui.lesionsSection)
+
+    def _open(self, section):
+        """Open a section and scroll to its title."""
+        section.collapsed = False
+        self._wait()
+        self._user.waitUntil(lambda: False, seconds=0.5)
+        area = self._user.window.findChild(QtWidgets.QScrollArea)
+        area.verticalScrollBar().setValue(section.mapTo(area.widget(), section.rect.topLeft()).y() - 8)
 
     def _saveAndReopen(self, expected):
         scene = str(self._out / "scene.mrb")
