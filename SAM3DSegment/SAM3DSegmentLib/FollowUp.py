@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inference_core.followup.registration import Alignment
     from inference_core.followup.visits import Earlier
     from inference_core.measures.change import Change
+    from inference_core.measures.lesion_table import LesionTable
 
 EARLIER_ROLE = "SAM3DSegment.Earlier"
 _MISSED_ATTRIBUTE = "SAM3DSegment.NotMeasured"
@@ -139,6 +140,14 @@ class FollowUp:
             return None
         missed = json.loads(node.GetAttribute(_MISSED_ATTRIBUTE) or "[]")
         return compare(self._lesions.lesions(earlier), self._lesions.lesions(node), not_measured=missed)
+
+    def table(self) -> "LesionTable":
+        """The lesions of the current segmentation, as those of a later visit where an earlier one is chosen.
+
+        Raises:
+            SAM3DError: there is nothing to put into a table.
+        """
+        return self._lesions.table(isBaseline=self.earlier is None)
 
     def _check(self, earlier: Any) -> None:
         from inference_core.errors import SAM3DError

@@ -97,8 +97,8 @@ class Lesions:
         found = [self.lesion(segmentId, node, frame=frame) for segmentId in ids]
         return [lesion for lesion in found if lesion is not None]
 
-    def table(self) -> "LesionTable":
-        """The lesions of the current segmentation; empty segments are left out.
+    def table(self, *, isBaseline: bool = True) -> "LesionTable":
+        """The lesions of the current segmentation, of the first visit or a later one; empty segments are left out.
 
         Raises:
             SAM3DError: there is nothing to put into a table.
@@ -110,7 +110,7 @@ class Lesions:
         entries = [entry for segmentId in ids if (entry := self._entry(segmentId, frame)) is not None]
         if not entries:
             raise SAM3DError(_("There is no lesion to put into a table; segment one first."))
-        return LesionTable(tuple(entries))
+        return LesionTable(tuple(entries), isBaseline)
 
     def _entry(self, segmentId: str, frame: Frame | None) -> "Entry | None":
         from inference_core.measures.lesion_table import Entry

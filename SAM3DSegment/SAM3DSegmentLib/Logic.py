@@ -74,9 +74,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
             measuring=self.measuring, lesions=self.lesions, tell=tell, touched=self.promptsTouched,
         )  # fmt: skip
         self.addListener(self.followUp.onEvent)
-        self.studyReports = StudyReports(
-            self.workspace, self.segments, self.measuring, lesions=self.lesions, followUp=self.followUp
-        )
+        self.studyReports = StudyReports(self.workspace, self.segments, self.measuring, followUp=self.followUp)
         self.exports = Exports(self.controller, self.workspace, self.segments, measuring=self.measuring, tell=tell)
         self.timeSeries = TimeSeries(
             self.controller, self.workspace, self.segments, measuring=self.measuring, options=self.options, tell=tell

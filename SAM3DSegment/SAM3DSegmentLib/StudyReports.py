@@ -6,24 +6,22 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Conversion import segmentGrid, volumeFromNode
 from SAM3DSegmentLib.FollowUp import FollowUp
-from SAM3DSegmentLib.Lesions import Lesions
 from SAM3DSegmentLib.MadeBy import modelOf, weightsOf
 from SAM3DSegmentLib.Measuring import Measuring, onVolume
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Workspace import Workspace
 
 if TYPE_CHECKING:
+    from inference_core.measures.lesion_table import LesionTable
     from inference_core.measures.report_page import StudyReport
 
 
 class StudyReports:
     """Builds pages; nothing is written here."""
 
-    def __init__(
-        self, workspace: Workspace, segments: Segments, measuring: Measuring, *, lesions: Lesions, followUp: FollowUp
-    ) -> None:
+    def __init__(self, workspace: Workspace, segments: Segments, measuring: Measuring, *, followUp: FollowUp) -> None:
         self._workspace, self._segments, self._measuring = workspace, segments, measuring
-        self._lesions, self._followUp = lesions, followUp
+        self._followUp = followUp
 
     def page(self, heading: str = "") -> str:
         """The report as HTML; whose study it is, is on it only as far as `heading` says.
@@ -39,8 +37,10 @@ class StudyReports:
         """As `page`, before it is written out."""
         from inference_core.measures.report_page import StudyReport
 
-        table, change = self._lesions.table(), self._followUp.change()
-        return StudyReport(table, self._pictures(), self._madeBy(), change, heading=heading)
+        table, change = self._followUp.table(), self._followUp.change()
+        return StudyReport(
+            table, self._pictures(), self._madeBy(), change, heading=heading, cautions=_unreviewed(table)
+        )  # fmt: skip
 
     def _pictures(self) -> dict[str, bytes]:
         """A PNG a lesion by its name, in the gray window that the image is shown in."""
@@ -66,6 +66,12 @@ class StudyReports:
         text, unknown = _("Model: {name}, weights sha256 {sha256}"), _("not known")
         lines = [text.format(name=name, sha256=sha256 or unknown) for name, sha256 in made]
         return [*lines, f"SAM3DSegment {inference_core.__version__}"]
+
+
+def _unreviewed(table: "LesionTable") -> list[str]:
+    """Who has not been signed off, in a sentence."""
+    names = [entry.lesion.name for entry in table.entries if entry.review != "completed"]
+    return [_("The review is not completed of: {names}.").format(names=", ".join(names))] if names else []
 
 
 def _windowOf(volumeNode: Any) -> tuple[float, float] | None:

@@ -21,6 +21,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 from support.module_scenes import a_grid, a_logic, a_model, a_started_logic, a_volume, an_opener  # noqa: E402, F401
+from support.panel_gestures import saved_as  # noqa: E402, F401
 from support.panel_scenes import a_panel, a_slow_model, a_stand_in, installed  # noqa: E402, F401
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.panel_gestures import export
 from support.panel_scenes import FIRST, SECOND, center_of, rest, voxels
 from support.scenes import spheres
 
@@ -47,33 +48,6 @@ def a_dicom_panel(a_stand_in, a_series, a_grid):
     app.panel.ui.lesionsSection.collapsed = False
     rest(app)
     return app
-
-
-def export(app, words):
-    """Press the button with the mouse, and in its menu the entry that begins with these words."""
-    pressed = []
-
-    def choose():
-        menu = QtWidgets.QApplication.activePopupWidget()
-        action = next(action for action in menu.actions() if action.text.startswith(words))
-        at = menu.actionGeometry(action).center()
-        pressed.append(action.text)
-        QtTest.QTest.mouseClick(menu, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, at)
-
-    QtCore.QTimer.singleShot(50, choose)
-    app.pressButton(app.panel.ui.exportMasksButton)
-    assert app.waitUntil(lambda: bool(pressed), seconds=5)
-    rest(app)
-
-
-@pytest.fixture
-def saved_as(monkeypatch):
-    """saved_as(path): what the file dialog is answered with."""
-
-    def answer(path):
-        monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
-
-    return answer
 
 
 def masks_of(app):

@@ -257,6 +257,7 @@ def test_the_report_is_one_page_with_a_picture_and_without_names(a_followed_lesi
     assert page.count("<img") == 1
     for words in ("Not a medical device", "partial response", "liver 1", "Model: sam3d_lite, weights sha256"):
         assert words in page
+    assert "The review is not completed of: liver 1." in page
     for secret in ("January", "June"):
         assert secret not in page
 
@@ -270,6 +271,32 @@ def test_the_json_has_the_change_and_the_copied_text_too(a_followed_lesion, monk
     assert change["lesions"][0]["diameter"]["unit"] == "mm"
     a_followed_lesion.pressButton(a_followed_lesion.panel.ui.copyTableButton)
     assert "partial response" in QtWidgets.QApplication.clipboard().text()
+
+
+def test_the_csv_has_the_change_beside_it_and_overwrites_nothing_there(a_followed_lesion, saved_as, tmp_path):
+    saved_as(tmp_path / "june.csv")
+    a_followed_lesion.pressButton(a_followed_lesion.panel.ui.saveTableButton)
+    lesion, total = (tmp_path / "june_change.csv").read_text().splitlines()[1:]
+    assert lesion.startswith("liver 1,target,")
+    assert total.startswith("sum of diameters,")
+    (tmp_path / "june.csv").unlink()
+    a_followed_lesion.pressButton(a_followed_lesion.panel.ui.saveTableButton)
+    assert "'june_change.csv' is there already" in a_followed_lesion.panel.ui.messageLabel.text
+    assert not (tmp_path / "june.csv").exists()
+
+
+def test_a_target_that_shrank_below_10_mm_is_no_mistake_of_the_later_visit(a_followed_lesion):
+    logic = a_followed_lesion.panel.logic
+    small = np.zeros(voxels(logic).shape, np.uint8)
+    small[6:8, 6:10, 6:10] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(small, logic.segmentationNode, logic.segmentId, logic.volumeNode)
+    a_followed_lesion.panel.pollTimer.refreshSoon()
+    rest(a_followed_lesion)
+    assert logic.lesions.lesion(logic.segmentId).mm < 10
+    assert "10 mm or more" not in a_followed_lesion.panel.ui.lesionSumLabel.text
+    a_followed_lesion.panel.ui.earlierSelector.setCurrentNode(None)
+    rest(a_followed_lesion)
+    assert "10 mm or more" in a_followed_lesion.panel.ui.lesionSumLabel.text
 
 
 def test_the_comparison_is_saved_with_the_scene(a_followed_lesion, tmp_path):

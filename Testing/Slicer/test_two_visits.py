@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.module_scenes import dice
+from support.panel_gestures import NAME, choose, write_in
 from support.panel_scenes import beside, draw, press_cell, rest, ring, texts_of
 from support.scenes import oblique_grid, spheres
 
@@ -19,7 +20,7 @@ QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 QtTest = pytest.importorskip("PySide6.QtTest")
 
 CTRL = QtCore.Qt.ControlModifier
-NAME, STATUS, LOCK = 2, 4, 6
+STATUS, LOCK = 4, 6
 PROMPT_TEXT = 1
 BEFORE, AFTER = "January", "June"
 PATIENT = "02"
@@ -76,14 +77,7 @@ class Hand:
         self.app.press(key, **how)
 
     def choose(self, selector, text):
-        """Open a selector with the mouse, type the beginning of an entry, and take it."""
-        box = selector if isinstance(selector, QtWidgets.QComboBox) else selector.findChild(QtWidgets.QComboBox)
-        QtTest.QTest.mouseClick(box, QtCore.Qt.LeftButton)
-        QtTest.QTest.keyClicks(box.view(), text)
-        QtTest.QTest.keyClick(box.view(), QtCore.Qt.Key_Return)
-        self.app.settle()
-        self.app.window.activateWindow()  # a window manager gives it back when a list closes
-        assert box.currentText.startswith(text)
+        choose(self.app, selector, text)
 
     def take(self, key, tool):
         """Press a tool's key, unless it is in hand."""
@@ -92,14 +86,7 @@ class Hand:
         assert self.app.panel.tools.active == tool
 
     def rename(self, row, name):
-        table = self.app.panel.ui.segmentsTable
-        at = table.visualItemRect(table.item(row, NAME)).center()
-        QtTest.QTest.mouseClick(table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, at)
-        QtTest.QTest.mouseDClick(table.viewport(), QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, at)
-        editor = table.findChild(QtWidgets.QLineEdit)
-        editor.selectAll()
-        QtTest.QTest.keyClicks(editor, name)
-        QtTest.QTest.keyClick(editor, QtCore.Qt.Key_Return)
+        write_in(self.app, self.app.panel.ui.segmentsTable, row, NAME, name)
 
     def row(self, index, column):
         press_cell(self.app, self.app.panel.ui.segmentsTable, index, column)

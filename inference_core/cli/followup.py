@@ -284,5 +284,5 @@ def _study(
 
     there = [lesion for lesion in lesions if lesion.present]
     pictures = pictures_of(after.volume, after.masks, {lesion.name: lesion.measurements for lesion in there})
-    entries = LesionTable(tuple(Entry(lesion) for lesion in there))
+    entries = LesionTable(tuple(Entry(lesion) for lesion in there), is_baseline=False)
     return StudyReport(entries, pictures, made_by, change, cautions=doubts)

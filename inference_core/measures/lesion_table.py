@@ -51,9 +51,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class LesionTable:
-    """The lesions of one image, in their order."""
+    """The lesions of one image, in their order; at a later visit targets are those that were chosen at the baseline."""
 
     entries: tuple[Entry, ...]
+    is_baseline: bool = True
 
     @property
     def targets(self) -> tuple[Lesion, ...]:
@@ -67,7 +68,8 @@ class LesionTable:
 
     def cautions(self) -> tuple[str, ...]:
         """What a reader has to look at before the sum is used, a sentence each."""
-        found = [_too_small(lesion) for lesion in self.targets if not _measurable(lesion)]
+        # What was large enough at the baseline stays a target when it shrinks.
+        found = [_too_small(lesion) for lesion in self.targets if self.is_baseline and not _measurable(lesion)]
         unknown = sum(1 for lesion in self.targets if not lesion.organ)
         if unknown > MOST_AN_ORGAN:
             found.append(

@@ -4,7 +4,6 @@ Nothing is measured while the section is closed. While it is open, as many lesio
 a few milliseconds, so that thirty of them do not hold up the panel.
 """
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from SAM3DSegmentLib.Panel.FileDialog import pathOf
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 from SAM3DSegmentLib.Panel.ReportFile import writeReport
 from SAM3DSegmentLib.Panel.SegmentList import reviewCell
+from SAM3DSegmentLib.Panel.TableFile import writeTable
 from SAM3DSegmentLib.Panel.Views import centerOn
 from SAM3DSegmentLib.Panel.VisitRows import VisitRows
 
@@ -79,7 +79,7 @@ class LesionSection:
         self._changes = {} if waiting else self.visits.refresh()
         rows = self._sorted(ids, lesions)
         self._items.show([self._row(segmentId, lesions) for segmentId in rows], current=self._logic.segmentId)
-        self._ui.lesionSumLabel.setText(_WAITING if waiting else _sum(list(lesions.values())))
+        self._ui.lesionSumLabel.setText(_WAITING if waiting else self._sum(lesions))
         ui = self._ui
         for button in (ui.copyTableButton, ui.saveTableButton, ui.reportButton, ui.exportMasksButton):
             button.setEnabled(any(lesion is None or lesion.present for lesion in lesions.values()))
@@ -114,6 +114,18 @@ class LesionSection:
                 Cell(logic.lesions.organ(segmentId), toolTip=organTip, editable=True),
             ),
         )
+
+    def _sum(self, lesions: dict[str, Any]) -> str:
+        """What the targets sum up to, and what is to be looked at before that is used."""
+        from inference_core.measures.lesion_table import Entry, LesionTable
+
+        entries = tuple(Entry(lesion) for lesion in lesions.values() if lesion is not None and lesion.present)
+        table = LesionTable(entries, is_baseline=self._logic.followUp.earlier is None)
+        count = len(table.targets)
+        if not count:
+            return _("No targets: click in the RECIST column to make a lesion one.")
+        text = _("Sum of diameters {mm} mm, targets: {count}").format(mm=f"{table.sum_mm:.1f}", count=count)
+        return "\n".join([text, *table.cautions()])
 
     def _sorted(self, ids: list[str], lesions: dict[str, Any]) -> list[str]:
         """The segments in the order of the chosen column; what is not measured yet comes last."""
@@ -161,26 +173,17 @@ class LesionSection:
     def _copy(self) -> None:
         from inference_core.measures.change_table import TITLES, change_rows, conclusion
 
-        text, change = self._logic.lesions.table().as_text(), self._logic.followUp.change()
+        text, change = self._logic.followUp.table().as_text(), self._logic.followUp.change()
         if change is not None:
             lines = ["\t".join(row) for row in (TITLES, *change_rows(change))]
             text += "\n".join(["", *lines, conclusion(change), ""])
         qt.QApplication.clipboard().setText(text)
 
     def _save(self) -> None:
-        from inference_core.io.atomic import replacing
-
-        table = self._logic.lesions.table()
+        table, change = self._logic.followUp.table(), self._logic.followUp.change()
         path = chosenPath(_("Save the table"), "lesions.csv", _("Table (*.csv);;Numbers with units (*.json)"))
-        if path is None:
-            return
-        text = table.as_csv()
-        if path.suffix == ".json":
-            change = self._logic.followUp.change()
-            content = table.as_json() | ({} if change is None else {"change": change.as_json()})
-            text = json.dumps(content, indent=1) + "\n"
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        if path is not None:
+            writeTable(path, table, change)
 
     def _alongTime(self) -> None:
         path = chosenPath(_("Save the table"), "lesions_in_time.csv", _("Table (*.csv)"))
@@ -198,18 +201,6 @@ def chosenPath(title: str, name: str, kinds: str) -> Path | None:
     """Where to save, as the user chooses; None where that is given up."""
     path = pathOf(qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, name, kinds))
     return Path(path) if path else None
-
-
-def _sum(lesions: list[Any]) -> str:
-    """What the targets sum up to, and what is to be looked at before that is used."""
-    from inference_core.measures.lesion_table import Entry, LesionTable
-
-    table = LesionTable(tuple(Entry(lesion) for lesion in lesions if lesion is not None and lesion.present))
-    count = len(table.targets)
-    if not count:
-        return _("No targets: click in the RECIST column to make a lesion one.")
-    text = _("Sum of diameters {mm} mm, targets: {count}").format(mm=f"{table.sum_mm:.1f}", count=count)
-    return "\n".join([text, *table.cautions()])
 
 
 def _roleWords() -> dict[str, str]:

@@ -55,6 +55,15 @@ def test_what_is_too_small_and_what_has_no_organ_is_said():
     assert LesionTable((Entry(lesion("fits", 10.0, organ="liver")),)).cautions() == ()
 
 
+def test_a_target_that_shrank_below_what_is_taken_for_one_is_no_mistake_at_a_later_visit():
+    shrunk = (
+        Entry(lesion("dot", 9.9, organ="liver")),
+        Entry(lesion("knot", 30.0, short=14.9, node=True, organ="neck")),
+    )
+    assert len(LesionTable(shrunk).cautions()) == 2
+    assert LesionTable(shrunk, is_baseline=False).cautions() == ()
+
+
 def test_the_csv_has_the_numbers_with_units_in_the_names_and_keeps_commas_in_names(a_table):
     rows = list(csv.DictReader(io.StringIO(a_table.as_csv())))
     assert tuple(rows[0]) == TABLE_COLUMNS
