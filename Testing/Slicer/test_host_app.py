@@ -39,7 +39,7 @@ def test_the_tour_does_what_it_says_on_a_dicom_series(a_host, a_series, tmp_path
     Tour(a_host, tmp_path / "out", inputPath=a_series).run()
 
     written = sorted(path.stem[3:] for path in (tmp_path / "out").glob("*.png"))
-    assert written == sorted([*PICTURES, "scene_reopened"])
+    assert written == sorted([*PICTURES, "compared", "scene_reopened"])
     assert (tmp_path / "out" / "scene.mrb").stat().st_size > 0
 
 
