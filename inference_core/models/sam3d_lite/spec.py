@@ -25,7 +25,7 @@ SPECS = (
             url=None,
             filename="sam3d_lite.safetensors",
             size_bytes=5245138,
-            sha256="c25d0f34354d45dcba2380a168537531a87b98ecc84f7b24d309255bed2aa83f",
+            sha256="ebf39cae353c305b912a979fec1a35b280f3c1e7af493baf7b42b7da745741fe",
             bundled=True,
         ),
         license="Apache-2.0; trained in part on TCIA Soft-tissue-Sarcoma and Brain-Tumor-Progression (CC BY 3.0)",
