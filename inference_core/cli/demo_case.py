@@ -34,7 +34,7 @@ class DemoCase:
 
     def box(self) -> Prompt | None:
         """The box a user would draw around the target."""
-        from inference_core.evaluation.protocol import box_around
+        from inference_core.evaluation.starts import box_around
         from inference_core.prompts.prompt_set import BoxPrompt
 
         return None if self.target is None else BoxPrompt(box_around(self.target, self.volume.grid))

@@ -19,6 +19,7 @@ from inference_core.errors import SAM3DError
 if TYPE_CHECKING:
     from inference_core.evaluation.protocol import FirstClick, Segment
     from inference_core.evaluation.report import Case
+    from inference_core.evaluation.starts import Start
     from inference_core.geometry.volume import Volume
 
 NAME = "evaluate"
@@ -34,7 +35,9 @@ EXAMPLES = """examples:
 """
 
 Method = tuple[str, Callable[["Volume"], "Segment"], bool]
-"""A name, what makes a way to segment from a volume, and whether it understands a box."""
+"""A name, what makes a way to segment from a volume, and whether it understands more than clicks."""
+Beginning = tuple["Start | None", "FirstClick"]
+"""What is given before the clicks, if anything, and what chooses the first click where nothing is."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,10 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="give the target's box before the clicks, each edge longer by this share on either side (default 0.1)",
     )  # fmt: skip
     parser.add_argument(
+        "--start", choices=("line", "scribble", "lasso", "mask"),
+        help="give one of these before the clicks: a line across the longest axial diameter, a scribble along the "
+        "middle of the largest axial slice, its outline, or a mask of the target with a fault: leaked, shrunk, "
+        "shifted, cut, spilled, hollow, with a piece elsewhere, or coarse, in turn with --seeds",
+    )  # fmt: skip
+    parser.add_argument(
         "--first", choices=("deepest", "anywhere", "border"), default="deepest",
         help="where the first click is: in the target's deepest voxel (default), anywhere in it, or near its border",
     )  # fmt: skip
-    parser.add_argument("--seeds", type=count, default=1, metavar="N", help="how many such first clicks to try")
+    parser.add_argument(
+        "--seeds", type=count, default=1, metavar="N", help="how many such first clicks, or masks with faults, to try"
+    )
     parser.add_argument(
         "--orders", type=count, default=0, metavar="N",
         help="answer each case's prompts in N other orders too, and report Dice between the answers",
@@ -81,7 +92,7 @@ def run(options: argparse.Namespace) -> None:
     from inference_core.evaluation.report import as_json
 
     check_outputs(options.json, options.plot, options.report)
-    firsts = _first_clicks(options)
+    beginnings = _beginnings(options)
     spec, weights = find_model(options.model, options.weights)
     pairs = matched_pairs(options.images, options.labels)
     _check_libraries(plot=options.plot is not None or options.report is not None)
@@ -94,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
     for number, (image, labels) in enumerate(mine, start=1):
         where = f"[{number}/{len(mine)}] {image}"
         try:
-            _evaluate(image, labels, methods, firsts=firsts, done=done, options=options, where=where)
+            _evaluate(image, labels, methods, beginnings=beginnings, done=done, options=options, where=where)
         except SAM3DError as error:
             say(f"{where}: failed. {error}")
             failed.append({"image": str(image), "label": str(labels), "error": str(error)})
@@ -134,17 +145,39 @@ def _margin(text: str) -> float:
     return 0.0 if text == "0" else positive(text)
 
 
+def _beginnings(options: argparse.Namespace) -> list[Beginning]:
+    """How a case begins; one beginning for each seed.
+
+    Raises:
+        UsageError: what is asked for does not go together.
+    """
+    from inference_core.evaluation.starts import STROKES, boxed, from_faulty_mask
+    from inference_core.prompts.simulation import deepest_voxel
+
+    if options.start is not None or options.box is not None:
+        if options.first != "deepest" or (options.start is not None and options.box is not None):
+            raise UsageError("A case begins with one thing: give one of --box, --start and --first.")
+        if options.start == "mask":
+            return [(from_faulty_mask(seed), deepest_voxel) for seed in range(options.seeds)]
+        if options.seeds == 1:
+            return [(boxed(options.box) if options.start is None else STROKES[options.start], deepest_voxel)]
+    return [(None, first) for first in _first_clicks(options)]
+
+
 def _first_clicks(options: argparse.Namespace) -> list[FirstClick]:
     """What chooses the first click's voxel; one for each seed.
 
     Raises:
-        UsageError: several seeds are asked for where there is one deepest voxel.
+        UsageError: several seeds are asked for where there is one beginning.
     """
     from inference_core.prompts.simulation import deepest_voxel, voxel_anywhere, voxel_near_the_border
 
     if options.first == "deepest":
         if options.seeds > 1:
-            raise UsageError("There is one deepest voxel; leave out --seeds, or choose --first anywhere or border.")
+            raise UsageError(
+                "There is one deepest voxel, box or stroke; leave out --seeds, or choose --first anywhere, --first "
+                "border or --start mask."
+            )
         return [deepest_voxel]
     choose = voxel_anywhere if options.first == "anywhere" else voxel_near_the_border
     return [partial(choose, seed=seed) for seed in range(options.seeds)]
@@ -172,7 +205,7 @@ def _evaluate(
     labels: Path,
     methods: Sequence[Method],
     *,
-    firsts: Sequence[FirstClick],
+    beginnings: Sequence[Beginning],
     done: dict[str, list[Case]],
     options: argparse.Namespace,
     where: str,
@@ -186,16 +219,17 @@ def _evaluate(
         volume, target = read_case(image, labels, label=options.label)
         results = []
         rules = {"clicks": options.clicks, "tolerance_mm": options.tolerance, "orders": options.orders}
-        for name, segment_of, takes_box in methods:
+        for name, segment_of, takes_start in methods:
             progress.show(f"{where}: {name}")
-            segment, box = segment_of(volume), options.box if takes_box else None
-            results += [
-                (name, run_case(segment, target, volume.grid, box=box, first=first, **rules)) for first in firsts
-            ]
+            segment = segment_of(volume)
+            for start, first in beginnings:
+                begun = start if takes_start else None
+                results.append((name, run_case(segment, target, volume.grid, start=begun, first=first, **rules)))
     for name, result in results:
         done[name].append(Case(str(image), str(labels), result))
         seconds = sum(score.seconds for score in result.scores)
-        say(f"{where}: {name} Dice {curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")
+        begun = "" if result.start is None else f"{result.start.dice:.2f}, then "
+        say(f"{where}: {name} Dice {begun}{curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")
 
 
 def _write(options: argparse.Namespace, done: dict[str, list[Case]], *, title: str) -> None:
@@ -232,6 +266,21 @@ def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:
             lines.append(f"  last Dice    {last.mean:.2f} ({last.low:.2f} to {last.high:.2f}, 95 % over patients)")
             lines.append(f"  clicks to 0.85: {summary.noc[0.85].mean:.1f}; never there: {summary.failed[0.85]:.0%}")
             lines.append(f"  harmful      {summary.harmful} of {summary.further_clicks} further clicks")
+            lines += _start_lines(cases)
         if orders := [value for case in cases for value in case.result.orders]:
             lines.append(f"  Dice between orders of the same prompts {np.mean(orders):.3f}, worst {min(orders):.3f}")
     return "\n".join(lines)
+
+
+def _start_lines(cases: Sequence[Case]) -> list[str]:
+    from inference_core.evaluation.report import start_of
+
+    start = start_of(cases)
+    if start is None:
+        return []
+    dice = start.dice
+    return [
+        f"  Dice before the clicks {dice.mean:.2f} ({dice.low:.2f} to {dice.high:.2f}), NSD {start.nsd.mean:.2f}",
+        f"  the first click makes it worse in {start.worse} of {start.cases} cases, by more than 0.02 in "
+        f"{start.harmed}, by {-start.worst_fall:.3f} at most",
+    ]

@@ -34,7 +34,7 @@ Targets = dict[str, tuple[int, ...]]
 """Label values of each target by its name."""
 
 SIDES = ("auto", "train", "validation", "test")
-_OF_IMAGES = ("images", "labels", "label", "box", "plot", "report")
+_OF_IMAGES = ("images", "labels", "label", "box", "start", "plot", "report")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

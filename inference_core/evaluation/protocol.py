@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from inference_core.engine.session import Session
 from inference_core.errors import PromptError
 from inference_core.evaluation.metrics import dice, hausdorff95, surface_dice
-from inference_core.geometry.box import Box3D
+from inference_core.evaluation.starts import Start
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import Mask as Mask3D
-from inference_core.geometry.mask import PackedMask, VoxelBox
+from inference_core.geometry.mask import PackedMask
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import PromptableModel
-from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
+from inference_core.prompts.prompt_set import Click, PromptSet
 from inference_core.prompts.simulation import Spacing, Voxel, deepest_voxel, next_click
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -28,8 +28,6 @@ Segment: TypeAlias = Callable[[PromptSet], Mask]
 FirstClick: TypeAlias = Callable[[Mask, Spacing], Voxel]
 """Chooses a voxel of a target to click first."""
 PeerMethod: TypeAlias = Callable[[NDArray[Any], Spacing, Sequence[tuple[Voxel, bool]]], Mask]
-
-BOX_MARGIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ class Score:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The scores after 1, 2, ... clicks; that of the box alone, if one came first; and all prompts given.
+    """The scores after 1, 2, ... clicks; that of what came before them, if anything did; and all prompts given.
 
     answer and hausdorff95_mm are of the last answer. orders: Dice between it and the answers to the same prompts in
     other orders, as many as were asked for.
     """
 
     scores: tuple[Score, ...]
-    box: Score | None
+    start: Score | None
     prompts: PromptSet
     answer: PackedMask
     hausdorff95_mm: float
@@ -63,15 +61,16 @@ def run_case(
     grid: Grid,
     *,
     clicks: int,
-    box: float | None = None,
+    start: Start | None = None,
     tolerance_mm: float = 2.0,
     first: FirstClick = deepest_voxel,
     orders: int = 0,
 ) -> CaseResult:
-    """Let the simulated user segment a target (i, j, k) with a number of clicks, after a box around it if asked for.
+    """Let the simulated user segment a target (i, j, k) with a number of clicks.
 
-    `box` is how much wider than the target, as a share of its edges on either side. `first` chooses the first click's
-    voxel. An answer that equals the target ends the clicking; its scores stand for the clicks that were not needed.
+    `start` gives what comes before them, which the first click then corrects; without it `first` chooses the first
+    click's voxel. An answer that equals the target ends the clicking; its scores stand for the clicks that were not
+    needed.
 
     Raises:
         PromptError: the target is empty, or no clicks are asked for.
@@ -79,13 +78,13 @@ def run_case(
     if clicks < 1:
         raise PromptError("A case needs at least one click; ask for one or more.")
     judge = Scorer(segment, target, grid.spacing, tolerance_mm)
-    prompts, answer, boxed = PromptSet(), np.zeros(grid.shape, dtype=np.bool_), None
-    if box is not None:
-        prompts = prompts.with_(BoxPrompt(box_around(target, grid, margin=box)))
-        answer, boxed = judge.answer(prompts)
-    scores = [] if boxed is None else [boxed]
+    prompts, answer, begun = PromptSet(), np.zeros(grid.shape, dtype=np.bool_), None
+    if start is not None:
+        prompts = start(target, grid)
+        answer, begun = judge.answer(prompts)
+    scores = [] if begun is None else [begun]
     for _ in range(clicks):
-        click = correction(target, answer, grid) if prompts.prompts else first_click(target, grid, first)
+        click = correction(target, answer, grid) if scores else first_click(target, grid, first)
         if click is None:
             scores.append(replace(scores[-1], seconds=0.0))
             continue
@@ -94,7 +93,7 @@ def run_case(
         scores.append(score)
     distance = hausdorff95(answer, target, spacing=grid.spacing)
     others = tuple(dice(segment(shuffled), answer) for shuffled in _shuffled(prompts, orders))
-    return CaseResult(tuple(scores[-clicks:]), boxed, prompts, Mask3D.of(answer).pack(), distance, others)
+    return CaseResult(tuple(scores[-clicks:]), begun, prompts, Mask3D.of(answer).pack(), distance, others)
 
 
 def _shuffled(prompts: PromptSet, count: int) -> Iterator[PromptSet]:
@@ -102,19 +101,6 @@ def _shuffled(prompts: PromptSet, count: int) -> Iterator[PromptSet]:
     rng = np.random.default_rng(0)
     for _ in range(count):
         yield replace(prompts, prompts=tuple(prompts.prompts[n] for n in rng.permutation(len(prompts.prompts))))
-
-
-def box_around(target: Mask, grid: Grid, *, margin: float = BOX_MARGIN) -> Box3D:
-    """The box along the grid's axes that holds a target (i, j, k), with a share of each edge to spare on either side.
-
-    Raises:
-        PromptError: the target is empty.
-    """
-    held = VoxelBox.over(target)
-    if held is None:
-        raise PromptError("The target is empty, so there is nothing to box; choose a label that is in the volume.")
-    size = (held.stop - held.start) * (1 + 2 * margin)
-    return Box3D.in_voxels(grid, center_ijk=(held.start + held.stop - 1) / 2, size_ijk=size)
 
 
 def session_segment(volume: Volume, model: PromptableModel) -> Segment:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference_core.evaluation.summary import Summary, summarize
+from inference_core.evaluation.summary import StartSummary, Summary, start_as_json, summarize, summarize_start
 from inference_core.evaluation.summary import as_json as summary_as_json
 
 if TYPE_CHECKING:
@@ -34,15 +34,33 @@ class Case:
 
 
 def as_json(cases: Sequence[Case]) -> dict[str, Any]:
-    """`cases` with their curves, `mean` after each click, and `summary`; those of no cases are empty."""
+    """`cases` with their curves, `mean` after each click, and `summary`; those of no cases are empty.
+
+    `start` is there where something was given before the clicks.
+    """
     summary = summary_as_json(summary_of(cases)) if cases else {}
-    return {"cases": [_case(case) for case in cases], "mean": means(cases), "summary": summary}
+    start = start_of(cases)
+    begun = {} if start is None else {"start": start_as_json(start)}
+    return {"cases": [_case(case) for case in cases], "mean": means(cases), "summary": summary, **begun}
 
 
 def summary_of(cases: Sequence[Case]) -> Summary:
     """Figures of merit over cases, of which there is at least one."""
     distances = [case.result.hausdorff95_mm for case in cases]
     return summarize(_rows(cases, "dice"), _rows(cases, "nsd"), distances, [case.patient for case in cases])
+
+
+def start_of(cases: Sequence[Case]) -> StartSummary | None:
+    """What the answers before the first click, and that click, come to; None where nothing was given before it."""
+    begun = [(case, case.result.start) for case in cases if case.result.start is not None]
+    if not begun:
+        return None
+    return summarize_start(
+        [start.dice for _, start in begun],
+        [start.nsd for _, start in begun],
+        [case.result.scores[0].dice for case, _ in begun],
+        [case.patient for case, _ in begun],
+    )
 
 
 def means(cases: Sequence[Case]) -> dict[str, list[float]]:
@@ -66,11 +84,11 @@ def _rows(cases: Sequence[Case], name: str) -> list[list[float]]:
 
 def _case(case: Case) -> dict[str, Any]:
     curves = {name: [getattr(score, name) for score in case.result.scores] for name in ("dice", "nsd", "seconds")}
-    box = case.result.box
-    boxed = {} if box is None else {"box": {"dice": box.dice, "nsd": box.nsd, "seconds": box.seconds}}
+    begun = case.result.start
+    start = {} if begun is None else {"start": {"dice": begun.dice, "nsd": begun.nsd, "seconds": begun.seconds}}
     distance = case.result.hausdorff95_mm
     ending = {
         "hausdorff95_mm": distance if np.isfinite(distance) else None,
         "dice_between_orders": list(case.result.orders),
     }
-    return {"image": case.image, "label": case.label, **curves, **ending, **boxed}
+    return {"image": case.image, "label": case.label, **curves, **ending, **start}

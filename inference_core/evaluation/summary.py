@@ -51,6 +51,21 @@ class Summary:
     hausdorff95_mm: Estimate | None
 
 
+@dataclass(frozen=True)
+class StartSummary:
+    """What answers before the first click come to, and that click.
+
+    worse: in how many of the cases the first click lowers Dice at all; harmed: by more than 0.02; the worst fall.
+    """
+
+    dice: Estimate
+    nsd: Estimate
+    cases: int
+    worse: int
+    harmed: int
+    worst_fall: float
+
+
 def summarize(dice: Curves, nsd: Curves, hausdorff95: Sequence[float], patients: Sequence[str]) -> Summary:
     """Summarize the curves of some cases of some patients; all curves are of equally many clicks.
 
@@ -75,6 +90,21 @@ def summarize(dice: Curves, nsd: Curves, hausdorff95: Sequence[float], patients:
         further_clicks=int(steps.size),
         worst_fall=float(min(0.0, steps.min())) if steps.size else 0.0,
         hausdorff95_mm=estimate(np.where(finite, hausdorff95, np.nan)) if finite.any() else None,
+    )
+
+
+def summarize_start(
+    dice: Sequence[float], nsd: Sequence[float], first: Sequence[float], patients: Sequence[str]
+) -> StartSummary:
+    """Summarize the scores before the first click, and Dice after it (`first`), of one or more cases."""
+    estimate, steps = _Resampling(patients).estimate, np.subtract(first, dice)
+    return StartSummary(
+        dice=estimate(np.asarray(dice, dtype=np.float64)),
+        nsd=estimate(np.asarray(nsd, dtype=np.float64)),
+        cases=len(dice),
+        worse=int((steps < 0).sum()),
+        harmed=int((steps < -HARM).sum()),
+        worst_fall=float(min(0.0, steps.min())),
     )
 
 
@@ -128,6 +158,17 @@ def as_json(summary: Summary) -> dict[str, object]:
         "never_reached_0.90": summary.failed[0.90],
         "harmful_clicks": summary.harmful,
         "further_clicks": summary.further_clicks,
+        "worst_fall": summary.worst_fall,
+    }
+
+
+def start_as_json(summary: StartSummary) -> dict[str, object]:
+    """A summary of starts for a JSON file."""
+    return {
+        "mean_and_95_percent_interval": {"dice": _plain(summary.dice), "nsd": _plain(summary.nsd)},
+        "cases": summary.cases,
+        "first_click_made_worse": summary.worse,
+        "first_click_harmed": summary.harmed,
         "worst_fall": summary.worst_fall,
     }
 

@@ -91,7 +91,7 @@ def test_a_case_that_cannot_be_read_is_named_and_the_rest_goes_on(
     assert "1 of 2 cases" in stderr.splitlines()[-1]
     assert [Path(case["image"]).parent.name for case in content["cases"]] == ["2"]
     assert [Path(case["image"]).parent.name for case in content["failed"]] == ["1"]
-    assert set(content["cases"][0]["box"]) == {"dice", "nsd", "seconds"}
+    assert set(content["cases"][0]["start"]) == {"dice", "nsd", "seconds"}
     assert set(content["peers"]) == {"confidence_connected", "grow_from_seeds"}
     assert all(len(peer["mean"]["dice"]) == 1 for peer in content["peers"].values())
 
@@ -274,3 +274,34 @@ def test_the_help_of_train_says_what_each_setting_is_for_written_as_it_is_typed(
         said = next(line for line in (TrainConfig.__doc__ or "").splitlines() if f"    {setting.name}:" in line)
         assert option in shown, "the name of an option as a user types it"
         assert said.partition(": ")[2] in shown, f"what {option}is for"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--box", "--start", "line"),
+        ("--start", "mask", "--first", "border"),
+        ("--start", "line", "--seeds", "2"),
+        ("--box", "--seeds", "2"),
+    ],
+)
+def test_a_case_begins_with_one_thing(capsys, asked):
+    assert main(["evaluate", "--images", "a", "--labels", "b", *asked]) == 2
+    said = capsys.readouterr().err
+    assert "begins with one thing" in said or "one deepest voxel, box" in said
+
+
+def test_evaluate_says_what_a_stroke_gives_alone_and_what_the_first_click_after_it_does(
+    a_ct: Path, its_labels: Path, a_small_model: tuple[str, ...], tmp_path: Path, capsys
+) -> None:
+    report = tmp_path / "e.json"
+    arguments = ["--images", a_ct, "--labels", its_labels, "--label", 3, "--clicks", 1, "--start", "lasso", "--json"]
+
+    assert main(["evaluate", *map(str, arguments), str(report), *a_small_model]) == 0
+
+    content = json.loads(report.read_text())
+    (case,) = content["cases"]
+    change = case["dice"][0] - case["start"]["dice"]
+    assert content["start"]["worst_fall"] == pytest.approx(min(0.0, change))
+    assert content["start"]["first_click_made_worse"] == int(change < 0)
+    assert f"Dice before the clicks {case['start']['dice']:.2f}" in capsys.readouterr().out

@@ -14,11 +14,11 @@ from inference_core.errors import PromptError, VolumeError
 from inference_core.evaluation.cases import matched_pairs, read_case
 from inference_core.evaluation.metrics import dice
 from inference_core.evaluation.protocol import (
-    box_around,
     peer_segment,
     run_case,
 )
 from inference_core.evaluation.report import Case, as_json, dice_curves, means
+from inference_core.evaluation.starts import STROKES, box_around, boxed, from_faulty_mask
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.volume import Volume
 from inference_core.io.files import write_labels
@@ -100,13 +100,13 @@ def test_a_perfect_answer_ends_the_clicking_and_stands_for_the_rest(a_target, a_
 
 
 def test_a_box_comes_first_and_the_clicks_correct_it(a_brush, a_target, a_left_handed_grid) -> None:
-    result = run_case(a_brush, a_target, a_left_handed_grid, clicks=2, box=0.1)
+    result = run_case(a_brush, a_target, a_left_handed_grid, clicks=2, start=boxed(0.1))
 
     box = box_around(a_target, a_left_handed_grid)
-    boxed = a_brush(result.prompts.without(2).without(1))
+    answer = a_brush(result.prompts.without(2).without(1))
     assert result.prompts.boxes == (box,)
-    assert result.box is not None
-    assert result.box.dice == pytest.approx(dice(boxed, a_target))
+    assert result.start is not None
+    assert result.start.dice == pytest.approx(dice(answer, a_target))
     assert len(result.scores) == 2
     assert not result.prompts.clicks[0].positive  # the brush paints the whole box, so that the first error is spill
 
@@ -135,10 +135,10 @@ def test_classical_methods_see_the_clicked_voxels(a_left_handed_grid) -> None:
     assert seen == [(SHAPE, a_left_handed_grid.spacing, [((3, 4, 5), True), ((3, 4, 5), False)])]
 
 
-@pytest.mark.parametrize("box", [None, 0.1])
-def test_an_empty_target_is_refused(a_brush, a_left_handed_grid, box) -> None:
+@pytest.mark.parametrize("start", [None, boxed(0.1), *STROKES.values(), from_faulty_mask(0)])
+def test_an_empty_target_is_refused(a_brush, a_left_handed_grid, start) -> None:
     with pytest.raises(PromptError, match="target is empty"):
-        run_case(a_brush, np.zeros(SHAPE, dtype=bool), a_left_handed_grid, clicks=1, box=box)
+        run_case(a_brush, np.zeros(SHAPE, dtype=bool), a_left_handed_grid, clicks=1, start=start)
 
 
 def test_no_clicks_are_refused(a_brush, a_target, a_left_handed_grid) -> None:
@@ -155,7 +155,8 @@ def test_means_are_taken_over_cases_click_by_click(a_brush, a_target, a_left_han
     first, second = (case["dice"] for case in content["cases"])
     assert content["mean"]["dice"] == pytest.approx([(a + b) / 2 for a, b in zip(first, second, strict=True)])
     assert dice_curves(cases) == {"image 0": first, "image 1": second}
-    assert "box" not in content["cases"][0]
+    assert "start" not in content
+    assert "start" not in content["cases"][0]
     assert means([]) == {"dice": [], "nsd": []}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.evaluation.protocol import box_around
+from inference_core.evaluation.starts import box_around
 from inference_core.evaluation.tables.definitions import Prompting, Setting
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.slices import slice_axis
