@@ -6,13 +6,14 @@ PYTHON ?= python3
 TORCH_INDEX_URL ?=
 DEMO_DIR ?= demo_output
 MINUTES ?= 60
+DEVICE ?= cuda
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo app measure test fuzz check format clean
+.PHONY: help setup demo app measure test fuzz gpu check format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,11 @@ test: $(STAMP) ## run the tests
 fuzz: $(STAMP) ## throw bad inputs at it for an hour: make fuzz MINUTES=60
 	PYTHONPATH=Testing $(BIN)/python -m Fuzz --minutes $(MINUTES)
 
+# STEPS= is a rehearsal, with so many steps of training and the light models alone. PACKED= is what `python -m Gpu pack` made.
+gpu: $(STAMP) ## nine minutes on a GPU: tests, speed of every family, training: make gpu PACKED=folder OUT=folder
+	PYTHONPATH=Testing:. $(BIN)/python -m Gpu run --device $(DEVICE) --out "$(or $(OUT),gpu_output)" \
+		$(if $(PACKED),--packed "$(PACKED)") $(if $(STEPS),--steps $(STEPS))
+
 check: $(STAMP) ## lint, formatting, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,5 +68,5 @@ format: $(STAMP) ## sort imports and format the code
 	$(BIN)/ruff format .
 
 clean: ## remove caches and outputs; delete .venv yourself to start afresh
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DEMO_DIR) app_output
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache $(DEMO_DIR) app_output gpu_output
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

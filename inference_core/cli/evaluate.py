@@ -228,8 +228,8 @@ def _evaluate(
     for name, result in results:
         done[name].append(Case(str(image), str(labels), result))
         seconds = sum(score.seconds for score in result.scores)
-        begun = "" if result.start is None else f"{result.start.dice:.2f}, then "
-        say(f"{where}: {name} Dice {begun}{curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")
+        before = "" if result.start is None else f"{result.start.dice:.2f}, then "
+        say(f"{where}: {name} Dice {before}{curve_line([score.dice for score in result.scores])} ({seconds:.1f} s)")
 
 
 def _write(options: argparse.Namespace, done: dict[str, list[Case]], *, title: str) -> None:
@@ -282,5 +282,5 @@ def _start_lines(cases: Sequence[Case]) -> list[str]:
     return [
         f"  Dice before the clicks {dice.mean:.2f} ({dice.low:.2f} to {dice.high:.2f}), NSD {start.nsd.mean:.2f}",
         f"  the first click makes it worse in {start.worse} of {start.cases} cases, by more than 0.02 in "
-        f"{start.harmed}, by {-start.worst_fall:.3f} at most",
+        f"{start.harmed}, by {abs(start.worst_fall):.3f} at most",
     ]

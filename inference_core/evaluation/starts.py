@@ -116,7 +116,7 @@ def _largest_slice(target: Mask, grid: Grid) -> tuple[Mask, Callable[[Float], Fl
     """The largest piece in its largest slice near axial (a, b), and what makes voxels (n, 3) of places (n, 2) there."""
     piece, axis = _largest_piece(target), grid.ras_axes[2]
     index = int(piece.sum(axis=tuple({0, 1, 2} - {axis})).argmax())
-    return _largest_piece(piece.take(index, axis=axis)), partial(_in_slice, index=index, axis=axis)
+    return _largest_piece(np.asarray(piece.take(index, axis=axis))), partial(_in_slice, index=index, axis=axis)
 
 
 def _in_slice(places: Float, *, index: int, axis: int) -> Float:
