@@ -101,14 +101,14 @@ def packed_state(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unpacked_state(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A packed state in float32 again, with the clock at zero: the schedule begins anew, the optimizer does not."""
+    """A packed state in float32 again, steps and minutes at zero: the schedule begins anew, the optimizer does not."""
     optimizer = state["optimizer"]
     moments = {
         number: {name: _as(value, torch.float32) for name, value in of.items()}
         for number, of in optimizer["state"].items()
     }
     weights = {part: {k: _as(v, torch.float32) for k, v in state[part].items()} for part in ("network", "ema")}
-    progress = {"step": 0, "samples": state["progress"]["samples"], "best": None, "minutes": 0.0}
+    progress = {"step": 0, "samples": 0, "best": None, "minutes": 0.0}
     return {**state, **weights, "optimizer": {**optimizer, "state": moments}, "progress": progress}
 
 

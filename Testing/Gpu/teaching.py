@@ -39,9 +39,11 @@ def teach(
     state = None if packed is None else packed / START_STATE
     if state is None or not state.is_file():
         return train(config, reporter=reporter)
-    folder = RunFolder(run, ".safetensors")
-    folder.begin(replace(config, start_from=None), read_splits(packed / SPLIT_FILE))
-    save_content(folder.state, unpacked_state(load_training_state(state)))
+    folder, earlier = RunFolder(run, ".safetensors"), load_training_state(state)
+    # By another seed than the run before, whose windows it would see again.
+    seed = config.seed + int(earlier["progress"]["samples"])
+    folder.begin(replace(config, start_from=None, seed=seed), read_splits(packed / SPLIT_FILE))
+    save_content(folder.state, unpacked_state(earlier))
     return train(TrainConfig(run), resume=True, reporter=reporter)
 
 
