@@ -5,8 +5,10 @@ count in full up to some distance from the correction, not at all from twice tha
 between; beyond, the logits before it hold. The distance is three times the click's own from the surface it corrects,
 and 15 mm at least: who clicks far outside, or deep inside, means a large change. A click right beside the one before
 it, and of its sign, doubles it: that one was not enough. A scribble counts like a click in its middle, further by its
-own extent. A box, a line or a lasso is an answer's size, so that nothing is held back. A click may bring a distance of
-its own (`Click.reach_mm`): beyond it no voxel changes, by this click or any later one that keeps to its own.
+own extent. A mask that was given to start from is somebody's work and mostly right: clicks on what came of it count up
+to one and a half times their distance from the surface. A box, a line or a lasso is an answer's size, so that nothing
+is held back. A click may bring a distance of its own (`Click.reach_mm`): beyond it no voxel changes, by this click or
+any later one that keeps to its own.
 
 The rule is the same for every family, and can be turned off (`MaskOptions.local_corrections`). Its numbers were chosen
 on training patients and on brain and abdominal images, not on the held-out sarcomas (Resources/Docs/results.md).
@@ -29,6 +31,7 @@ from inference_core.prompts.strokes import Scribble
 
 LEAST_REACH_MM = 15.0
 REACH_PER_DISTANCE = 3.0
+REACH_FROM_MASK = 1.5
 _BESIDE_MM = 15.0
 FADING = 0.06
 _FIRM = 4.0
@@ -81,7 +84,8 @@ def reach_of(prompt: Prompt, before: PromptSet, logits: Float32, window: Grid) -
     distance = _distance_to_surface((r, a, s), logits > 0, rescaled(window, logits.shape))
     if distance is None:
         return None
-    full = max(LEAST_REACH_MM, REACH_PER_DISTANCE * distance) + _extent_mm(prompt)
+    share = REACH_PER_DISTANCE if before.initial_mask is None else REACH_FROM_MASK
+    full = max(LEAST_REACH_MM, share * distance) + _extent_mm(prompt)
     for earlier in reversed(before.prompts):
         if not (isinstance(prompt, Click) and _insists_on(earlier, prompt)):
             break

@@ -127,6 +127,14 @@ def test_a_click_far_from_the_surface_reaches_far():
     assert reach(29.0).end_mm == 2 * reach(29.0).full_mm
 
 
+def test_a_click_on_what_came_of_a_given_mask_reaches_half_as_far():
+    mask = Volume(np.ones(WINDOW.shape, dtype=np.uint8), WINDOW, "given")
+    place = tuple(WINDOW.center_ras + np.array([29.0, 0, 0]))
+    found = reach_of(Click(place), PromptSet(initial_mask=mask), a_ball(12.0), WINDOW)
+    assert found is not None
+    assert found.full_mm == pytest.approx(reach(29.0).full_mm / 2)
+
+
 def test_a_second_click_of_the_same_sign_nearby_reaches_twice_as_far():
     at = WINDOW.center_ras
     nearby = Click(tuple(at + np.array([14.0, 6.0, 0])))
