@@ -3,17 +3,21 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 import torch
+from Gpu.measuring import FAMILIES, costs
 from Gpu.packing import LISTS_BYTES, pack, packed_state, quantized, unpacked_state
 from Gpu.parts import run_part
 from Gpu.teaching import bring_home, cut, joined, teach
 from support.labeled_sets import write_balls
 
+from inference_core.benchmark.timing import synthetic_ct
 from inference_core.errors import OptionError, OutputError
+from inference_core.models.registry import all_specs, build_model
 from inference_core.models.weights import load_state_dict
 from inference_core.training.checkpoint import load_training_state
 from inference_core.training.data.layouts import read_data_set
@@ -180,3 +184,29 @@ def test_a_case_keeps_its_orientation_in_the_file_itself(a_set, a_split, tmp_pat
     file = nibabel.load(tmp_path / "packed" / "data" / "balls" / "a" / "image.nii.gz")
     assert np.allclose(file.affine, read_data_set(a_set)["a"].grid().affine, atol=1e-3)
     assert file.get_data_dtype() == np.int16
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "base", "figures"),
+    [
+        ("sam_med3d", "sam_med3d/small.safetensors", None, {"cold_first_s", "first_s", "further_s"}),
+        ("ma_sam", "ma_sam/delta_auto.safetensors", "ma_sam/base_small.safetensors", {"stack_s"}),
+    ],
+)
+def test_clicks_are_timed_where_a_model_takes_them_and_stacks_elsewhere(model, weights, base, figures):
+    data = Path(__file__).resolve().parents[1] / "Data"
+    built = build_model(model, weights=data / weights, device="cpu", base=base and data / base)
+
+    found = costs(built, synthetic_ct(60), repeats=1)
+
+    assert found.keys() == figures | {"process_peak_bytes"}
+    seconds = found["stack_s"] if "stack_s" in found else found["further_s"]["all"]
+    assert all(0 < second < 60 for second in seconds)
+    assert found["process_peak_bytes"] > 100e6
+
+
+def test_a_model_of_every_family_is_measured():
+    families = {spec.builder.partition(":")[0].split(".")[2] for spec in all_specs()}
+    measured = {spec.builder.partition(":")[0].split(".")[2] for spec in all_specs() if spec.name in FAMILIES}
+    assert measured == families
+    assert len(families) == 6

@@ -41,7 +41,7 @@ def measured(model: str, device: str, *, repeats: int = _REPEATS) -> dict[str, A
                 with memory_errors_as_device_error(device):
                     built = build_model(model, weights=weights, device=device, base=base, precision=precision)
                 opened = time.monotonic() - began
-                found[precision] = {"opening_s": opened, **_costs(built, volume, repeats=repeats)}
+                found[precision] = {"opening_s": opened, **costs(built, volume, repeats=repeats)}
             except SAM3DError as error:
                 found[precision] = {"error": str(error)}
     return found
@@ -56,7 +56,7 @@ def _files(model: str, folder: Path) -> tuple[Path, Path | None]:
     return folder / "weights.pth", base if base.is_file() else None
 
 
-def _costs(model: Model, volume: Volume, *, repeats: int) -> dict[str, Any]:
+def costs(model: Model, volume: Volume, *, repeats: int) -> dict[str, Any]:
     """The first session warms the device up: it is told apart, since it loads kernels and plans."""
     if model.spec.automatic:
         _stack_seconds(model, volume)
