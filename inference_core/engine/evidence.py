@@ -1,8 +1,9 @@
 """Whether the image shows anything where clicks say that there is something: of nothing, a model makes something up.
 
-Two cases are told from the image alone, for every family alike. A click lies in the air, or the empty background, that
-surrounds a body: dark, at least 20 mm thick, and reaching to the image's edge, so that gas in bowels and airways stays
-a target. Or a mask's surface follows no border: the voxels on both sides of it are alike, as in noise.
+Three cases are told from the image alone, for every family alike. A click lies in the air, or the empty background,
+that surrounds a body: dark, at least 20 mm thick, and reaching to the image's edge, so that gas in bowels and airways
+stays a target. A mask's surface follows no border: the voxels on both sides of it are alike, as in noise. Or a first
+click lies on a few voxels that stand out from all around them, which no window shows to a model.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ NO_BORDER = (
     "The image shows no border around the clicks, so that only their surroundings are marked; "
     "click elsewhere, or draw a box around the target."
 )
+A_SPOT = (
+    "A few voxels stand out where the click is, and they alone are marked; if a larger target is meant, click on it "
+    "again beside them."
+)
 Bools = NDArray[np.bool_]
 _CELL_MM = 4.0
 _THICK_MM = 20.0
@@ -33,9 +38,12 @@ _HAS_AIR, _AIR = -500.0, -900.0
 _DARK_SHARE = 0.05
 _SAMPLES, _MOST_CELLS = 32, 40
 _FEW_ML = 2.0
-# Of 22 real first answers the least was 0.14, of masks of 10 ml and more in white noise the largest 0.06.
-_LEAST_CONTRAST = 0.08
+# Of 40 real first answers the least was 0.17, of eight in white noise the largest 0.11.
+_LEAST_CONTRAST = 0.13
 _MARKED_MM = 5.0
+# Voxels around a spot, how many a spot has at most, and by how many standard deviations it differs: of 106 first clicks
+# into sarcomas and glioblastomas none was on such a spot, with four of them neither.
+_AROUND, _NEAR, _MOST_IN_SPOT, _OUTSTANDING = 6, 3, 7, 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,16 +109,49 @@ def _reaching_the_edge(inside: Bools) -> Bools:
     return np.asarray(np.isin(pieces, np.setdiff1d(np.concatenate(edges), [0])))
 
 
-def believable(mask: Mask, prompts: PromptSet, volume: Volume) -> Mask:
-    """The mask; or, where clicks alone led to it and its surface follows no border, what of it is near the clicks."""
-    told_by_clicks = prompts.initial_mask is None and all(isinstance(prompt, Click) for prompt in prompts.prompts)
-    if not told_by_clicks or border_contrast(mask, volume) >= _LEAST_CONTRAST:
-        return mask
+def believable(mask: Mask, prompts: PromptSet, volume: Volume) -> tuple[Mask, str | None]:
+    """The mask and None; or, where clicks alone led to it and the image does not bear it out, another and a caution.
+
+    That is what of it is near the clicks, where its surface follows no border; and a spot, where a single click lies on
+    one that stands out.
+    """
+    if prompts.initial_mask is not None or not all(isinstance(prompt, Click) for prompt in prompts.prompts):
+        return mask, None
+    spot = spot_at(volume, prompts.clicks[0].ras) if len(prompts.clicks) == 1 else None
+    if spot is not None and mask.voxel_count > spot.voxel_count:
+        return spot, A_SPOT
+    if border_contrast(mask, volume) >= _LEAST_CONTRAST:
+        return mask, None
     near = EMPTY
     for click in prompts.clicks:
         if click.positive:
             near = near.union(_part_around(mask, np.array(click.ras), volume.grid))
-    return near
+    return near, NO_BORDER
+
+
+def spot_at(volume: Volume, ras: tuple[float, float, float]) -> Mask | None:
+    """The voxels at a place that stand out from those around, if they are seven at most; None where none do."""
+    voxel = volume.grid.nearest_voxels(np.array([ras]))[0]
+    box = VoxelBox(np.maximum(0, voxel - _AROUND), np.minimum(volume.grid.shape, voxel + _AROUND + 1))
+    offsets = with_background(volume.array[box.slices()]).astype(np.float64)
+    far = np.ones(offsets.shape, dtype=bool)
+    far[VoxelBox(np.maximum(box.start, voxel - _NEAR + 1), voxel + _NEAR).slices(box.start)] = False
+    if not far.any():
+        return None
+    offsets -= np.median(offsets[far])
+    spread = 1.4826 * float(np.median(np.abs(offsets[far])))
+    own = offsets[tuple(voxel - box.start)]
+    if not abs(own) > _OUTSTANDING * spread:
+        return None
+    piece = _piece_at(offsets * np.sign(own) > abs(own) / 2, voxel - box.start)
+    return Mask.of(piece, box.start) if piece.sum() <= _MOST_IN_SPOT else None
+
+
+def _piece_at(inside: Bools, voxel: NDArray[np.int64]) -> Bools:
+    import SimpleITK as sitk
+
+    pieces = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(inside.astype(np.uint8)), True))
+    return np.asarray(pieces == pieces[tuple(voxel)])
 
 
 def border_contrast(mask: Mask, volume: Volume) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inference_core.engine.cache import EmbeddingCache
 from inference_core.engine.device import memory_errors_as_device_error
-from inference_core.engine.evidence import IN_THE_AIR, NO_BORDER, Surroundings, believable
+from inference_core.engine.evidence import IN_THE_AIR, Surroundings, believable
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.model_calls import ModelCalls, Notify, silent
 from inference_core.engine.prediction_cache import PredictionCache
@@ -142,17 +142,17 @@ class Session:
             found = self._replay(told, calls, local=options.local_corrections)
             seen, cautions = self._seen(found, prompts)
             mask = compose_mask(seen, prompts, self.volume, options) if seen else EMPTY
-            kept = believable(mask, prompts, self.volume)
+            mask, doubt = believable(mask, prompts, self.volume)
         window = found[0].base.window
         qualities = [group.base.quality for group in found if group.base.quality is not None]
         return Prediction(
             prompts=prompts,
-            mask=kept,
+            mask=mask,
             low_res_logits=found[0].logits_on(window, found[0].base.logits.shape, outside=FAR_OUTSIDE),
             window=window,
             quality=float(np.mean(qualities)) if qualities else None,
             seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
-            cautions=cautions if kept is mask else (*cautions, NO_BORDER),
+            cautions=cautions if doubt is None else (*cautions, doubt),
         )
 
     def unsure_band(self, prompts: PromptSet, *, options: MaskOptions | None = None, margin: float = 1.0) -> Mask:

@@ -7,7 +7,7 @@ import pytest
 from support.scenes import spheres
 
 from inference_core import open_model
-from inference_core.engine.evidence import IN_THE_AIR, NO_BORDER, Surroundings, border_contrast
+from inference_core.engine.evidence import A_SPOT, IN_THE_AIR, NO_BORDER, Surroundings, border_contrast, spot_at
 from inference_core.engine.session import Session
 from inference_core.engine.windowed_prediction import LogitLayer, PromptGroup
 from inference_core.geometry.grid import Grid
@@ -68,18 +68,41 @@ def test_a_click_in_air_is_answered_by_nothing_and_a_sentence(a_grid, kind):
     assert session.predict(PromptSet((Click(tuple(a_grid.center_ras + [20.0, 0, 0])),))).mask.array.any()
 
 
-@pytest.mark.parametrize("spot", [0, 2])
-def test_a_click_in_noise_marks_its_surroundings_alone_and_says_so(a_grid, spot):
-    rng = np.random.default_rng(3)
-    noise = rng.normal(100, 10, a_grid.shape).astype(np.float32)
-    voxel = a_grid.voxel_of(tuple(a_grid.center_ras))
-    noise[voxel[0] : voxel[0] + spot, voxel[1], voxel[2]] = 400
-    answer = Session(Volume(noise, a_grid), open_model("sam3d_lite", device="cpu")).predict(
+def noise_with_a_spot(grid: Grid, voxels: int, *, height: float = 300.0) -> tuple[Volume, tuple[int, int, int]]:
+    noise = np.random.default_rng(3).normal(100, 10, grid.shape).astype(np.float32)
+    i, j, k = grid.voxel_of(tuple(grid.center_ras))
+    noise[i : i + voxels, j, k] += height
+    return Volume(noise, grid), (i, j, k)
+
+
+def test_a_click_in_noise_marks_its_surroundings_alone_and_says_so(a_grid):
+    volume, voxel = noise_with_a_spot(a_grid, 0)
+    answer = Session(volume, open_model("sam3d_lite", device="cpu")).predict(
         PromptSet((Click(tuple(a_grid.to_ras(voxel))),))
     )
-    assert answer.mask.voxel_count * a_grid.voxel_volume_mm3 < 2000, "small, with or without a sentence"
-    assert spot or answer.cautions == (NO_BORDER,)
+    assert answer.mask.voxel_count * a_grid.voxel_volume_mm3 < 1000
+    assert answer.cautions == (NO_BORDER,)
     assert answer.mask.at(voxel)
+
+
+@pytest.mark.parametrize("height", [300.0, -80.0])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_a_click_on_a_few_voxels_that_stand_out_is_answered_by_these(a_grid, size, height):
+    volume, voxel = noise_with_a_spot(a_grid, size, height=height)
+    answer = Session(volume, open_model("sam3d_lite", device="cpu")).predict(
+        PromptSet((Click(tuple(a_grid.to_ras(voxel))),))
+    )
+    expected = np.zeros(a_grid.shape, dtype=bool)
+    expected[voxel[0] : voxel[0] + size, voxel[1], voxel[2]] = True
+    assert answer.mask.voxel_count <= size + 1
+    assert (answer.mask.on(a_grid.shape) & expected).sum() == min(size, answer.mask.voxel_count)
+    assert answer.cautions in {(), (A_SPOT,)}
+
+
+@pytest.mark.parametrize("kind", TISSUE)
+def test_a_body_is_no_spot(a_grid, kind):
+    assert spot_at(a_body(a_grid, kind), tuple(a_grid.center_ras + [20.0, 0, 0])) is None
+    assert spot_at(a_body(a_grid, kind), tuple(a_grid.center_ras)) is None
 
 
 def test_the_contrast_of_a_border_is_the_difference_in_standard_deviations(a_grid):
