@@ -50,7 +50,7 @@ def test_the_tour_takes_a_folder_named_from_where_it_was_begun(a_host, a_series,
     a_host.openModule()
     Tour(a_host, Path("out"), inputPath=a_series).run()
 
-    assert (tmp_path / "out" / "08_scene_reopened.png").stat().st_size > 0
+    assert (tmp_path / "out" / "09_scene_reopened.png").stat().st_size > 0
 
 
 def test_a_missing_input_is_named(tmp_path):
