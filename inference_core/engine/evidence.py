@@ -36,9 +36,9 @@ _THICK_MM = 20.0
 # Where Hounsfield units have room for air, air is below -900; where values start at zero, it is near zero.
 _HAS_AIR, _AIR = -500.0, -900.0
 _DARK_SHARE = 0.05
-_SAMPLES, _MOST_CELLS = 32, 40
+_SAMPLES, _MOST_CELLS, _DEPTH = 32, 40, 3
 _FEW_ML = 2.0
-# Of 40 real first answers the least was 0.17, of eight in white noise the largest 0.11.
+# Of 40 real first answers the least was 0.31, of eight in white noise the largest 0.09.
 _LEAST_CONTRAST = 0.13
 _MARKED_MM = 5.0
 # Voxels around a spot, how many a spot has at most, and by how many standard deviations it differs: of 106 first clicks
@@ -190,10 +190,18 @@ def _thinned(mask: Mask, volume: Volume) -> tuple[Bools, Float]:
 
 
 def _shells(inside: Bools) -> tuple[Bools, Bools]:
-    """The voxels on both sides of a mask's surface."""
+    """The voxels on both sides of a mask's surface, three deep: a mask that stops short of a border still meets it."""
+    inner, outer = inside, inside
+    for _ in range(_DEPTH):
+        inner, outer = ~_grown(~inner), _grown(outer)
+    return inside & ~inner, outer & ~inside
+
+
+def _grown(inside: Bools) -> Bools:
+    """A mask with the voxels that share a face with it; beyond the edges nothing is inside."""
     padded = np.pad(inside, 1)
     beside = [np.roll(padded, step, axis)[1:-1, 1:-1, 1:-1] for axis in range(3) for step in (-1, 1)]
-    return inside & ~np.logical_and.reduce(beside), ~inside & np.logical_or.reduce(beside)
+    return inside | np.logical_or.reduce(beside)
 
 
 def _part_around(mask: Mask, ras: Float, grid: Grid) -> Mask:
