@@ -16,9 +16,9 @@ DESCRIPTION = (
     "are kept back; the new weights are offered only where they answer those better and the shipped phantom as well."
 )
 EXAMPLES = """examples:
-  sam3dsegment segment --input ct.nii.gz --click 12 -40 88 --output mask.nii.gz --accept my_lesions
+  sam3dsegment segment ct.nii.gz --click 12 -40 88 --output mask.nii.gz --accept my_lesions
   sam3dsegment adapt my_lesions --output adapted --minutes 5
-  sam3dsegment segment --input ct.nii.gz --click 12 -40 88 --output mask.nii.gz --weights adapted
+  sam3dsegment segment ct.nii.gz --click 12 -40 88 --output mask.nii.gz --weights adapted
 """
 
 

@@ -137,6 +137,8 @@ def _sides(options: argparse.Namespace, saved: PromptFile) -> tuple[_Side, _Side
     for side in (a, b):
         if side.spec.automatic:
             raise UsageError(f"{side.spec.title} takes no prompts, so there is nothing to compare; name another model.")
+    if options.text_encoder is not None and not (a.spec.reads_text or b.spec.reads_text):
+        raise UsageError("Neither A nor B reads texts; leave --text-encoder out.")
     return a, b
 
 
@@ -163,7 +165,8 @@ def _session(options: argparse.Namespace, side: _Side, volume: Volume, progress:
     from inference_core.engine.session import Session
 
     progress.show(f"loading {side.spec.title}")
-    own = argparse.Namespace(**(vars(options) | {"base": side.base}))
+    encoder = options.text_encoder if side.spec.reads_text else None
+    own = argparse.Namespace(**(vars(options) | {"base": side.base, "text_encoder": encoder}))
     return Session(volume, load(side.spec, side.weights, own))
 
 

@@ -68,6 +68,7 @@ def test_two_boundaries_ask_the_model_once_and_the_lower_one_is_larger(
         (("--against", "unknown"), "unknown"),
         (("--against", "ma_sam", "--against-weights", "WEIGHTS"), "takes no prompts"),
         (("--against-threshold", 1, "--output", "x.docx"), "x.docx"),
+        (("--against-threshold", 1, "--text-encoder", "clip"), "Neither A nor B reads texts"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(run, a_ct, tmp_path, arguments, said):
