@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_model_options
-from inference_core.cli.reporting import Progress, say
+from inference_core.cli.reporting import Progress, check_inputs_are_kept, say
 from inference_core.cli.sharding import Share
 from inference_core.errors import OutputError, SAM3DError
 from inference_core.models.registry import get_spec
@@ -90,6 +90,7 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
 
     Raises:
         VolumeError: a pattern finds nothing, or there are not as many prompt files as images.
+        UsageError: a mask would be written over an image.
     """
     from inference_core.evaluation.cases import found_by, matched_pairs
 
@@ -98,10 +99,9 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     else:
         pairs = matched_pairs(options.images, options.prompts, second="prompt file")
     names = _names([image for image, _ in pairs])
-    return [
-        Job(image, prompts, options.output_dir / f"{name}{options.suffix}")
-        for (image, prompts), name in zip(pairs, names, strict=True)
-    ]
+    masks = [options.output_dir / f"{name}{options.suffix}" for name in names]
+    check_inputs_are_kept(masks, [path for pair in pairs for path in pair])
+    return [Job(image, prompts, mask) for (image, prompts), mask in zip(pairs, masks, strict=True)]
 
 
 def done_in(folder: Path) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.loading import find_model, load
+from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
@@ -107,7 +107,8 @@ def _checked(options: argparse.Namespace) -> PromptFile:
     check_outputs(*masks, options.json)
     for path in masks:
         check_labels_path(path)
-    given = (options.prompts, options.weights, options.base, options.against_weights, options.against_base)
+    theirs = argparse.Namespace(weights=options.against_weights, base=options.against_base, text_encoder=None)
+    given = (options.prompts, *model_files(options), *model_files(theirs))
     check_inputs_are_kept((*masks, options.json), [*files_read(options.input), *given])
     saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
     check_prompt_arguments(options.given)

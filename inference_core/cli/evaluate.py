@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli import evaluate_table
-from inference_core.cli.loading import find_model, load
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, positive
-from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged
+from inference_core.cli.loading import find_model, load, model_files
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, positive, text_file
+from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged
 from inference_core.cli.sharding import Share
 from inference_core.errors import SAM3DError
 
@@ -70,10 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tolerance", type=positive, default=2.0, metavar="MM", help="of the NSD (default 2 mm)")
     parser.add_argument("--peers", action="store_true", help="run region growing and GrowCut under the same rules")
     add_model_options(parser)
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw Dice against clicks")
+    parser.add_argument("--plot", type=text_file, metavar="FILE.png", help="draw Dice against clicks")
     parser.add_argument(
-        "--report", type=Path, metavar="FILE.html", help="one page: figures, curves, every case, pictures of the worst"
-    )
+        "--report", type=text_file, metavar="FILE.html",
+        help="one page: figures, curves, every case, pictures of the worst",
+    )  # fmt: skip
     add_json_option(parser)
     evaluate_table.add_arguments(parser)
 
@@ -91,10 +92,12 @@ def run(options: argparse.Namespace) -> None:
     from inference_core.evaluation.cases import matched_pairs
     from inference_core.evaluation.report import as_json
 
-    check_outputs(options.json, options.plot, options.report)
+    outputs = (options.json, options.plot, options.report)
+    check_outputs(*outputs)
     beginnings = _beginnings(options)
     spec, weights = find_model(options.model, options.weights)
     pairs = matched_pairs(options.images, options.labels)
+    check_inputs_are_kept(outputs, [*(path for pair in pairs for path in pair), *model_files(options)])
     _check_libraries(plot=options.plot is not None or options.report is not None)
     model = load(spec, weights, options)
     methods = _methods(model, peers=options.peers)

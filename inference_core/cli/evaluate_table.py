@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import load
-from inference_core.cli.parsing import UsageError
+from inference_core.cli.parsing import UsageError, text_file
 from inference_core.cli.reporting import Progress, check_outputs, json_text, say, staged, table
 from inference_core.cli.sharding import Share
 from inference_core.cli.weights_folder import Weighed, weights_in
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--fold", type=int, metavar="N", help="of the data set's folds (default the first)")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of the points that are drawn (default 0)")
-    group.add_argument("--csv", type=Path, metavar="FILE", help="write every number of the table, a row each")
+    group.add_argument("--csv", type=text_file, metavar="FILE", help="write every number of the table, a row each")
 
 
 def run(options: argparse.Namespace) -> None:

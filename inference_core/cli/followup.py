@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.loading import find_model, load
+from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import unit_of
 from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--smallest-sum", type=positive, metavar="MM", help="the smallest sum of diameters at any visit so far"
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the change to a CSV file as well")
+    parser.add_argument("--csv", type=text_file, metavar="FILE", help="write the change to a CSV file as well")
     parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="write a page: tables, a picture a lesion; .html, .pdf"
+        "--report", type=text_file, metavar="FILE", help="write a page: tables, a picture a lesion; .html, .pdf"
     )
     add_model_options(parser)
     add_json_option(parser)
@@ -121,7 +121,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.output is not None:
         check_labels_path(options.output)
     outputs = (options.output, options.csv, options.report, options.json)
-    given = (options.mask, options.after_mask, options.transform)
+    transform = Path(options.align) if options.transform is None else options.transform
+    given = (options.mask, options.after_mask, transform, *model_files(options))
     check_inputs_are_kept(outputs, [*files_read(options.before), *files_read(options.after), *given])
     check_page(options.report)
     check_one_patient((options.before, options.after))

@@ -38,6 +38,12 @@ def find_model(name: str, weights: Path | None) -> tuple[ModelSpec, Path]:
     return spec, weights
 
 
+def model_files(options: argparse.Namespace) -> list[Path]:
+    """The files that the options of `parsing.add_model_options` name, and all in the folders that they name."""
+    given = [path for path in (options.weights, options.base, options.text_encoder) if path is not None]
+    return [file for path in given for file in (path.iterdir() if path.is_dir() else (path,))]
+
+
 def load(spec: ModelSpec, weights: Path, options: argparse.Namespace) -> Model:
     """Load a model with the device, base, text encoder and precision of `parsing.add_model_options`.
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import add_json_option, count
-from inference_core.cli.reporting import check_outputs, staged, table, write_json
+from inference_core.cli.parsing import add_json_option, count, text_file
+from inference_core.cli.reporting import check_inputs_are_kept, check_outputs, staged, table, write_json
 
 if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--unit", metavar="UNIT", help="the unit of the image's voxels (default HU for a CT in DICOM)")
     parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
     parser.add_argument("--part", type=count, metavar="N", help="which phase, echo or time point (default the first)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table to a CSV file as well")
+    parser.add_argument("--csv", type=text_file, metavar="FILE", help="write the table to a CSV file as well")
     parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="write a page with a picture of each segment: .html, .pdf"
+        "--report", type=text_file, metavar="FILE", help="write a page with a picture of each segment: .html, .pdf"
     )
     add_json_option(parser)
 
@@ -51,10 +51,14 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; nothing has been written then.
     """
+    from inference_core.io.companions import files_read
     from inference_core.io.files import read_volume
     from inference_core.measures.measurements import measure
 
     check_outputs(options.csv, options.json, options.report)
+    check_inputs_are_kept(
+        (options.csv, options.json, options.report), [*files_read(options.image), *files_read(options.mask)]
+    )
     check_page(options.report)
     volume = read_volume(options.image, series_uid=options.series, part=options.part)
     unit = options.unit

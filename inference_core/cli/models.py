@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from inference_core.cli.parsing import text_file
 from inference_core.cli.reporting import check_outputs, table, write_json
 from inference_core.models.registry import DEFAULT_MODEL, all_specs
 from inference_core.models.spec import Layout, ModelSpec
@@ -21,8 +22,9 @@ EXAMPLES = ""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE", help="print JSON instead of a table, or write it to a file"
-    )
+        "--json", nargs="?", type=text_file, const="-", metavar="FILE",
+        help="print JSON instead of a table, or write it to a file",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> None:

@@ -14,6 +14,10 @@ from inference_core.errors import SAM3DError
 from inference_core.models.registry import DEFAULT_MODEL
 from inference_core.models.spec import PRECISIONS
 
+_NO_TEXTS = (
+    *(".nii", ".img", ".hdr", ".gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".raw", ".zraw", ".dcm", ".ima"),
+    *(".safetensors", ".pth", ".pt", ".ckpt", ".tar", ".bin", ".zip"),
+)
 _NEGATIVE_NUMBER = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
 
 
@@ -73,6 +77,14 @@ def count(text: str) -> int:
     return value
 
 
+def text_file(text: str) -> Path:
+    """The name of a file of numbers, a page or a picture to write: none that images and weights have."""
+    path = Path(text)
+    if path.suffix.lower() in _NO_TEXTS:
+        raise argparse.ArgumentTypeError(f"'{text}' is called as images or weights are; choose another name")
+    return path
+
+
 def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_MODEL) -> None:
     """Add --model, --weights, --base, --text-encoder, --device and --precision."""
     parser.add_argument(
@@ -101,4 +113,4 @@ def add_debug(parser: argparse.ArgumentParser) -> None:
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add --json FILE."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a JSON file as well")
+    parser.add_argument("--json", type=text_file, metavar="FILE", help="write the results to a JSON file as well")

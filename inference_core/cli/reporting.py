@@ -67,19 +67,24 @@ def _finite(content: Any) -> Any:
 
 
 def check_outputs(*paths: Path | None) -> None:
-    """Refuse early files that cannot be written, and two outputs of one name; None stands for one not asked for.
+    """Refuse early files that cannot be written or that hold an image, and two outputs of one name.
+
+    None stands for one not asked for.
 
     Raises:
         OutputError: as said.
     """
     from inference_core.errors import OutputError
     from inference_core.io.atomic import check_writable
+    from inference_core.io.companions import is_part_of_an_image
 
     wanted = [path for path in paths if path is not None]
     for n, path in enumerate(wanted):
         if any(os.path.realpath(path) == os.path.realpath(other) for other in wanted[:n]):
             raise OutputError(f"'{path}' is to hold two outputs; give each a name of its own.")
         check_writable(path)
+        if is_part_of_an_image(path):
+            raise OutputError(f"'{path}' is a part of an image and would be overwritten; choose another name.")
 
 
 def check_inputs_are_kept(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:

@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.automatic import Answer, add_stack_options, check_stack_options, segment_unprompted
 from inference_core.cli.exports import add_export_options, check_exports, is_dicom_seg, staged_exports, staged_pages
-from inference_core.cli.loading import find_model, load
+from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import measurement_lines, unit_of
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite, positive
+from inference_core.cli.parsing import (
+    UsageError,
+    add_json_option,
+    add_model_options,
+    count,
+    finite,
+    positive,
+    text_file,
+)
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged
 from inference_core.cli.starting_mask import read_starting_mask
@@ -72,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start-from", type=Path, metavar="MASK",
         help="correct this mask: a DICOM SEG or RTSTRUCT of the series (the segment --name), or a label map",
     )  # fmt: skip
-    parser.add_argument("--save-prompts", type=Path, metavar="FILE", help="save the prompts for another time")
+    parser.add_argument("--save-prompts", type=text_file, metavar="FILE", help="save the prompts for another time")
     parser.add_argument(
         "--series", metavar="UID", help="which series of the folder (default the largest; see `series`)"
     )
@@ -185,18 +193,15 @@ def _window(text: str) -> str | float:
 
 
 def _check_inputs_are_kept(options: argparse.Namespace) -> None:
-    """Refuse outputs that would overwrite what is read, a slice of a series among it.
+    """Refuse outputs that would overwrite what is read.
 
     Raises:
         UsageError: one would.
     """
-    from inference_core.io.companions import files_read, is_part_of_an_image
+    from inference_core.io.companions import files_read
 
-    given = (options.prompts, options.start_from, options.weights, options.base)
-    outputs = _outputs(options)
-    check_inputs_are_kept(
-        outputs, [*files_read(options.input), *given, *(path for path in outputs if is_part_of_an_image(path))]
-    )
+    given = (options.prompts, options.start_from, *model_files(options))
+    check_inputs_are_kept(_outputs(options), [*files_read(options.input), *given])
 
 
 def _outputs(options: argparse.Namespace) -> list[Path]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.followup import check_one_patient, labels_of, masks_by_name
-from inference_core.cli.loading import find_model, load
+from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import unit_of
 from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
@@ -60,9 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--align", choices=("none", "rigid", "affine"),
         help="how neighbors are aligned (default none for one image, rigid for several)",
     )  # fmt: skip
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row a lesion and time point to a CSV file")
     parser.add_argument(
-        "--report", type=Path, metavar="FILE", help="write a page: the table, a picture a lesion; .html, .pdf"
+        "--csv", type=text_file, metavar="FILE", help="write a row a lesion and time point to a CSV file"
+    )
+    parser.add_argument(
+        "--report", type=text_file, metavar="FILE", help="write a page: the table, a picture a lesion; .html, .pdf"
     )
     parser.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="write the masks: 001.seg.nrrd, 002.seg.nrrd, ..."
@@ -84,6 +86,9 @@ def run(options: argparse.Namespace) -> None:
     spec, weights = find_model(options.model, options.weights)
     with Progress() as progress:
         points = _points(options)
+        if options.output_dir is not None:
+            masks = [_mask_of(options.output_dir, n) for n in range(len(points))]
+            check_inputs_are_kept(masks, [options.mask, *options.images])
         rows, there = [], None
         for found in _tracked(options, points, spec, weights, progress=progress):
             point = points[found.point]
@@ -110,7 +115,8 @@ def _check(options: argparse.Namespace) -> None:
 
     check_outputs(options.csv, options.report, options.json)
     read = [path for image in options.images for path in files_read(image)]
-    check_inputs_are_kept((options.csv, options.report, options.json), [*read, options.mask])
+    files = (options.csv, options.report, options.json)
+    check_inputs_are_kept(files, [*read, options.mask, *model_files(options)])
     check_page(options.report)
     check_one_patient(options.images)
     if len(options.images) > 1 and options.series is not None:
@@ -168,6 +174,10 @@ def _lesions(options: argparse.Namespace, volume: Volume) -> list[Earlier]:
     return [Earlier(name, prompts_for(mask, volume.grid), mask) for name, mask in masks.items()]
 
 
+def _mask_of(folder: Path, point: int) -> Path:
+    return folder / f"{point + 1:03d}.seg.nrrd"
+
+
 def _write_masks(folder: Path, found: AtTime) -> None:
     from inference_core.io.files import write_labels
 
@@ -175,7 +185,7 @@ def _write_masks(folder: Path, found: AtTime) -> None:
     names = [lesion.name for lesion in found.lesions]
     masks = [lesion.mask for lesion in found.lesions]
     labels = labels_of(masks, found.volume.grid)
-    write_labels(folder / f"{found.point + 1:03d}.seg.nrrd", labels, found.volume.grid, names=names)
+    write_labels(_mask_of(folder, found.point), labels, found.volume.grid, names=names)
 
 
 def _study(

@@ -92,7 +92,7 @@ def test_images_that_cannot_be_used_are_refused(segment, bad_images, tmp_path, i
         (("--output", "absent/mask.nii.gz"), "does not exist"),
         (("--output", "folder.nii.gz"), "is a folder"),
         (("--json", "absent/report.json"), "does not exist"),
-        (("--json", "mask.nii.gz"), "two outputs"),
+        (("--json", "mask.nii.gz"), "called as images or weights are"),
         (("--save-prompts", "absent/p.json"), "does not exist"),
     ],
 )

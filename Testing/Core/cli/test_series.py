@@ -71,13 +71,13 @@ def test_a_part_of_a_series_is_segmented_and_others_are_told_of(run, a_cd, a_pha
 
 def test_an_output_never_replaces_the_data_of_a_header(run, a_phantom, tmp_path):
     (tmp_path / "a.mhd").write_text("NDims = 3\nDimSize = 2 2 2\nElementDataFile = a.raw\n")
-    (tmp_path / "a.raw").write_bytes(bytes(8))
+    (tmp_path / "a.voxels").write_bytes(bytes(8))
     done = run(
-        "segment", tmp_path / "a.mhd", "--output", tmp_path / "m.nrrd", "--json", tmp_path / "a.raw", "--click", 0, 0, 0
+        "segment", tmp_path / "a.mhd", "--output", tmp_path / "m.nrrd", "--json", tmp_path / "a.voxels", "--click", 0, 0, 0
     )
     assert done.returncode == 2
     assert "would be overwritten" in done.stderr
-    assert (tmp_path / "a.raw").read_bytes() == bytes(8)
+    assert (tmp_path / "a.voxels").read_bytes() == bytes(8)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")

@@ -111,7 +111,7 @@ def test_several_images_are_followed_from_any_of_them(run, tmp_path):
     ("arguments", "said"),
     [
         (("--at", 4), "There are 3 time points"),
-        (("--csv", "MASK"), "would be overwritten"),
+        (("--csv", "MASK"), "called as images or weights are"),
         (("--model", "unknown"), "unknown"),
     ],
 )
