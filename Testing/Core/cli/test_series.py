@@ -69,11 +69,22 @@ def test_a_part_of_a_series_is_segmented_and_others_are_told_of(run, a_cd, a_pha
     assert "choose a part from 1 to 2" in done.stderr
 
 
-def test_an_output_never_replaces_the_data_of_a_header(run, a_phantom, tmp_path):
-    (tmp_path / "a.mhd").write_text("NDims = 3\nDimSize = 2 2 2\nElementDataFile = a.raw\n")
+def test_an_output_never_replaces_the_data_of_a_header(run, tmp_path):
+    (tmp_path / "a.nhdr").write_text(
+        "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\ndata file: a.voxels\n"
+    )
     (tmp_path / "a.voxels").write_bytes(bytes(8))
     done = run(
-        "segment", tmp_path / "a.mhd", "--output", tmp_path / "m.nrrd", "--json", tmp_path / "a.voxels", "--click", 0, 0, 0
+        "segment",
+        tmp_path / "a.nhdr",
+        "--output",
+        tmp_path / "m.nrrd",
+        "--json",
+        tmp_path / "a.voxels",
+        "--click",
+        0,
+        0,
+        0,
     )
     assert done.returncode == 2
     assert "would be overwritten" in done.stderr
