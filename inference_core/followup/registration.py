@@ -6,6 +6,7 @@ An alignment is a matrix (4, 4) that maps RAS mm of the earlier visit to RAS mm 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from inference_core.geometry.grid import LPS_FROM_RAS, Float, apply_affine
 from inference_core.geometry.values import is_constant, with_background
 from inference_core.geometry.volume import Volume
 from inference_core.io.itk import simpleitk, sitk_from_array
+from inference_core.io.opening import check_readable
 
 RIGID, AFFINE, NONE, GIVEN = "rigid", "affine", "none", "given"
 _VOXEL_MM = 2.0
@@ -81,6 +83,8 @@ def read_alignment(path: str | os.PathLike[str], *, moves_the_image: bool = Fals
         VolumeError: the file cannot be read, or its transform is not linear or has no way back.
     """
     name = Path(path).name
+    if stat.S_ISDIR(check_readable(Path(path)).st_mode):
+        raise VolumeError("'{name}' is a folder; give the transform's file.", name=name)
     try:
         transform = simpleitk().ReadTransform(os.fspath(path))
     except RuntimeError as error:

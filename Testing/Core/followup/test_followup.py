@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -296,3 +297,11 @@ def test_glioblastomas_are_found_again_at_the_next_visit(a_model):
         (later,) = follow([lesion], before=images[0], session=Session(images[1], a_model), matrix=matrix)
         both = (later.mask.on(images[1].grid.shape) > 0) & labels[1]
         assert 2 * both.sum() / (later.mask.voxel_count + labels[1].sum()) > 0.25, patient
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_a_transform_without_an_end_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tfm")
+    for path, said in ((tmp_path / "pipe.tfm", "no end"), (tmp_path, "folder"), (tmp_path / "none.h5", "There is no")):
+        with pytest.raises(VolumeError, match=said):
+            read_alignment(path)
