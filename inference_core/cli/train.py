@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from inference_core.cli.parsing import UsageError
 from inference_core.cli.reporting import say
 from inference_core.cli.sharding import Share
+from inference_core.io.opening import check_readable
 
 if TYPE_CHECKING:
     from inference_core.training.config import TrainConfig
@@ -38,6 +39,7 @@ mean what the model's paper does; --print-config shows all filled in. Resources/
 """
 OWN_OPTIONS = True
 _USAGE = "sam3dsegment train --data DIR [DIR ...] --output RUN [--model NAME] [any of the options below]"
+_CONFIGS = ("--config", "--lite", "--lite.habits")
 _LISTS: dict[str, type] = {"data": Path, "shares": float, "classes": int, "pretrain": str}
 
 
@@ -90,12 +92,22 @@ def parsed(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, bool]]:
     parser.add_class_arguments(TrainConfig, skip=set(_LISTS))
     for name, kind in _LISTS.items():
         parser.add_argument(f"--{name}", type=kind, nargs="*", default=[], help=_help_of(name))
+    _check_configs(arguments)
     found: Namespace = _parse(parser, [_with_underscores(argument) for argument in arguments])
     _check_budget(found, arguments)
     values = {field.name: getattr(found, field.name) for field in fields(TrainConfig)}
     values |= {name: tuple(kind(value) for value in getattr(found, name) or ()) for name, kind in _LISTS.items()}
     values["lite"] = _mixture(found.lite, LiteMixture)
     return TrainConfig(**values), {"resume": found.resume, "print_config": found.show_config}
+
+
+def _check_configs(arguments: Sequence[str]) -> None:
+    """Refuse files of settings that have no end, before they are read; a file that is absent the parser refuses."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        path = Path(value if equals else following)
+        if name in _CONFIGS and path.exists():
+            check_readable(path)
 
 
 def _check_budget(found: Any, arguments: Sequence[str]) -> None:
@@ -109,8 +121,11 @@ def _check(config: TrainConfig) -> None:
     named = [(config.start_from, "weights"), (config.split, "split"), *((path, "data") for path in config.data)]
     named += [(config.text_encoder, "text encoder"), (config.text_file, "file of texts")]
     for path, kind in named:
-        if path is not None and not path.exists():
+        if path is None:
+            continue
+        if not path.exists():
             raise UsageError(f"There is no {kind} '{path}'; check the path.")
+        check_readable(path)
 
 
 def _shown(config: TrainConfig) -> dict[str, Any]:

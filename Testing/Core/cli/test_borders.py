@@ -209,3 +209,16 @@ def test_every_command_ends_cleanly_at_sigterm(segment_ct, an_environment, its_l
     assert "Traceback" not in stderr
     assert "nothing was left half-written" in stderr.splitlines()[-1]
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "options",
+    [("--config", "pipe"), ("--config=pipe",), ("--lite", "pipe"), ("--data", "set", "--split", "pipe"),
+     ("--data", "set", "--text-file", "pipe")],
+)  # fmt: skip
+def test_training_reads_no_settings_without_an_end(capsys, monkeypatch, odd_paths, options):
+    monkeypatch.chdir(odd_paths)
+    (odd_paths / "set").mkdir()
+    assert main(["train", "--output", "run", *options]) == 2
+    assert "has no end" in capsys.readouterr().err
