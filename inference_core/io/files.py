@@ -25,7 +25,7 @@ from inference_core.io.itk import grid_from_sitk, quiet_itk, simpleitk, volume_f
 from inference_core.io.metaimage import check_metaimage
 from inference_core.io.nifti import LONGEST_AXIS, nifti_parts, read_nifti, read_nifti_grid, write_nifti
 from inference_core.io.nrrd import Color, named_segments, segmentation_keys, segments_in, write_nrrd
-from inference_core.io.nrrd_header import check_nrrd
+from inference_core.io.nrrd_header import check_nrrd, nrrd_grid
 from inference_core.io.opening import check_readable
 
 AnyPath = str | os.PathLike[str]
@@ -199,11 +199,12 @@ def _read_with_itk(path: Path) -> Volume:
         with quiet_itk():
             reader.ReadImageInformation()
             _check_scalar_3d(reader, path)
-            grid_from_sitk(reader)  # refuses a wrong geometry before the voxels are read
+            grid = _itk_grid(reader, path)  # refuses a wrong geometry before the voxels are read
             image = reader.Execute()
     except RuntimeError as error:
         raise _itk_refusal(path, str(error)) from error
-    return volume_from_sitk(image, name=path.name.removesuffix(path.suffix).removesuffix(".seg"))
+    volume = volume_from_sitk(image, name=path.name.removesuffix(path.suffix).removesuffix(".seg"))
+    return Volume(volume.array, grid, volume.name)
 
 
 def _grid_by_itk(path: Path) -> Grid:
@@ -212,9 +213,16 @@ def _grid_by_itk(path: Path) -> Grid:
         with quiet_itk():
             reader.ReadImageInformation()
             _check_scalar_3d(reader, path)
-            return grid_from_sitk(reader)
+            return _itk_grid(reader, path)
     except RuntimeError as error:
         raise _itk_refusal(path, str(error)) from error
+
+
+def _itk_grid(reader: Any, path: Path) -> Grid:
+    """The grid of a reader that has read its header, whatever its version makes of the header's frame."""
+    itk = grid_from_sitk(reader)
+    own = nrrd_grid(path) if path.suffix.lower() in (".nrrd", ".nhdr") else None
+    return itk if own is None else own
 
 
 def _itk_reader(path: Path) -> Any:

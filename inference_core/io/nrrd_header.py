@@ -9,7 +9,10 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
+
 from inference_core.errors import VolumeError
+from inference_core.geometry.grid import Grid
 from inference_core.io.text_header import (
     check_spacing,
     data_file,
@@ -58,6 +61,28 @@ def check_nrrd(path: Path) -> None:
         held = data_file(name, path).stat().st_size
     if fields.get("encoding", "").lower() == "raw" and held < expected:
         raise unreadable(path)
+
+
+def nrrd_grid(path: Path) -> Grid | None:
+    """The grid of a checked header in left-anterior-superior space, which ITK mirrors before SimpleITK 2.5; else None.
+
+    Raises:
+        VolumeError: its axes are not independent.
+    """
+    with path.open("rb") as stream:
+        fields = _fields(header_lines(stream, path), path)
+    if fields.get("space", "").lower() not in ("left-anterior-superior", "las") or "spacedirections" not in fields:
+        return None
+    affine = np.eye(4)
+    for axis, vector in enumerate(_VECTOR.findall(fields["spacedirections"])):
+        affine[:3, axis] = _numbers(vector)
+    affine[:3, 3] = _numbers(fields.get("spaceorigin", "0 0 0").strip("()"))
+    sizes = fields["sizes"].split()
+    return Grid((int(sizes[0]), int(sizes[1]), int(sizes[2])), np.diag([-1.0, 1.0, 1.0, 1.0]) @ affine)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.replace(",", " ").split()]
 
 
 def nrrd_data(path: Path) -> Path | None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from inference_core.errors import VolumeError
 from inference_core.io.files import read_volume
 from inference_core.io.itk import sitk_from_array
+from inference_core.io.nrrd_header import nrrd_grid
 
 META = {
     "ObjectType": "Image",
@@ -176,3 +177,29 @@ def test_a_line_that_would_end_itks_process_is_refused(tmp_path, line, end):
     path.write_bytes("\n".join(lines).encode() + end + (VOXELS if end else b""))
     with pytest.raises(VolumeError, match=r"image\.nrrd"):
         read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("space", "signs"),
+    [
+        ("left-posterior-superior", (1, 1, 1)),
+        ("RAS", (-1, -1, 1)),
+        ("left-anterior-superior", (1, -1, 1)),
+        ("LAS", (1, -1, 1)),
+    ],
+)
+def test_one_place_in_every_frame_of_nrrd_is_read_as_one_place_by_every_version_of_itk(tmp_path, space, signs):
+    """SimpleITK before 2.5 mirrors left-anterior-superior; the frame is read from the header there."""
+    axes = np.array([[0.6, 0.8, 0.0], [-1.6, 1.2, 0.0], [0.0, 0.0, -3.0]])
+    told = axes * signs
+    directions = " ".join("(" + ",".join(map(str, row)) + ")" for row in told)
+    origin = "(" + ",".join(map(str, np.array([10.0, 20.0, 30.0]) * signs)) + ")"
+    path = tmp_path / "a.nrrd"
+    path.write_bytes(nrrd(**{"space": space, "space directions": directions, "space origin": origin}))
+    affine = read_volume(path).grid.affine
+    ras = np.diag([-1.0, -1.0, 1.0])
+    assert np.allclose(affine[:3, :3], ras @ axes.T)
+    assert np.allclose(affine[:3, 3], ras @ [10.0, 20.0, 30.0])
+    own = nrrd_grid(path)
+    assert (own is not None) == (signs == (1, -1, 1)), "these are not left to ITK"
+    assert own is None or np.allclose(own.affine, affine)
