@@ -28,6 +28,7 @@ from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_
 from inference_core.cli.starting_mask import read_starting_mask
 from inference_core.models.registry import DEFAULT_MODEL, get_spec
 from inference_core.models.spec import Layout, ModelSpec
+from inference_core.models.store import trained_model
 
 if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
@@ -174,11 +175,12 @@ def _checked(options: argparse.Namespace) -> _Plan:
     saved = PromptFile(PromptSet()) if options.prompts is None else read_prompts(options.prompts)
     check_prompt_arguments(options.given)
     name = next((name for name in (options.model, saved.model) if name is not None), DEFAULT_MODEL)
-    if not options.given and not saved.prompts.prompts and not get_spec(name).automatic:
+    named = get_spec((options.weights and trained_model(options.weights)) or name)
+    if not options.given and not saved.prompts.prompts and not named.automatic:
         raise UsageError(
             "There is nothing to go by; give --click R A S, --box R A S SR SA SS, --line, --text or --prompts FILE."
         )
-    check_stack_options(options, get_spec(name))
+    check_stack_options(options, named)
     spec, weights = find_model(name, options.weights)
     if options.window == "official" and not spec.window.original:
         raise UsageError(f"'{spec.name}' has no official window; leave out --window official.")

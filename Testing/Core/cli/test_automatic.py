@@ -113,3 +113,13 @@ def test_the_weights_under_a_model_are_not_overwritten(segment, tmp_path) -> Non
     assert status == 2
     assert "is an input and would be overwritten" in said.err
     assert base.read_bytes() == b"precious"
+
+
+def test_a_run_says_itself_that_it_needs_no_prompt(segment, tmp_path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "last.safetensors").write_bytes((DATA / "delta_auto.safetensors").read_bytes())
+    (run / "run.json").write_text(json.dumps({"model": "ma_sam", "weights": "last.safetensors"}), encoding="utf-8")
+    status, output, said = segment("organs.nii.gz", "--weights", run, *BASE, "--slices", 20, 21)
+    assert status == 0, said.err
+    assert output.exists()
