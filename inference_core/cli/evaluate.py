@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli import evaluate_table
 from inference_core.cli.loading import find_model, load, model_files
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, positive, text_file
+from inference_core.cli.parsing import Once, UsageError, add_json_option, add_model_options, count, positive, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged
 from inference_core.cli.sharding import Share
 from inference_core.errors import SAM3DError
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     parser.add_argument("--plot", type=text_file, metavar="FILE.png", help="draw Dice against clicks")
     parser.add_argument(
-        "--report", type=text_file, metavar="FILE.html",
+        "--report", type=text_file, action=Once, metavar="FILE.html",
         help="one page: figures, curves, every case, pictures of the worst",
     )  # fmt: skip
     add_json_option(parser)

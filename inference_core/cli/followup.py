@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import unit_of
 from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive, text_file
+from inference_core.cli.parsing import Once, UsageError, add_json_option, add_model_options, positive, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--csv", type=text_file, metavar="FILE", help="write the change to a CSV file as well")
     parser.add_argument(
-        "--report", type=text_file, metavar="FILE", help="write a page: tables, a picture a lesion; .html, .pdf"
+        "--report",
+        type=text_file,
+        action=Once,
+        metavar="FILE",
+        help="write a page: tables, a picture a lesion; .html, .pdf",
     )
     add_model_options(parser)
     add_json_option(parser)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import add_json_option, count, text_file
+from inference_core.cli.parsing import Once, add_json_option, count, text_file
 from inference_core.cli.reporting import check_inputs_are_kept, check_outputs, staged, table, write_json
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", type=count, metavar="N", help="which phase, echo or time point (default the first)")
     parser.add_argument("--csv", type=text_file, metavar="FILE", help="write the table to a CSV file as well")
     parser.add_argument(
-        "--report", type=text_file, metavar="FILE", help="write a page with a picture of each segment: .html, .pdf"
+        "--report",
+        type=text_file,
+        action=Once,
+        metavar="FILE",
+        help="write a page with a picture of each segment: .html, .pdf",
     )
     add_json_option(parser)
 

@@ -85,6 +85,22 @@ def text_file(text: str) -> Path:
     return path
 
 
+class Once(argparse.Action):
+    """Takes a value a single time: of two files that are asked for, none is left unwritten without a word."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Keep the value.
+
+        Raises:
+            ArgumentError: there is one already.
+        """
+        if getattr(namespace, self.dest, self.default) is not self.default:
+            raise argparse.ArgumentError(self, "is given twice; give it once")
+        setattr(namespace, self.dest, values)
+
+
 def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_MODEL) -> None:
     """Add --model, --weights, --base, --text-encoder, --device and --precision."""
     parser.add_argument(

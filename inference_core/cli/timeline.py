@@ -13,7 +13,7 @@ from inference_core.cli.followup import check_one_patient, labels_of, masks_by_n
 from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import unit_of
 from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, text_file
+from inference_core.cli.parsing import Once, UsageError, add_json_option, add_model_options, count, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
@@ -64,7 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--csv", type=text_file, metavar="FILE", help="write a row a lesion and time point to a CSV file"
     )
     parser.add_argument(
-        "--report", type=text_file, metavar="FILE", help="write a page: the table, a picture a lesion; .html, .pdf"
+        "--report",
+        type=text_file,
+        action=Once,
+        metavar="FILE",
+        help="write a page: the table, a picture a lesion; .html, .pdf",
     )
     parser.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="write the masks: 001.seg.nrrd, 002.seg.nrrd, ..."

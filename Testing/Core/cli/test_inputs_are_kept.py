@@ -85,3 +85,9 @@ def test_what_is_no_input_may_be_written_again(a_place, capsys):
     for _ in range(2):
         assert main([*MEASURE, "--json", "m.json", "--csv", "m.csv"]) == 0
     assert pydicom.dcmread("IM0001").Modality == "CT"
+
+
+@pytest.mark.parametrize("command", [MEASURE, EVALUATE, FOLLOWUP, (*TIMELINE, "--mask", "mask.nii.gz")], ids=" ".join)
+def test_of_two_reports_none_is_dropped_without_a_word(command, a_place, capsys):
+    assert main([*command, "--report", "a.html", "--report", "b.html"]) == 2
+    assert "is given twice" in capsys.readouterr().err
