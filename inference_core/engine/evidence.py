@@ -1,8 +1,9 @@
 """Whether the image shows anything where clicks say that there is something: of nothing, a model makes something up.
 
-Three cases are told from the image alone, for every family alike. A click lies in the air, or the empty background,
-that surrounds a body: dark, at least 20 mm thick, and reaching to the image's edge, so that gas in bowels and airways
-stays a target. A mask's surface follows no border: the voxels on both sides of it are alike, as in noise. Or a first
+Three cases are told from the image alone, for every family alike. A click lies in what looks like the air, or the empty
+background, that surrounds a body: dark, at least 20 mm thick, and reaching to the image's edge, so that gas in bowels
+and airways stays a target. A lung or a cyst that a crop cuts looks so too: its mask has a border all around, and is
+kept. A mask's surface follows no border: the voxels on both sides of it are alike, as in noise. Or a first
 click lies on a few voxels that stand out from all around them, which no window shows to a model.
 """
 
@@ -22,6 +23,7 @@ from inference_core.geometry.volume import Volume
 from inference_core.prompts.prompt_set import Click, PromptSet
 
 IN_THE_AIR = "A click lies in the air or the empty background around the body; move it onto the target."
+LIKE_AIR = "What is clicked looks like the air around the body; check that the mask is the target."
 NO_BORDER = (
     "The image shows no border around the clicks, so that only their surroundings are marked; "
     "click elsewhere, or draw a box around the target."
@@ -40,6 +42,8 @@ _SAMPLES, _MOST_CELLS, _DEPTH = 32, 40, 3
 _FEW_ML = 2.0
 # Of 40 real first answers the least was 0.31, of eight in white noise the largest 0.09.
 _LEAST_CONTRAST = 0.13
+# A border as clear as this all around: so have dark targets that reach the image's edge.
+_CLEAR_CONTRAST, _CLEAR_SHARE = 1.0, 0.95
 _MARKED_MM = 5.0
 # Voxels around a spot, how many a spot has at most, and by how many standard deviations it differs: of 106 first clicks
 # into sarcomas and glioblastomas none was on such a spot, with four of them neither.
@@ -89,16 +93,24 @@ class Surroundings:
     def _cells(self) -> Bools:
         """What is dark, thick and reaches to the edge."""
         import torch
-        from torch.nn.functional import avg_pool3d, max_pool3d
+        from torch import Tensor
+        from torch.nn.functional import avg_pool3d, max_pool3d, pad
 
+        def mean(values: Tensor) -> Tensor:
+            return avg_pool3d(pad(values, (1,) * 6), 3, stride=1)
+
+        def grown(values: Tensor) -> Tensor:
+            return max_pool3d(pad(values, [r for r in reversed(radius) for _ in range(2)]), size, stride=1)
+
+        # torch's own padding refuses images thinner than what is pooled.
         values = torch.from_numpy(self._every(self._steps))[None, None]
-        dark = avg_pool3d(values, 3, stride=1, padding=1, count_include_pad=False) <= self._level
+        dark = mean(values) / mean(torch.ones_like(values)) <= self._level
         steps = self._steps * self.volume.grid.spacing
         radius = [max(1, round(_THICK_MM / 2 / step)) for step in steps]
         size = [2 * r + 1 for r in radius]
-        core = 1 - max_pool3d((~dark).float(), size, stride=1, padding=radius)
+        core = 1 - grown((~dark).float())
         outer = torch.from_numpy(_reaching_the_edge(core[0, 0].numpy() > 0).astype(np.float32))[None, None]
-        return ((max_pool3d(outer, size, stride=1, padding=radius) > 0) & dark)[0, 0].numpy()
+        return ((grown(outer) > 0) & dark)[0, 0].numpy()
 
 
 def _reaching_the_edge(inside: Bools) -> Bools:
@@ -122,11 +134,16 @@ def believable(mask: Mask, prompts: PromptSet, volume: Volume) -> tuple[Mask, st
         return spot, A_SPOT
     if border_contrast(mask, volume) >= _LEAST_CONTRAST:
         return mask, None
+    return near_clicks(mask, prompts, volume.grid), NO_BORDER
+
+
+def near_clicks(mask: Mask, prompts: PromptSet, grid: Grid) -> Mask:
+    """What of a mask is near the foreground clicks."""
     near = EMPTY
     for click in prompts.clicks:
         if click.positive:
-            near = near.union(_part_around(mask, np.array(click.ras), volume.grid))
-    return near, NO_BORDER
+            near = near.union(_part_around(mask, np.array(click.ras), grid))
+    return near
 
 
 def spot_at(volume: Volume, ras: tuple[float, float, float]) -> Mask | None:
@@ -162,6 +179,20 @@ def border_contrast(mask: Mask, volume: Volume) -> float:
     """
     if mask.voxel_count * volume.grid.voxel_volume_mm3 < 1000 * _FEW_ML:
         return np.inf
+    contrasts, sizes = _contrasts(mask, volume)
+    return float(np.average(contrasts, weights=sizes)) if len(sizes) else np.inf
+
+
+def has_clear_border(mask: Mask, volume: Volume) -> bool:
+    """Whether a mask of 2 ml or more ends at a clear border wherever it does not end at the image's edge."""
+    if mask.voxel_count * volume.grid.voxel_volume_mm3 < 1000 * _FEW_ML:
+        return False
+    contrasts, sizes = _contrasts(mask, volume)
+    return bool(sizes[contrasts > _CLEAR_CONTRAST].sum() >= _CLEAR_SHARE * sizes.sum() > 0)
+
+
+def _contrasts(mask: Mask, volume: Volume) -> tuple[Float, Float]:
+    """Of the eight parts of a mask's surface as far as it has them: the contrasts, and how large the parts are."""
     inside, values = _thinned(mask, volume)
     inner, outer = _shells(inside)
     middle = np.argwhere(inside).mean(axis=0)
@@ -174,7 +205,7 @@ def border_contrast(mask: Mask, volume: Volume) -> float:
             spread = np.sqrt((ours.var() + theirs.var()) / 2)
             contrasts.append(abs(ours.mean() - theirs.mean()) / max(spread, 1e-12))
             sizes.append(len(ours))
-    return float(np.average(contrasts, weights=sizes)) if sizes else np.inf
+    return np.array(contrasts), np.array(sizes, dtype=float)
 
 
 def _thinned(mask: Mask, volume: Volume) -> tuple[Bools, Float]:

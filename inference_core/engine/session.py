@@ -12,14 +12,21 @@ from numpy.typing import NDArray
 
 from inference_core.engine.cache import EmbeddingCache
 from inference_core.engine.device import memory_errors_as_device_error
-from inference_core.engine.evidence import IN_THE_AIR, Surroundings, believable
+from inference_core.engine.evidence import (
+    IN_THE_AIR,
+    LIKE_AIR,
+    Surroundings,
+    believable,
+    has_clear_border,
+    near_clicks,
+)
 from inference_core.engine.mask_composition import MaskOptions, compose_mask
 from inference_core.engine.model_calls import ModelCalls, Notify, silent
 from inference_core.engine.prediction_cache import PredictionCache
 from inference_core.engine.slice_predictor import SliceMemory, SlicePredictor
 from inference_core.engine.unsure_band import compose_band
 from inference_core.engine.window_predictor import WindowPredictor
-from inference_core.engine.windowed_prediction import FAR_OUTSIDE, PromptGroup, WindowedPrediction
+from inference_core.engine.windowed_prediction import FAR_OUTSIDE, WindowedPrediction
 from inference_core.errors import OptionError, PromptError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
@@ -140,14 +147,14 @@ class Session:
         calls = ModelCalls(self.model, self.cache, notify)
         with memory_errors_as_device_error(self.model.device):
             found = self._replay(told, calls, local=options.local_corrections)
-            seen, cautions = self._seen(found, prompts)
+            seen, marked, cautions = self._seen(found, prompts, options)
             mask = compose_mask(seen, prompts, self.volume, options) if seen else EMPTY
             mask, doubt = believable(mask, prompts, self.volume)
         window = found[0].base.window
         qualities = [group.base.quality for group in found if group.base.quality is not None]
         return Prediction(
             prompts=prompts,
-            mask=mask,
+            mask=mask.union(marked),
             low_res_logits=found[0].logits_on(window, found[0].base.logits.shape, outside=FAR_OUTSIDE),
             window=window,
             quality=float(np.mean(qualities)) if qualities else None,
@@ -202,19 +209,25 @@ class Session:
         kinds = self.model.spec.accepted_kinds
         return frozenset(type_ for kind, type_ in _TYPES.items() if kind in kinds)
 
-    def _seen(self, found: WindowedPrediction, prompts: PromptSet) -> tuple[WindowedPrediction, tuple[str, ...]]:
-        """The groups of a prediction where the image has something to see, and what is to be said of the others."""
+    def _seen(
+        self, found: WindowedPrediction, prompts: PromptSet, options: MaskOptions
+    ) -> tuple[WindowedPrediction, Mask, tuple[str, ...]]:
+        """The groups of a prediction where the image has something to see; marks, and words, for the others."""
         if prompts.initial_mask is not None:
-            return found, ()
-        cautions = [self._nothing_in(group) for group in found]
-        seen = tuple(group for group, caution in zip(found, cautions, strict=True) if caution is None)
-        return seen, tuple(dict.fromkeys(caution for caution in cautions if caution is not None))
-
-    def _nothing_in(self, group: PromptGroup) -> str | None:
-        """What is to be said of a group of prompts that sees nothing."""
-        if is_constant(self._values_in(group.base.window)):
-            return NO_CONTRAST
-        return IN_THE_AIR if self._surroundings.hold(group) else None
+            return found, EMPTY, ()
+        seen, marks, cautions = [], EMPTY, []
+        for group in found:
+            if is_constant(self._values_in(group.base.window)):
+                cautions.append(NO_CONTRAST)
+            elif not self._surroundings.hold(group):
+                seen.append(group)
+            elif has_clear_border(own := compose_mask((group,), group.prompts, self.volume, options), self.volume):
+                seen.append(group)
+                cautions.append(LIKE_AIR)
+            else:
+                marks = marks.union(near_clicks(own, group.prompts, self.volume.grid))
+                cautions.append(IN_THE_AIR)
+        return tuple(seen), marks, tuple(dict.fromkeys(cautions))
 
     def _values_in(self, window: Grid) -> NDArray[Any]:
         start, stop = extent_on(window, self.volume.grid)

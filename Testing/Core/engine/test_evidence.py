@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from support.scenes import spheres
 
 from inference_core import open_model
-from inference_core.engine.evidence import A_SPOT, IN_THE_AIR, NO_BORDER, Surroundings, border_contrast, spot_at
+from inference_core.engine.evidence import (
+    A_SPOT,
+    IN_THE_AIR,
+    LIKE_AIR,
+    NO_BORDER,
+    Surroundings,
+    border_contrast,
+    spot_at,
+)
 from inference_core.engine.session import Session
 from inference_core.engine.windowed_prediction import LogitLayer, PromptGroup
+from inference_core.evaluation.metrics import dice
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
@@ -60,12 +70,47 @@ def test_values_around_zero_tell_nothing_of_air(a_grid):
 
 
 @pytest.mark.parametrize("kind", TISSUE)
-def test_a_click_in_air_is_answered_by_nothing_and_a_sentence(a_grid, kind):
+def test_a_click_in_air_is_answered_by_a_mark_and_a_sentence(a_grid, kind):
     session = Session(a_body(a_grid, kind), open_model("sam3d_lite", device="cpu"))
     answer = session.predict(PromptSet((Click(tuple(a_grid.to_ras([4, 4, 3]))),)))
-    assert not answer.mask.array.any()
+    assert 0 < answer.mask.voxel_count * a_grid.voxel_volume_mm3 < 1000
     assert answer.cautions == (IN_THE_AIR,)
     assert session.predict(PromptSet((Click(tuple(a_grid.center_ras + [20.0, 0, 0])),))).mask.array.any()
+
+
+@pytest.mark.parametrize(("air", "tissue", "noise"), [(-930.0, 30.0, 30.0), (0.0, 190.0, 2.0), (4.0, 400.0, 3.0)])
+def test_a_lung_or_a_cyst_that_the_image_cuts_is_answered_though_it_looks_like_air(a_grid, air, tissue, noise):
+    rng = np.random.default_rng(0)
+    middle_of_a_face = a_grid.to_ras([36, 32, 0])
+    target = spheres(a_grid, [(middle_of_a_face, 26.0)]) > 0.5
+    values = np.where(target, air, tissue) + rng.normal(0, noise, a_grid.shape)
+    click = Click(tuple(a_grid.to_ras([36, 32, 6])))
+    session = Session(Volume(values.astype(np.float32), a_grid), open_model("sam3d_lite", device="cpu"))
+    assert session._surroundings.hold(a_group(click)), "else this test shows nothing"
+    answer = session.predict(PromptSet((click,)))
+    assert dice(answer.mask.on(a_grid.shape) > 0, target) > 0.8
+    assert answer.cautions == (LIKE_AIR,)
+
+
+@pytest.mark.parametrize("shape", [(96, 96, 1), (96, 1, 96), (96, 96, 2), (2, 1, 1), (1, 1, 1)])
+def test_dark_voxels_of_a_few_slices_are_answered(shape):
+    grid = Grid(shape, np.diag([1.0, 1.0, 4.0, 1.0]))
+    values = np.full(shape, 2.0, dtype=np.float32)
+    values[:1] = 300.0
+    values += np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    click = Click(tuple(grid.to_ras(np.array(shape) - 1)))
+    answer = Session(Volume(values, grid), open_model("sam3d_lite", device="cpu")).predict(PromptSet((click,)))
+    assert answer.mask.voxel_count or answer.cautions
+
+
+@pytest.mark.parametrize("difference", [20.0, -40.0])
+def test_a_faint_lesion_in_fine_noisy_voxels_is_not_taken_for_noise(difference):
+    """Next to one another the voxels on both sides of a blurred border are alike, 2 mm apart they are not."""
+    grid = Grid((120, 120, 120), np.diag([0.4, 0.4, 0.4, 1.0]))
+    lesion = spheres(grid, [(grid.center_ras, 12.0)])
+    noise = np.random.default_rng(0).normal(40, 30, grid.shape)
+    values = Volume((noise + difference * gaussian_filter(lesion, 4.0)).astype(np.float32), grid)
+    assert border_contrast(Mask.of(lesion > 0.5), values) > 0.2
 
 
 def noise_with_a_spot(grid: Grid, voxels: int, *, height: float = 300.0) -> tuple[Volume, tuple[int, int, int]]:
