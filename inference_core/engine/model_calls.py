@@ -10,13 +10,14 @@ from time import perf_counter
 import numpy as np
 
 from inference_core.engine.cache import EmbeddingCache
-from inference_core.errors import ModelError
+from inference_core.errors import ModelError, VolumeError
 from inference_core.geometry.grid import Grid
 from inference_core.models.interface import Decoded, Embedding, Float32, PromptableModel, WindowImage
 from inference_core.models.spec import ModelSpec
 from inference_core.prompts.encoding import WindowPrompts
 
 Notify = Callable[[str, float], None]
+_LARGEST = 1e15  # models take means of squares, over a million voxels
 
 
 def silent(stage: str, fraction: float) -> None:
@@ -45,12 +46,15 @@ class ModelCalls:
         """The embedding of a window, of which `sample` gives the voxels where it is not in the cache.
 
         `share` is how much of the work is done, for `notify`.
+
+        Raises:
+            VolumeError: the window has values whose squares float32 cannot hold.
         """
         embedding = self.cache.get(window)
         if embedding is None:
             self.notify("encoding", share)
             started = perf_counter()
-            embedding = self.model.encode(WindowImage(sample(), window))
+            embedding = self.model.encode(WindowImage(_checked(sample()), window))
             self.cache.put(embedding)
             self.encode_seconds += perf_counter() - started
         return embedding
@@ -74,3 +78,9 @@ class ModelCalls:
             )
         known = decoded.quality is not None and isfinite(decoded.quality)
         return decoded if known else replace(decoded, quality=None)
+
+
+def _checked(voxels: Float32) -> Float32:
+    if not np.abs(voxels).max(initial=0.0) < _LARGEST:
+        raise VolumeError("The image has values beyond {largest:g}; scale them before loading it.", largest=_LARGEST)
+    return voxels

@@ -5,7 +5,7 @@ import pytest
 from support.scenes import BrightnessModel, oblique_grid, spheres
 
 from inference_core.engine.session import Session
-from inference_core.errors import ModelError
+from inference_core.errors import ModelError, VolumeError
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.prompt_set import Click, PromptSet
 
@@ -42,3 +42,11 @@ def test_an_estimate_that_is_not_a_number_is_no_estimate(a_volume, estimate):
     assert answer.quality is None
     assert answer.mask.array.any()
     assert np.isfinite(answer.low_res_logits).all()
+
+
+@pytest.mark.parametrize("largest", [1e16, 1e38, 1e300])
+def test_values_that_float32_cannot_hold_are_the_images_fault_and_not_the_weights(a_volume, largest):
+    volume = Volume(a_volume.array.astype(np.float64) * largest, a_volume.grid)
+    prompts = PromptSet((Click(tuple(volume.grid.center_ras)),))
+    with pytest.raises(VolumeError, match="values beyond 1e\\+15; scale them"):
+        Session(volume, BrightnessModel()).predict(prompts)
