@@ -17,12 +17,13 @@ NAME = "models"
 SUMMARY = "list the models"
 DESCRIPTION = "List the models: what they take, where they come from, and whether they are on this computer."
 EXAMPLES = ""
+_SCREEN = Path("-")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "--json", nargs="?", type=text_file, const="-", metavar="FILE",
+        "--json", nargs="?", type=text_file, const=_SCREEN, metavar="FILE",
         help="print JSON instead of a table, or write it to a file",
     )  # fmt: skip
 
@@ -34,11 +35,11 @@ def run(options: argparse.Namespace) -> None:
         OutputError: the JSON file cannot be written.
     """
     entries = [_entry(spec) for spec in all_specs()]
-    if options.json == "-":
+    if options.json == _SCREEN:
         print(json.dumps(entries, indent=1))
         return
     if options.json is not None:
-        check_outputs(Path(options.json))
+        check_outputs(options.json)
         write_json(options.json, entries)
     print(table([("name", "title", "prompts", "size", "installed", "license", "source"), *map(_row, entries)]))
 
