@@ -67,7 +67,7 @@ def load_strict(
     error messages call the file.
 
     Raises:
-        CheckpointError: names or shapes differ; the first of each side are named.
+        CheckpointError: names or shapes differ, or whole numbers stand for real ones; the first of each side are named.
     """
     given = {_renamed(key, renames): value for key, value in state.items()}
     wanted = module.state_dict()
@@ -83,6 +83,11 @@ def load_strict(
             raise CheckpointError(
                 f"'{name}' is of a model of another size: '{key}' is {tuple(given[key].shape)} instead of "
                 f"{tuple(value.shape)}; choose the file that belongs to this model."
+            )
+        if value.is_floating_point() and not given[key].is_floating_point():
+            raise CheckpointError(
+                f"'{name}' has whole numbers ({given[key].dtype}) for '{key}', as a quantized copy has; choose the "
+                "file that it was made of."
             )
     if not any(value.is_meta for value in wanted.values()):
         module.load_state_dict(given, strict=True)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from inference_core.errors import CheckpointError
 from inference_core.models.registry import all_specs, build_model, get_spec
+from inference_core.models.store import installed_path
 from inference_core.models.weights import load_state_dict
 
 ABOUT = "weights.pth"
@@ -213,3 +214,12 @@ def test_tensors_of_an_impossible_shape_are_refused_before_a_reader_takes_them_a
         save_file({**state, key: torch.zeros(shape)}, tmp_path / "changed.safetensors")
         with pytest.raises(CheckpointError, match=r"changed|common"):
             build_model(model, weights=tmp_path / "changed.safetensors", base=base[0] if base else None, device="cpu")
+
+
+@pytest.mark.parametrize("whole", [torch.int8, torch.uint8, torch.int64, torch.bool])
+def test_whole_numbers_are_not_taken_for_weights(tmp_path, whole):
+    """A quantized copy without its scales would be read as another network, without a word."""
+    good = load_file(installed_path(get_spec("sam3d_lite")))
+    save_file({name: value.to(whole) for name, value in good.items()}, tmp_path / "w.safetensors")
+    with pytest.raises(CheckpointError, match=r"'w.safetensors' .*whole numbers"):
+        build_model("sam3d_lite", weights=tmp_path / "w.safetensors", device="cpu")
