@@ -132,8 +132,8 @@ def test_what_the_reader_declares_vanished_is_not_segmented(run, two_visits, tmp
     [
         (["--node", "spleen"], "no lesion 'spleen' at the earlier visit; there are 'grows', 'node'"),
         (["--report", "page.docx"], "ends in .html or .pdf"),
-        (["--align", "missing.tfm"], "no transform that can be read"),
-        (["--transform", "missing.h5"], "no transform that can be read"),
+        (["--align", "missing.tfm"], "There is no file"),
+        (["--transform", "missing.h5"], "There is no file"),
         (["--transform", "missing.h5", "--align", "none"], "not allowed with argument"),
         (["--model", "unknown"], "unknown"),
     ],
