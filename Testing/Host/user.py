@@ -48,6 +48,7 @@ class User:
 
     def sitDown(self):
         """An empty scene, an idle mouse, no module open; errors are gathered from here on."""
+        self.window.activateWindow()  # a dialog of an earlier test may have had it
         clearScene()
         self.errors.clear()
         self.dialogs.clear()
