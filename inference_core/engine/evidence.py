@@ -10,7 +10,8 @@ click lies on a few voxels that stand out from all around them, which no window 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -114,9 +115,7 @@ class Surroundings:
 
 
 def _reaching_the_edge(inside: Bools) -> Bools:
-    import SimpleITK as sitk
-
-    pieces = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(inside.astype(np.uint8)), True))
+    pieces = _pieces(inside)
     edges = [pieces.take(end, axis=axis).ravel() for axis in range(3) for end in (0, -1)]
     return np.asarray(np.isin(pieces, np.setdiff1d(np.concatenate(edges), [0])))
 
@@ -139,11 +138,8 @@ def believable(mask: Mask, prompts: PromptSet, volume: Volume) -> tuple[Mask, st
 
 def near_clicks(mask: Mask, prompts: PromptSet, grid: Grid) -> Mask:
     """What of a mask is near the foreground clicks."""
-    near = EMPTY
-    for click in prompts.clicks:
-        if click.positive:
-            near = near.union(_part_around(mask, np.array(click.ras), grid))
-    return near
+    parts = (_part_around(mask, np.array(click.ras), grid) for click in prompts.clicks if click.positive)
+    return reduce(Mask.union, parts, EMPTY)
 
 
 def spot_at(volume: Volume, ras: tuple[float, float, float]) -> Mask | None:
@@ -160,15 +156,17 @@ def spot_at(volume: Volume, ras: tuple[float, float, float]) -> Mask | None:
     own = offsets[tuple(voxel - box.start)]
     if not abs(own) > _OUTSTANDING * spread:
         return None
-    piece = _piece_at(offsets * np.sign(own) > abs(own) / 2, voxel - box.start)
+    pieces = _pieces(offsets * np.sign(own) > abs(own) / 2)
+    piece = pieces == pieces[tuple(voxel - box.start)]
     return Mask.of(piece, box.start) if piece.sum() <= _MOST_IN_SPOT else None
 
 
-def _piece_at(inside: Bools, voxel: NDArray[np.int64]) -> Bools:
+def _pieces(inside: Bools) -> NDArray[Any]:
+    """The number of the connected piece that each voxel is in, 0 outside."""
     import SimpleITK as sitk
 
-    pieces = sitk.GetArrayFromImage(sitk.ConnectedComponent(sitk.GetImageFromArray(inside.astype(np.uint8)), True))
-    return np.asarray(pieces == pieces[tuple(voxel)])
+    image = sitk.GetImageFromArray(inside.astype(np.uint8))
+    return np.asarray(sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True)))
 
 
 def border_contrast(mask: Mask, volume: Volume) -> float:
@@ -177,22 +175,23 @@ def border_contrast(mask: Mask, volume: Volume) -> float:
     The mean over eight parts of the surface, since a target may be darker than one neighbor and brighter than another.
     Infinite for masks under 2 ml, and such as have no surface: a few voxels tell nothing.
     """
-    if mask.voxel_count * volume.grid.voxel_volume_mm3 < 1000 * _FEW_ML:
-        return np.inf
     contrasts, sizes = _contrasts(mask, volume)
     return float(np.average(contrasts, weights=sizes)) if len(sizes) else np.inf
 
 
 def has_clear_border(mask: Mask, volume: Volume) -> bool:
     """Whether a mask of 2 ml or more ends at a clear border wherever it does not end at the image's edge."""
-    if mask.voxel_count * volume.grid.voxel_volume_mm3 < 1000 * _FEW_ML:
-        return False
     contrasts, sizes = _contrasts(mask, volume)
     return bool(sizes[contrasts > _CLEAR_CONTRAST].sum() >= _CLEAR_SHARE * sizes.sum() > 0)
 
 
 def _contrasts(mask: Mask, volume: Volume) -> tuple[Float, Float]:
-    """Of the eight parts of a mask's surface as far as it has them: the contrasts, and how large the parts are."""
+    """Of the eight parts of a mask's surface as far as it has them: the contrasts, and how large the parts are.
+
+    Of a mask under 2 ml there are none.
+    """
+    if mask.voxel_count * volume.grid.voxel_volume_mm3 < 1000 * _FEW_ML:
+        return np.zeros(0), np.zeros(0)
     inside, values = _thinned(mask, volume)
     inner, outer = _shells(inside)
     middle = np.argwhere(inside).mean(axis=0)

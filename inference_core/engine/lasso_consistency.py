@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.mask import VoxelBox
 from inference_core.prompts.polygon import PlanarOutline
-from inference_core.prompts.prompt_set import Prompt, PromptSet, center_of
+from inference_core.prompts.prompt_set import Placed, PromptSet, center_of
 from inference_core.prompts.strokes import Lasso, Line, Scribble
-from inference_core.prompts.text import TextPrompt
 
 _ROUNDING = 1e-6
 
@@ -22,8 +21,8 @@ _ROUNDING = 1e-6
 def standing_lassos(prompts: PromptSet, grid: Grid) -> tuple[Lasso, ...]:
     """The lassos in whose slice of the grid's voxels no later prompt but a lasso has been placed."""
     found = []
-    for number, prompt in enumerate(prompts.prompts):
-        later = [other for other in prompts.prompts[number + 1 :] if not isinstance(other, Lasso)]
+    for number, prompt in enumerate(prompts.placed):
+        later = [other for other in prompts.placed[number + 1 :] if not isinstance(other, Lasso)]
         if isinstance(prompt, Lasso) and not any(_meets(prompt, other, grid) for other in later):
             found.append(prompt)
     return tuple(found)
@@ -79,9 +78,7 @@ def _in_slice(lasso: Lasso, places: Float, grid: Grid) -> NDArray[np.bool_]:
     return np.asarray(np.abs(outline.off_plane(places)) < reach + _ROUNDING)
 
 
-def _meets(lasso: Lasso, other: Prompt, grid: Grid) -> bool:
-    if isinstance(other, TextPrompt):
-        return False
+def _meets(lasso: Lasso, other: Placed, grid: Grid) -> bool:
     places = np.array(other.points_ras) if isinstance(other, Line | Scribble | Lasso) else center_of(other)[None]
     return bool(_in_slice(lasso, places, grid).any())
 

@@ -257,7 +257,7 @@ class Session:
 
 def _in_turn(prompts: PromptSet) -> tuple[Prompt, ...]:
     """The prompts as they are answered: what says where the target is comes first, texts, which have no place, last."""
-    placed = tuple(prompt for prompt in prompts.prompts if not isinstance(prompt, TextPrompt))
+    placed = prompts.placed
     texts = tuple(prompt for prompt in prompts.prompts if isinstance(prompt, TextPrompt))
     telling = [n for n, prompt in enumerate(placed) if not is_background(prompt)]
     if prompts.initial_mask is None and not telling:
