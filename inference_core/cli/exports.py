@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference_core.cli.pages import check_page, is_page, page_content, pictures_of
+from inference_core.cli.pages import check_page, is_page, made_by, page_content, study_of
 from inference_core.cli.parsing import UsageError
 from inference_core.cli.reporting import staged
 from inference_core.io.findings import DEFAULT_FINDING, FINDINGS
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.io.dicom import DicomSource
-    from inference_core.measures.report_page import StudyReport
 
 SEG_SUFFIX = ".seg.dcm"
 
@@ -100,35 +99,16 @@ def staged_pages(
     Raises:
         OutputError: one cannot be written; the block has not been run then.
     """
+    from inference_core.measures.measurements import measure
+
     with ExitStack() as stack:
         if pages := pages_of(options):
-            report = _study(options, mask, volume, unit=unit, made_by=made_by(model, weights))
+            numbers = {options.name: measure(mask, volume, unit=unit)}
+            kind = FINDINGS[options.finding][1].meaning
+            report = study_of(volume, {options.name: mask}, numbers, made_by=made_by(model, weights), finding=kind)
             for path in pages:
                 stack.enter_context(staged(path, page_content(path, report)))
         yield
-
-
-def made_by(model: str, weights: Path) -> list[str]:
-    """The model with its weights, and this package, a line each."""
-    from inference_core import __version__
-    from inference_core.models.weights import sha256_of
-
-    return [f"Model: {model}, weights sha256 {sha256_of(weights)}", f"SAM3DSegment {__version__}"]
-
-
-def _study(
-    options: argparse.Namespace, mask: Mask, volume: Volume, *, unit: str, made_by: Sequence[str]
-) -> StudyReport:
-    """Nothing here says whether the segment is a target, so that it is none."""
-    from inference_core.measures.change import Lesion
-    from inference_core.measures.lesion_table import Entry, LesionTable
-    from inference_core.measures.measurements import measure
-    from inference_core.measures.report_page import StudyReport
-
-    numbers = measure(mask, volume, unit=unit)
-    entry = Entry(Lesion(options.name, numbers, target=False), FINDINGS[options.finding][1].meaning)
-    pictures = pictures_of(volume, {options.name: mask}, {options.name: numbers})
-    return StudyReport(LesionTable((entry,)), pictures, made_by)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import unit_of
-from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import Once, UsageError, add_json_option, add_model_options, positive, text_file
+from inference_core.cli.pages import add_report_option, check_page, made_by, page_content, pictures_of
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, positive, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
@@ -75,13 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--smallest-sum", type=positive, metavar="MM", help="the smallest sum of diameters at any visit so far"
     )
     parser.add_argument("--csv", type=text_file, metavar="FILE", help="write the change to a CSV file as well")
-    parser.add_argument(
-        "--report",
-        type=text_file,
-        action=Once,
-        metavar="FILE",
-        help="write a page: tables, a picture a lesion; .html, .pdf",
-    )
+    add_report_option(parser, holds="with tables and a picture a lesion")
     add_model_options(parser)
     add_json_option(parser)
 
@@ -101,13 +95,13 @@ def run(options: argparse.Namespace) -> None:
         matrix_note = ""
         later: list[Later] = []
         if options.after_mask is not None:
-            after, made_by = _visit(options.after, options.after_mask), ["Masks as they were given"]
+            after, made = _visit(options.after, options.after_mask), ["Masks as they were given"]
         else:
-            after, later, matrix_note, made_by = _followed(options, before, progress)
+            after, later, matrix_note, made = _followed(options, before, progress)
     lesions = _lesions(options, after)
     change = _change(options, before, lesions, not_measured=[lesion.name for lesion in later if not lesion.measured])
     doubts = [note for note in (matrix_note, *(lesion.doubt for lesion in later)) if note]
-    _write(options, after, lesions, change, doubts=doubts, made_by=made_by)
+    _write(options, after, lesions, change, doubts=doubts, made_by=made)
     from inference_core.measures.change_table import TITLES, change_rows, conclusion
 
     for doubt in doubts:
@@ -189,12 +183,10 @@ def _followed(
     options: argparse.Namespace, before: _Visit, progress: Progress
 ) -> tuple[_Visit, list[Later], str, list[str]]:
     """The later visit as it was found, what is to be said of each lesion and of the alignment, and what made it."""
-    import inference_core
     from inference_core.engine.session import Session
     from inference_core.followup.carrying import prompts_for
     from inference_core.followup.visits import Earlier, follow
     from inference_core.io.files import read_volume
-    from inference_core.models.weights import sha256_of
 
     spec, weights = find_model(options.model, options.weights)
     progress.show(f"reading {options.after}")
@@ -211,12 +203,10 @@ def _followed(
         wanted, before=before.volume, session=session, matrix=found.matrix,
         tell=lambda name: progress.show(f"segmenting {name}"),
     )  # fmt: skip
-    made_by = [
-        f"Model: {spec.name}, weights sha256 {sha256_of(weights)}",
-        f"SAM3DSegment {inference_core.__version__}; alignment: {found.how}, moved by {found.moved_mm:.1f} mm",
-    ]
+    model, package = made_by(spec.name, weights)
+    made = [model, f"{package}; alignment: {found.how}, moved by {found.moved_mm:.1f} mm"]
     masks = {lesion.name: lesion.mask for lesion in later}
-    return _Visit(volume, unit_of(options.after), masks), later, found.caution, made_by
+    return _Visit(volume, unit_of(options.after), masks), later, found.caution, made
 
 
 def _aligned(options: argparse.Namespace, before: Volume, after: Volume) -> Alignment:

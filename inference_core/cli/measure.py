@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import Once, add_json_option, count, text_file
+from inference_core.cli.pages import add_report_option, check_page, page_content, study_of
+from inference_core.cli.parsing import add_json_option, add_series_options, count, text_file
 from inference_core.cli.reporting import check_inputs_are_kept, check_outputs, staged, table, write_json
 
 if TYPE_CHECKING:
@@ -36,16 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("mask", type=Path, metavar="MASK", help="a mask or label map on the image's own voxels")
     parser.add_argument("--label", type=count, metavar="N", help="measure this value only (default every one but 0)")
     parser.add_argument("--unit", metavar="UNIT", help="the unit of the image's voxels (default HU for a CT in DICOM)")
-    parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
-    parser.add_argument("--part", type=count, metavar="N", help="which phase, echo or time point (default the first)")
+    add_series_options(parser)
     parser.add_argument("--csv", type=text_file, metavar="FILE", help="write the table to a CSV file as well")
-    parser.add_argument(
-        "--report",
-        type=text_file,
-        action=Once,
-        metavar="FILE",
-        help="write a page with a picture of each segment: .html, .pdf",
-    )
+    add_report_option(parser, holds="with a picture of each segment")
     add_json_option(parser)
 
 
@@ -84,20 +77,19 @@ def run(options: argparse.Namespace) -> None:
 def _write_page(
     options: argparse.Namespace, volume: Volume, masks: Mapping[int, Mask], found: Mapping[int, Measurements]
 ) -> None:
-    """The report of the labels; nothing here says which are targets, so that none is."""
+    """The report of the labels."""
     import inference_core
     from inference_core.io.segment_names import segment_names
-    from inference_core.measures.change import Lesion
-    from inference_core.measures.lesion_table import Entry, LesionTable
-    from inference_core.measures.report_page import StudyReport
 
     names = segment_names(options.mask)
     called = {value: names.get(value, f"label {value}") for value in found}
-    numbers = {called[value]: measured for value, measured in found.items()}
-    table = LesionTable(tuple(Entry(Lesion(name, measured, target=False)) for name, measured in numbers.items()))
-    made_by = ["Masks as they were given", f"SAM3DSegment {inference_core.__version__}"]
-    pictures = pictures_of(volume, {called[value]: mask for value, mask in masks.items()}, numbers)
-    with staged(options.report, page_content(options.report, StudyReport(table, pictures, made_by))):
+    study = study_of(
+        volume,
+        {called[value]: mask for value, mask in masks.items()},
+        {called[value]: measured for value, measured in found.items()},
+        made_by=["Masks as they were given", f"SAM3DSegment {inference_core.__version__}"],
+    )
+    with staged(options.report, page_content(options.report, study)):
         pass
 
 

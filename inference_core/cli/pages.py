@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference_core.cli.parsing import UsageError
+from inference_core.cli.parsing import Once, UsageError, text_file
 
 if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from inference_core.measures.report_page import StudyReport
 
 _HTML, _PDF = (".html", ".htm"), ".pdf"
+
+
+def add_report_option(parser: argparse.ArgumentParser, *, holds: str) -> None:
+    """Add --report FILE."""
+    parser.add_argument(
+        "--report", type=text_file, action=Once, metavar="FILE", help=f"write a page {holds}: .html, .pdf"
+    )
 
 
 def is_page(path: Path) -> bool:
@@ -37,6 +45,31 @@ def check_page(path: Path | None, *, words: Iterable[str] = ()) -> None:
         from inference_core.measures.report_pdf import check_pdf
 
         check_pdf(words)
+
+
+def made_by(model: str, weights: Path) -> list[str]:
+    """The model with its weights, and this package, a line each."""
+    from inference_core import __version__
+    from inference_core.models.weights import sha256_of
+
+    return [f"Model: {model}, weights sha256 {sha256_of(weights)}", f"SAM3DSegment {__version__}"]
+
+
+def study_of(
+    volume: Volume,
+    masks: Mapping[str, Mask],
+    numbers: Mapping[str, Measurements],
+    *,
+    made_by: Sequence[str],
+    finding: str = "",
+) -> StudyReport:
+    """The report of masks by their names; nothing says which of them are targets, so that none is."""
+    from inference_core.measures.change import Lesion
+    from inference_core.measures.lesion_table import Entry, LesionTable
+    from inference_core.measures.report_page import StudyReport
+
+    entries = (Entry(Lesion(name, measured, target=False), finding) for name, measured in numbers.items())
+    return StudyReport(LesionTable(tuple(entries)), pictures_of(volume, masks, numbers), made_by)
 
 
 def page_content(path: Path, report: StudyReport) -> str | bytes:

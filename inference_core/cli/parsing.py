@@ -101,6 +101,16 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+def add_series_options(parser: argparse.ArgumentParser) -> None:
+    """Add --series and --part."""
+    parser.add_argument(
+        "--series", metavar="UID", help="which series of the folder (default the largest; see `series`)"
+    )
+    parser.add_argument(
+        "--part", type=count, metavar="N", help="which phase, echo or time point of the series (default the first)"
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser, *, default: str | None = DEFAULT_MODEL) -> None:
     """Add --model, --weights, --base, --text-encoder, --device and --precision."""
     parser.add_argument(

@@ -18,7 +18,7 @@ from inference_core.cli.parsing import (
     UsageError,
     add_json_option,
     add_model_options,
-    count,
+    add_series_options,
     finite,
     positive,
     text_file,
@@ -82,12 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="correct this mask: a DICOM SEG or RTSTRUCT of the series (the segment --name), or a label map",
     )  # fmt: skip
     parser.add_argument("--save-prompts", type=text_file, metavar="FILE", help="save the prompts for another time")
-    parser.add_argument(
-        "--series", metavar="UID", help="which series of the folder (default the largest; see `series`)"
-    )
-    parser.add_argument(
-        "--part", type=count, metavar="N", help="which phase, echo or time point of the series (default the first)"
-    )
+    add_series_options(parser)
     add_model_options(parser, default=None)
     parser.add_argument(
         "--threshold", type=finite, help="logit above which a voxel is in the mask (default 0): lower is larger"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inference_core.cli.followup import check_one_patient, labels_of, masks_by_name
 from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import unit_of
-from inference_core.cli.pages import check_page, page_content, pictures_of
-from inference_core.cli.parsing import Once, UsageError, add_json_option, add_model_options, count, text_file
+from inference_core.cli.pages import add_report_option, check_page, made_by, page_content, study_of
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 
 if TYPE_CHECKING:
@@ -63,13 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv", type=text_file, metavar="FILE", help="write a row a lesion and time point to a CSV file"
     )
-    parser.add_argument(
-        "--report",
-        type=text_file,
-        action=Once,
-        metavar="FILE",
-        help="write a page: the table, a picture a lesion; .html, .pdf",
-    )
+    add_report_option(parser, holds="with the table and a picture a lesion")
     parser.add_argument(
         "--output-dir", type=Path, metavar="DIR", help="write the masks: 001.seg.nrrd, 002.seg.nrrd, ..."
     )
@@ -83,7 +77,6 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; no table has been written then.
     """
-    from inference_core.cli.exports import made_by
     from inference_core.followup.time_table import rows_at, time_csv
 
     _check(options)
@@ -106,7 +99,7 @@ def run(options: argparse.Namespace) -> None:
         stack.enter_context(staged(options.csv, time_csv(rows).rstrip("\n")))
         stack.enter_context(staged(options.json, json_text({"rows": rows, "made_by": made})))
         if options.report is not None and there is not None:
-            study = _study(there, rows, options, made_by=made)
+            study = _study(there, points[there.point], rows, options, made_by=made)
             stack.enter_context(staged(options.report, page_content(options.report, study)))
     for row in rows:
         if row["look_at"]:
@@ -193,23 +186,19 @@ def _write_masks(folder: Path, found: AtTime) -> None:
 
 
 def _study(
-    found: AtTime, rows: Sequence[dict[str, Any]], options: argparse.Namespace, *, made_by: Sequence[str]
+    found: AtTime, point: _Point, rows: Sequence[dict[str, Any]], options: argparse.Namespace, *, made_by: Sequence[str]
 ) -> StudyReport:
-    """The lesions where they were given, and all time points below; nothing here says which are targets."""
-    from inference_core.measures.change import Lesion
-    from inference_core.measures.lesion_table import Entry, LesionTable
+    """The lesions where they were given, and all time points below."""
     from inference_core.measures.measurements import measure
-    from inference_core.measures.report_page import StudyReport
 
-    several = len(options.images) > 1
-    path, part = (options.images[found.point], None) if several else (options.images[0], options.at)
-    unit = unit_of(path, series=options.series, part=part)
-    numbers = {lesion.name: measure(lesion.mask, found.volume, unit=unit) for lesion in found.lesions}
-    pictures = pictures_of(found.volume, {lesion.name: lesion.mask for lesion in found.lesions}, numbers)
-    entries = tuple(Entry(Lesion(name, measured, target=False)) for name, measured in numbers.items())
-    doubts = [f"Time point {row['time_point']}: {row['look_at']}" for row in rows if row["look_at"]]
-    along = [_TITLES, *(_cells(row) for row in rows)]
-    return StudyReport(LesionTable(entries), pictures, made_by, cautions=doubts, along_time=along)
+    unit = unit_of(point.path, series=options.series, part=point.part)
+    masks = {lesion.name: lesion.mask for lesion in found.lesions}
+    numbers = {name: measure(mask, found.volume, unit=unit) for name, mask in masks.items()}
+    return replace(
+        study_of(found.volume, masks, numbers, made_by=made_by),
+        cautions=[f"Time point {row['time_point']}: {row['look_at']}" for row in rows if row["look_at"]],
+        along_time=[_TITLES, *(_cells(row) for row in rows)],
+    )
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
