@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inference_core.cli.followup import labels_of
 from inference_core.cli.loading import find_model, load, model_files
-from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, finite
+from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, add_series_options, finite
 from inference_core.cli.prompt_arguments import add_prompt_options, check_prompt_arguments, in_ras
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
 from inference_core.models.registry import DEFAULT_MODEL
@@ -56,8 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="INPUT", help="a DICOM folder or an image file")
     add_prompt_options(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="saved prompts, which come before all others")
-    parser.add_argument("--series", metavar="UID", help="which series of the folder (default the largest)")
-    parser.add_argument("--part", type=count, metavar="N", help="which phase, echo or time point (default the first)")
+    add_series_options(parser)
     add_model_options(parser, default=None)
     parser.add_argument("--threshold", type=finite, help="logit above which a voxel is in A (default 0)")
     parser.add_argument("--against", metavar="NAME", help="the model of B (default that of A)")
@@ -181,16 +181,15 @@ def _write(
 ) -> None:
     from inference_core.io.files import write_labels, write_segmentation
 
-    report = found.as_json() | {name: _described(side) for name, side in zip("ab", sides, strict=True)}
     with ExitStack() as stack:
-        stack.enter_context(staged(options.json, json_text(report)))
+        if options.json is not None:
+            report = found.as_json() | {name: _described(side) for name, side in zip("ab", sides, strict=True)}
+            stack.enter_context(staged(options.json, json_text(report)))
         for path, mask, name in zip((options.output_a, options.output_b), masks, "AB", strict=True):
             if path is not None:
                 write_segmentation(path, mask, volume.grid, name=name)
         if options.output is not None:
-            labels = found.both.on(volume.grid.shape)
-            for value, part in ((2, found.only_a), (3, found.only_b)):
-                labels[part.box.slices()][part.array] = value
+            labels = labels_of((found.both, found.only_a, found.only_b), volume.grid)
             write_labels(options.output, labels, volume.grid, names=_PARTS)
 
 
