@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,12 +148,9 @@ def _cells(label: int, numbers: Measurements) -> tuple[str, ...]:
 
 
 def _write_csv(path: Path, found: dict[int, Measurements]) -> None:
-    from inference_core.io.atomic import replacing
+    from inference_core.measures.csv_text import csv_text
     from inference_core.measures.measurements import COLUMNS
 
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["label", *COLUMNS], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"label": label} | numbers.as_row() for label, numbers in found.items())
-    with replacing(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    rows: list[dict[str, object]] = [{"label": label, **numbers.as_row()} for label, numbers in found.items()]
+    with staged(path, csv_text(["label", *COLUMNS], rows).rstrip("\n")):
+        pass

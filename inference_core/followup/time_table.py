@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from inference_core.followup.time_points import AtTime
+from inference_core.measures.csv_text import csv_text
 from inference_core.measures.measurements import COLUMNS, measure
 
 TIME_COLUMNS = ("time_point", "part", "lesion", "measured", "look_at", *COLUMNS)
@@ -29,8 +28,5 @@ def rows_at(found: AtTime, *, part: str, unit: str = "") -> list[dict[str, Any]]
 
 def time_csv(rows: Sequence[dict[str, Any]]) -> str:
     """The rows in the order of time, under the columns `TIME_COLUMNS`, whose names tell their units."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, TIME_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: row["time_point"]))
-    return text.getvalue()
+    in_time = sorted(rows, key=lambda row: row["time_point"])
+    return csv_text(TIME_COLUMNS, in_time)

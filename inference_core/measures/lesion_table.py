@@ -7,8 +7,6 @@ A table holds the lesions of one image, and so of one patient.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 
 from inference_core.errors import SAM3DError
 from inference_core.measures.change import MOST_TARGETS, Lesion
+from inference_core.measures.csv_text import csv_text
 from inference_core.measures.measurements import COLUMNS
 
 MOST_AN_ORGAN = 2
@@ -92,15 +91,7 @@ class LesionTable:
 
     def as_csv(self) -> str:
         """A line a lesion with the columns `TABLE_COLUMNS`, whose names tell their units."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, TABLE_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for entry in self.entries:
-            lesion = entry.lesion
-            words = {"name": lesion.name, "role": Role.of(lesion).value, "organ": lesion.organ}
-            words |= {"finding": entry.finding, "review": entry.review, "recist_mm": f"{lesion.mm:.6g}"}
-            writer.writerow(words | lesion.measurements.as_row())
-        return text.getvalue()
+        return csv_text(TABLE_COLUMNS, map(_csv_row, self.entries))
 
     def as_json(self) -> dict[str, Any]:
         """Every number with its unit."""
@@ -166,6 +157,13 @@ def _text_cells(entry: Entry) -> tuple[str, ...]:
         f"{values.sd:.3g} {numbers.unit}".rstrip() if values else "",
         entry.review,
     )
+
+
+def _csv_row(entry: Entry) -> dict[str, str]:
+    lesion = entry.lesion
+    words = {"name": lesion.name, "role": Role.of(lesion).value, "organ": lesion.organ}
+    words |= {"finding": entry.finding, "review": entry.review, "recist_mm": f"{lesion.mm:.6g}"}
+    return words | lesion.measurements.as_row()
 
 
 def _json_of(entry: Entry) -> dict[str, Any]:
