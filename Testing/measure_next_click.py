@@ -12,7 +12,6 @@ reached.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
@@ -23,14 +22,16 @@ from scipy import ndimage
 
 from inference_core.engine.open_model import open_model
 from inference_core.engine.session import Session
-from inference_core.evaluation.cases import read_case
 from inference_core.evaluation.metrics import dice
 from inference_core.evaluation.protocol import correction, first_click
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import Mask
+from inference_core.geometry.pieces import largest_piece
 from inference_core.models.registry import DEFAULT_MODEL
 from inference_core.prompts.prompt_set import Click, PromptSet
 from inference_core.prompts.simulation import deepest_voxel
+from inference_core.training.data import read_data_set
+from inference_core.training.run_folder import read_splits
 
 SPLIT = Path(__file__).resolve().parents[1] / "Resources" / "Docs" / "sam3d_lite_split.json"
 CLICKS, GOAL, MISS_MM, CLEAR_MM, NEAR_MM = 8, 0.85, 5.0, 5.0, 5.0
@@ -45,12 +46,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=25, help="begin no further image after this time")
     options = parser.parse_args()
     model, end, rows = open_model(DEFAULT_MODEL, device="cpu"), perf_counter() + 60 * options.minutes, []
+    data = read_data_set(options.data)
     for name in names(options.split):
         if perf_counter() > end:
             break
-        patient, kind = name[:7], name[8:]
-        folder = options.data / patient
-        volume, target = read_case(folder / f"{kind}_image.nii.gz", folder / f"{kind}_label.nii.gz")
+        volume, target = data[name].read(), data[name].read_labels().array > 0
         rows.append(
             [clicks_needed(Session(volume, model), target, suggest, seed=len(rows)) for suggest in USERS.values()]
         )
@@ -59,8 +59,8 @@ def main() -> None:
 
 
 def names(splits: list[str]) -> Iterator[str]:
-    listed = json.loads(SPLIT.read_text())["sarcoma"]
-    return (name for split in splits for name in listed[split])
+    sarcoma = read_splits(SPLIT)["sarcoma"]
+    return (name for split in splits for name in getattr(sarcoma, split))
 
 
 def say(needed: NDArray[np.int64]) -> None:
@@ -108,8 +108,7 @@ def densest(band: Mask, grid: Grid, prompts: PromptSet) -> tuple[int, int, int] 
     free = away_from_clicks(band, grid, prompts)
     if not free.any():
         return None
-    pieces, _ = ndimage.label(free)
-    largest = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
+    largest = largest_piece(free)
     near = ndimage.gaussian_filter(largest.astype(np.float32), NEAR_MM / np.asarray(grid.spacing), mode="constant")
     return placed(np.unravel_index(int(np.where(largest, near, -1).argmax()), near.shape), band)
 

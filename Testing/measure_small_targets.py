@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference_core.engine.open_model import open_model
-from inference_core.evaluation.cases import found_by
+from inference_core.evaluation.cases import found_by, matched_pairs, read_case
 from inference_core.evaluation.protocol import run_case, session_segment
 from inference_core.geometry.grid import isotropic_grid
 from inference_core.geometry.volume import Volume
-from inference_core.io.files import read_labels, read_volume
+from inference_core.io.files import read_volume
 from inference_core.models.interface import PromptableModel
 from inference_core.models.registry import DEFAULT_MODEL
 from inference_core.training.tiny import lesion_in_limb, tiny_lesion_into
@@ -68,12 +68,12 @@ def main() -> None:
 
 
 def targets(options: argparse.Namespace) -> Iterator[Target]:
-    images = found_by(options.images) if options.images else []
-    for number, image in enumerate(images):
-        volume = read_volume(image)
-        if options.labels:
-            yield from pieces(volume, read_labels(found_by(options.labels)[number]).array > 0, most=options.most)
-        else:
+    if options.labels:
+        for image, labels in matched_pairs(options.images, options.labels):
+            yield from pieces(*read_case(image, labels), most=options.most)
+    elif options.images:
+        for number, image in enumerate(found_by(options.images)):
+            volume = read_volume(image)
             yield from (made_in(volume, name=short(image), seed=1000 * number + n) for n in range(options.each))
     yield from (in_a_limb(seed) for seed in range(options.limbs))
 

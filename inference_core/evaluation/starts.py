@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from inference_core.geometry.contours import contours, signed_area
 from inference_core.geometry.grid import Float, Grid
 from inference_core.geometry.mask import Mask as Mask3D
 from inference_core.geometry.mask import VoxelBox
+from inference_core.geometry.pieces import largest_piece
 from inference_core.geometry.volume import Volume
 from inference_core.measures.diameters import axial_diameters
 from inference_core.prompts.prompt_set import BoxPrompt, PromptSet
@@ -45,7 +46,7 @@ def boxed(margin: float = BOX_MARGIN) -> Start:
 
 def lined(target: Mask, grid: Grid) -> PromptSet:
     """The longest diameter in an axial slice."""
-    found = axial_diameters(Mask3D.of(_largest_piece(target)), grid)
+    found = axial_diameters(Mask3D.of(_piece(target)), grid)
     assert found is not None, "the piece holds something"
     return PromptSet((Line(found.longest.start_ras, found.longest.end_ras),))
 
@@ -102,21 +103,17 @@ def _held(target: Mask) -> VoxelBox:
     return held
 
 
-def _largest_piece(target: NDArray[Any]) -> Mask:
-    """The first of the largest face-connected pieces, in two dimensions or three."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(target)
-    if not count:
-        raise PromptError("The target is empty, so there is nothing to draw on; choose a label that is in the volume.")
-    return np.asarray(labels == 1 + int(np.bincount(labels.ravel())[1:].argmax()))
+def _piece(target: Mask) -> Mask:
+    """The largest piece of a target, which holds something."""
+    _held(target)
+    return largest_piece(target)
 
 
 def _largest_slice(target: Mask, grid: Grid) -> tuple[Mask, Callable[[Float], Float]]:
     """The largest piece in its largest slice near axial (a, b), and what makes voxels (n, 3) of places (n, 2) there."""
-    piece, axis = _largest_piece(target), grid.ras_axes[2]
+    piece, axis = _piece(target), grid.ras_axes[2]
     index = int(piece.sum(axis=tuple({0, 1, 2} - {axis})).argmax())
-    return _largest_piece(np.asarray(piece.take(index, axis=axis))), partial(_in_slice, index=index, axis=axis)
+    return largest_piece(np.asarray(piece.take(index, axis=axis))), partial(_in_slice, index=index, axis=axis)
 
 
 def _in_slice(places: Float, *, index: int, axis: int) -> Float:

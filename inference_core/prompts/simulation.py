@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from inference_core.errors import PromptError
 from inference_core.geometry.mask import VoxelBox
+from inference_core.geometry.pieces import largest_piece
 
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
@@ -95,14 +96,8 @@ def _cropped(mask: Mask) -> tuple[Mask, Voxel]:
 
 def _largest_component(mask: Mask) -> tuple[Mask, Voxel]:
     """The largest component of a mask (k, j, i) in its bounding box, the first of equals, and where the box starts."""
-    from scipy import ndimage
-
     inside, outer = _cropped(mask)
-    labels, count = ndimage.label(inside)
-    if count == 0:
-        return inside, outer
-    sizes = np.bincount(labels.ravel())
-    component, inner = _cropped(labels == 1 + int(sizes[1:].argmax()))
+    component, inner = _cropped(largest_piece(inside))
     return component, (outer[0] + inner[0], outer[1] + inner[1], outer[2] + inner[2])
 
 

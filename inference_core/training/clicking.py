@@ -34,13 +34,3 @@ def clicked_cell(rng: np.random.Generator, region: Mask) -> NDArray[np.int64]:
 def slip(rng: np.random.Generator) -> NDArray[np.float64]:
     """By how many voxels (3,) a hand misses: now and then by one or two, else not at all."""
     return rng.uniform(-1.5, 1.5, 3) if rng.random() < _SLIPS else np.zeros(3)
-
-
-def largest_piece(region: Mask) -> Mask:
-    """The largest face-connected piece."""
-    parts, count = ndi.label(region)
-    if count < 2:
-        return region
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from inference_core.geometry.grid import Float
-from inference_core.training.clicking import clicked_cell, largest_piece
+from inference_core.geometry.pieces import largest_piece
+from inference_core.training.clicking import clicked_cell
 from inference_core.training.synthetic import Array, Mask, smooth_noise
 
 _MOST_RIM = 160

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inference_core.geometry.grid import Float
 from inference_core.geometry.mask import VoxelBox
+from inference_core.geometry.pieces import largest_piece
 from inference_core.models.sam3d_lite.prompt_maps import DensePrompts, bounded_prior, draw_boxes
 from inference_core.models.sam3d_lite.stroke_maps import (
     BALL,
@@ -29,7 +30,7 @@ from inference_core.models.sam3d_lite.stroke_maps import (
     stamped,
 )
 from inference_core.prompts.strokes import Line, Scribble, stroke_points
-from inference_core.training.clicking import clicked_cell, largest_piece, slip
+from inference_core.training.clicking import clicked_cell, slip
 from inference_core.training.drawing import lasso_around, line_across, scribble_through
 from inference_core.training.foreign_masks import foreign_mask
 

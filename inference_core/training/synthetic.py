@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from inference_core.geometry.pieces import largest_piece
+
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _SMALLEST_TARGET = 24
@@ -130,12 +132,7 @@ def _choose_target(rng: np.random.Generator, regions: NDArray[np.int64], lesions
         target = np.asarray(regions == chosen)
         # A tumor with a core of another brightness is one target.
         return np.asarray(ndi.binary_fill_holes(target)) if rng.random() < 0.5 else target
-    parts, count = ndi.label(regions == int(rng.integers(0, regions.max() + 1)))
-    if count == 0:
-        return np.zeros(regions.shape, dtype=bool)
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())
+    return largest_piece(regions == int(rng.integers(0, regions.max() + 1)))
 
 
 def _paint(rng: np.random.Generator, regions: NDArray[np.int64], lesions: list[int], *, in_air: bool) -> Array:

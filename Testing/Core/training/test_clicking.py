@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from inference_core.training.clicking import clicked_cell, largest_piece, slip
+from inference_core.geometry.pieces import largest_piece
+from inference_core.training.clicking import clicked_cell, slip
 from inference_core.training.drawing import lasso_around, line_across, scribble_through
 
 SHAPE = (20, 24, 28)
