@@ -32,6 +32,7 @@ from inference_core.training.data.layouts import read_data_set
 from inference_core.training.progress import Reporter
 from inference_core.training.run import train
 from inference_core.training.run_folder import RunFolder
+from inference_core.training.samples import cache_folder
 
 FEWEST_CASES = 3
 USUAL_MINUTES = 5.0
@@ -91,9 +92,11 @@ def adapt(
         minutes=0 if steps else minutes,
         learning_rate=1e-3, lite=_REPLAY, workers=0, validate_every=10_000, ema=0.98, seed=seed, device="cpu",
     )  # fmt: skip
-    folder = train(config, splits={data.name: split}, reporter=reporter)
-    # A mask that its user deletes shall not be kept here.
-    shutil.rmtree(folder.path / "cache", ignore_errors=True)
+    try:
+        folder = train(config, splits={data.name: split}, reporter=reporter)
+    finally:
+        # A mask that its user deletes shall not be kept here.
+        shutil.rmtree(cache_folder(config), ignore_errors=True)
     return _judge(folder, start_from, data, kept)
 
 

@@ -30,6 +30,11 @@ _TRIES = 200
 _KEPT = 32
 
 
+def cache_folder(config: TrainConfig) -> Path:
+    """Where a run keeps prepared cases."""
+    return config.cache or config.output / "cache"
+
+
 @dataclass(frozen=True)
 class PreparedStore:
     """Where prepared cases are kept between runs, their arrays' names, and all but the case that these depend on."""
@@ -41,8 +46,7 @@ class PreparedStore:
     @classmethod
     def of(cls, config: TrainConfig, recipe: str, names: Sequence[str], **parameters: Any) -> PreparedStore:
         """In the folder that a run is told of, else in its own."""
-        folder = config.cache or config.output / "cache"
-        return cls(folder, tuple(names), {"recipe": recipe, "version": __version__, **parameters})
+        return cls(cache_folder(config), tuple(names), {"recipe": recipe, "version": __version__, **parameters})
 
     def prepared(self, case: Case, prepare: Prepare) -> Prepared:
         """What `prepare` makes of a case, or made of it before.
