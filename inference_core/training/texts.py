@@ -121,8 +121,8 @@ def _made(named: Mapping[str, tuple[int, ...]]) -> Texts:
 def _synonyms(name: str) -> list[str]:
     """A name with one of its parts exchanged for a word that means the same."""
     plain = name.lower()
-    exchanged = {part: re.sub(rf"\b{part}\b", "{}", plain) for part in _SYNONYMS}
-    return [made.format(word) for part, made in exchanged.items() if made != plain for word in _SYNONYMS[part]]
+    changed = (re.sub(rf"\b{part}\b", word, plain) for part, words in _SYNONYMS.items() for word in words)
+    return [made for made in changed if made != plain]
 
 
 def _plural(name: str) -> str:
