@@ -26,7 +26,6 @@ from inference_core.io.atomic import replacing
 from inference_core.io.nrrd import write_nrrd
 from inference_core.io.prompts_json import write_prompts
 from inference_core.prompts.prompt_set import PromptSet, center_of
-from inference_core.prompts.text import TextPrompt
 
 # As much around a target as a window of usual scale shows.
 _MARGIN_OF_EXTENT, _LEAST_MARGIN_MM = 1.5, 40.0
@@ -109,9 +108,8 @@ def _moved(grid: Grid, by_ras: NDArray[np.float64]) -> Grid:
 
 def _prompts_moved(prompts: PromptSet, by_ras: NDArray[np.float64]) -> PromptSet:
     """What was placed and drawn, without a mask to start from, and without texts: they may name people."""
-    placed = [prompt for prompt in prompts.prompts if not isinstance(prompt, TextPrompt)]
-    moved = PromptSet(tuple(placed))
-    for index, prompt in enumerate(placed):
+    moved = PromptSet(prompts.placed)
+    for index, prompt in enumerate(prompts.placed):
         moved = moved.moved(index, center_of(prompt) + by_ras)
     return moved
 

@@ -20,6 +20,7 @@ from inference_core.training.labeled import (
     labeled_sample,
     prepared_targets,
     targets_from,
+    targets_of,
 )
 from inference_core.training.pools import Pool, draw_case
 from inference_core.training.recent import Recent
@@ -62,7 +63,7 @@ class Tissue:
 
     def _targets(self, case: Case) -> tuple[LabeledVolume, ...]:
         if self.store is None:
-            return targets_from(prepared_targets(case, self.classes), case.name)
+            return targets_of(case, self.classes)
         prepared = self.store.prepared(case, lambda one: prepared_targets(one, self.classes))
         return targets_from(prepared, case.name)
 
