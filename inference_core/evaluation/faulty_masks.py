@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference_core.errors import PromptError
-from inference_core.geometry.grid import Float
+from inference_core.geometry.grid import Float, squared_lengths
 from inference_core.geometry.mask import VoxelBox
 
 Bools = NDArray[np.bool_]
@@ -36,9 +36,8 @@ class _Target:
 
     def ball(self, center: Float, radius_mm: float) -> Bools:
         """The voxels within a radius of a voxel."""
-        axes = np.ogrid[tuple(slice(n) for n in self.mask.shape)]
-        squares = sum(((axis - c) * step) ** 2 for axis, c, step in zip(axes, center, self.spacing, strict=True))
-        return np.asarray(squares <= radius_mm**2)
+        offsets = [(np.arange(n) - c) * d for n, c, d in zip(self.mask.shape, center, self.spacing, strict=True)]
+        return np.asarray(squared_lengths(offsets) <= radius_mm**2)
 
 
 Fault = Callable[[np.random.Generator, _Target], Bools]

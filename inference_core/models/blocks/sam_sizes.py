@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+
+from inference_core.errors import CheckpointError
 
 SIZE_ERRORS = (KeyError, IndexError, ValueError, ZeroDivisionError)
 """What reading sizes raises where the names or shapes are not those of a SAM."""
@@ -41,6 +44,19 @@ class SamSizes:
     def grid(self) -> int:
         """Side of the token grid."""
         return self.image_size // self.patch_size
+
+
+@contextmanager
+def reading_sam(name: str) -> Iterator[None]:
+    """Read sizes off a file of this name, which is to be SAM's own.
+
+    Raises:
+        CheckpointError: what is read in the block is no SAM's.
+    """
+    try:
+        yield
+    except SIZE_ERRORS as error:
+        raise CheckpointError(f"'{name}' is no SAM checkpoint; give SAM's own.") from error
 
 
 def read_sizes(state: Mapping[str, Tensor]) -> SamSizes:

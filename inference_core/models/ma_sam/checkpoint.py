@@ -22,7 +22,7 @@ from inference_core.models.ma_sam.network import MaSamNetwork, MaSamSizes
 from inference_core.models.weights import load_state_dict, load_strict, shapes_only
 
 FACT_SCALE = 1.0
-_INPUT_SHARE = 2
+INPUT_SHARE = 2
 _UP, _DOWN = "image_encoder.FacTu.weight", "image_encoder.FacTv.weight"
 _CORE = "{}_FacTs_{:03d}"
 _ADAPTER = r"^image_encoder\.ImageEncoderViT\.blocks\.(\d+)\.Block\.adapter_"
@@ -155,14 +155,19 @@ def _encoder_of(base: Path, adapted: Mapping[str, Tensor], path: Path) -> dict[s
 
 
 def _resized(encoder: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Position tables brought to the smaller input; those of windows stay as they are."""
+    """Position tables brought to the smaller input."""
     grid = encoder["image_encoder.pos_embed"].shape[1]
-    smaller = grid // _INPUT_SHARE
     for key, value in encoder.items():
-        if key.endswith((".rel_pos_h", ".rel_pos_w")) and len(value) == 2 * grid - 1:
-            encoder[key] = resized_table(value, 2 * smaller - 1)
-    encoder["image_encoder.pos_embed"] = resized_positions(encoder["image_encoder.pos_embed"], smaller, mode="bilinear")
+        encoder[key] = table_for(key, value, grid=grid, wanted=grid // INPUT_SHARE)
     return encoder
+
+
+def table_for(name: str, value: Tensor, *, grid: int, wanted: int) -> Tensor:
+    """A tensor of SAM's for another token grid: position tables are resized, all else and windows' stay as they are."""
+    if name == "image_encoder.pos_embed":
+        return resized_positions(value, wanted, mode="bilinear")
+    whole_grid = name.endswith((".rel_pos_h", ".rel_pos_w")) and len(value) == 2 * grid - 1
+    return resized_table(value, 2 * wanted - 1) if whole_grid else value
 
 
 def _adapter_part(key: str, value: Tensor) -> dict[str, Tensor]:

@@ -18,14 +18,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from inference_core.models.blocks.sam_attention import GridAttention, resized_table
-from inference_core.models.blocks.sam_image_encoder import resized_positions
+from inference_core.models.blocks.sam_attention import GridAttention
 from inference_core.models.blocks.sam_sizes import read_sizes
+from inference_core.models.ma_sam.checkpoint import INPUT_SHARE, table_for
 from inference_core.models.ma_sam.network import MaSamNetwork, MaSamSizes, SliceAdapter
 
 _RANK, _ADAPTER_WIDTH = 32, 384
 _DROPOUT = 0.1
-_INPUT_SHARE = 2
 _NOT_FROM_SAM = ("mask_tokens", "output_hypernetworks_mlps", "iou_prediction_head")
 TRAINED = r"\.adapters\.|^factors\.|\.qkv\.(queries|values)\.|^prompt_encoder\.|^mask_decoder\."
 """What the authors train; the rest of the image encoder stays SAM's."""
@@ -98,7 +97,7 @@ def start_from_sam(state: Mapping[str, Tensor], *, classes: int, image_size: int
         SIZE_ERRORS: the state is not that of a SAM.
     """
     sam = read_sizes(state)
-    size = image_size or sam.image_size // _INPUT_SHARE
+    size = image_size or sam.image_size // INPUT_SHARE
     width = sam.prompt_width
     upscaled = tuple(max(1, width // share) for share in (4, 8, 16, 32))
     sizes = MaSamSizes(
@@ -152,17 +151,9 @@ def _draw_taps(adapter: SliceAdapter) -> None:
 
 def _resized(state: Mapping[str, Tensor], grid: int, wanted: int) -> dict[str, Tensor]:
     return {
-        name.replace(".attn.qkv.", ".attn.qkv.projection."): _table(name, value, grid, wanted)
+        name.replace(".attn.qkv.", ".attn.qkv.projection."): table_for(name, value, grid=grid, wanted=wanted)
         for name, value in state.items()
     }
-
-
-def _table(name: str, value: Tensor, grid: int, wanted: int) -> Tensor:
-    """A position table at the size wanted; other tensors as they are."""
-    if name == "image_encoder.pos_embed":
-        return resized_positions(value, wanted, mode="bilinear")
-    whole_grid = name.endswith((".rel_pos_h", ".rel_pos_w")) and len(value) == 2 * grid - 1
-    return resized_table(value, 2 * wanted - 1) if whole_grid else value
 
 
 def _fits(name: str, value: Tensor, own: Mapping[str, Tensor]) -> bool:

@@ -172,7 +172,7 @@ class MedicalSamAdapter:
     ) -> Tensor:
         """The logits (n, h, w) of one set of clicks, one box for each slice, and a text."""
         if text is not None and points is None and boxes is None:
-            points = no_point(self.device)
+            points = _no_point(self.device)
         if points is not None and boxes is not None:
             points = points[0].expand(len(boxes), -1, -1), points[1].expand(len(boxes), -1)
         sparse, dense = self.network.prompt_encoder(points, boxes, mask)
@@ -218,9 +218,9 @@ def build(
     return MedicalSamAdapter(known, network, device, precision=precision, text_encoder=encoder)
 
 
-def no_point(device: str | torch.device, count: int = 1) -> tuple[Tensor, Tensor]:
-    """What the prompt encoder is told of sets without a click, as in training: (count, 1, 2) and (count, 1)."""
-    return torch.zeros(count, 1, 2, device=device), torch.full((count, 1), -1, device=device)
+def _no_point(device: str | torch.device) -> tuple[Tensor, Tensor]:
+    """What the prompt encoder is told of a set without a click, as in training: (1, 1, 2) and (1, 1)."""
+    return torch.zeros(1, 1, 2, device=device), torch.full((1, 1), -1, device=device)
 
 
 def _resized(logits: Float32, shape: tuple[int, int]) -> Float32:

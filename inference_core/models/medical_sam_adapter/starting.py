@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference_core.errors import CheckpointError
 from inference_core.models.blocks.sam_image_encoder import resized_positions
 from inference_core.models.blocks.sam_network import SamNetwork
-from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, read_sizes
+from inference_core.models.blocks.sam_sizes import read_sizes, reading_sam
 from inference_core.models.medical_sam_adapter.checkpoint import understood
 from inference_core.models.medical_sam_adapter.network import AdaptedSizes, DepthOf, adapted_network
 from inference_core.models.medical_sam_adapter.sizes import POSITIONS, TABLE, adapter_key
@@ -74,10 +73,8 @@ def start_from_sam(
     Raises:
         CheckpointError: the state is not that of a SAM; `name` is what the error calls it.
     """
-    try:
+    with reading_sam(name):
         sam = read_sizes(state)
-    except SIZE_ERRORS as error:
-        raise CheckpointError(f"'{name}' is no SAM checkpoint; give SAM's own.") from error
     sizes = AdaptedSizes(replace(sam, image_size=image_size), tables=None, residual=True, text=text_width)
     network = adapted_network(sizes, depth=depth)
     given = from_sam(state)

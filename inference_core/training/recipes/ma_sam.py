@@ -17,7 +17,7 @@ from torch import Tensor
 from inference_core.errors import CheckpointError, OptionError
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.slices import slices_last
-from inference_core.models.blocks.sam_sizes import SIZE_ERRORS
+from inference_core.models.blocks.sam_sizes import reading_sam
 from inference_core.models.ma_sam.factor_tuning import TRAINED, TrainableMaSam, official_delta, start_from_sam
 from inference_core.models.ma_sam.model import gray_rule
 from inference_core.models.ma_sam.preprocess import GrayRule, network_slice
@@ -148,10 +148,8 @@ def build(config: TrainConfig, classes: Mapping[int, str], *, rule: str, boxes: 
     if config.start_from is None:
         raise CheckpointError("MA-SAM is trained on SAM's own weights; give SAM's checkpoint (--start-from).")
     state = load_state_dict(config.start_from)
-    try:
+    with reading_sam(config.start_from.name):
         network = start_from_sam(state, classes=len(values), image_size=config.image_size)
-    except SIZE_ERRORS as error:
-        raise CheckpointError(f"'{config.start_from.name}' is no SAM checkpoint; give SAM's own.") from error
     return MaSamRecipe(config, network, rule=rule, values=values, boxes=boxes)
 
 

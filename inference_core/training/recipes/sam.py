@@ -22,7 +22,7 @@ from torch import Tensor
 from inference_core.errors import CheckpointError, OptionError
 from inference_core.geometry.mask import VoxelBox
 from inference_core.models.blocks.sam_network import SamNetwork
-from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, read_sizes
+from inference_core.models.blocks.sam_sizes import read_sizes, reading_sam
 from inference_core.models.blocks.slice_preprocess import LongestSide
 from inference_core.models.registry import get_spec
 from inference_core.models.sam.model import PIXEL_MEAN, PIXEL_STD, refuse_other_size
@@ -175,10 +175,8 @@ def build(config: TrainConfig, classes: Mapping[int, str], *, rule: str) -> SamR
         raise CheckpointError("SAM is adapted, not trained from nothing; give SAM's checkpoint (--start-from).")
     path = weights_of(config.start_from)
     state = load_state_dict(path)
-    try:
+    with reading_sam(path.name):
         network = SamNetwork(read_sizes(state))
-    except SIZE_ERRORS as error:
-        raise CheckpointError(f"'{path.name}' is no SAM checkpoint; give SAM's own.") from error
     refuse_other_size(network.sizes, get_spec(rule), name=path.name)
     load_strict(network, state, name=path.name)
     if config.image_size not in (0, network.sizes.image_size):
