@@ -91,25 +91,22 @@ def pack(
 
 def packed_state(state: Mapping[str, Any]) -> dict[str, Any]:
     """A run's state in half the room: weights as float16, the optimizer's moments as bfloat16."""
-    optimizer = state["optimizer"]
-    moments = {
-        number: {name: _as(value, torch.bfloat16) for name, value in of.items()}
-        for number, of in optimizer["state"].items()
-    }
-    weights = {part: {k: _as(v, torch.float16) for k, v in state[part].items()} for part in ("network", "ema")}
-    return {**state, **weights, "optimizer": {**optimizer, "state": moments}}
+    return _in_precision(state, weights=torch.float16, moments=torch.bfloat16)
 
 
 def unpacked_state(state: Mapping[str, Any]) -> dict[str, Any]:
     """A packed state in float32 again, steps and minutes at zero: the schedule begins anew, the optimizer does not."""
+    whole = _in_precision(state, weights=torch.float32, moments=torch.float32)
+    return {**whole, "progress": {"step": 0, "samples": 0, "best": None, "minutes": 0.0}}
+
+
+def _in_precision(state: Mapping[str, Any], *, weights: torch.dtype, moments: torch.dtype) -> dict[str, Any]:
     optimizer = state["optimizer"]
-    moments = {
-        number: {name: _as(value, torch.float32) for name, value in of.items()}
-        for number, of in optimizer["state"].items()
+    kept = {
+        number: {name: _as(value, moments) for name, value in of.items()} for number, of in optimizer["state"].items()
     }
-    weights = {part: {k: _as(v, torch.float32) for k, v in state[part].items()} for part in ("network", "ema")}
-    progress = {"step": 0, "samples": 0, "best": None, "minutes": 0.0}
-    return {**state, **weights, "optimizer": {**optimizer, "state": moments}, "progress": progress}
+    networks = {part: {k: _as(v, weights) for k, v in state[part].items()} for part in ("network", "ema")}
+    return {**state, **networks, "optimizer": {**optimizer, "state": kept}}
 
 
 def quantized(image: NDArray[Any]) -> tuple[NDArray[np.int16], float, float]:
