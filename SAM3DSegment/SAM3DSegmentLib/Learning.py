@@ -24,8 +24,6 @@ from SAM3DSegmentLib.Workspace import Workspace
 if TYPE_CHECKING:
     from inference_core.training.accepted import AcceptedCase
 
-USUAL_MINUTES = 5.0
-FEWEST_CASES = 3
 _LOW_PRIORITY = 10
 
 
@@ -81,13 +79,14 @@ class Learning:
         if cases:
             cases[-1].delete()
 
-    def start(self, minutes: float = USUAL_MINUTES) -> None:
-        """Begin to adapt the default model to all accepted cases.
+    def start(self, minutes: float | None = None) -> None:
+        """Begin to adapt the default model to all accepted cases, for the usual time or another.
 
         Raises:
             SAM3DError: there are too few of them.
         """
         from inference_core.errors import VolumeError
+        from inference_core.training.accepted import FEWEST_CASES, USUAL_MINUTES
 
         count = len(self.cases())
         if count < FEWEST_CASES:
@@ -97,18 +96,20 @@ class Learning:
         command = [*self.python, "-m", "inference_core", "adapt", self.folder, "--output", str(self._run)]
         environment = {**os.environ, "PYTHONPATH": str(projectRoot())}
         self._process = subprocess.Popen(
-            [*command, "--minutes", f"{minutes:g}"], env=environment, stdout=subprocess.DEVNULL,
+            [*command, "--minutes", f"{minutes or USUAL_MINUTES:g}"], env=environment, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, preexec_fn=_beNice if os.name == "posix" else None,  # noqa: PLW1509
         )  # fmt: skip
 
-    def fraction(self, minutes: float = USUAL_MINUTES) -> float:
-        """How much of the time is over, by the run's own log."""
+    def fraction(self, minutes: float | None = None) -> float:
+        """How much of the time, the usual one or another, is over, by the run's own log."""
+        from inference_core.training.accepted import USUAL_MINUTES
+
         log = self._run / "log.jsonl" if self._run is not None else None
         if log is None or not log.exists():
             return 0.0
         lines = [line for line in log.read_text(encoding="utf-8").splitlines() if '"minutes"' in line]
         try:
-            return min(1.0, float(json.loads(lines[-1])["minutes"]) / minutes) if lines else 0.0
+            return min(1.0, float(json.loads(lines[-1])["minutes"]) / (minutes or USUAL_MINUTES)) if lines else 0.0
         except ValueError:
             return 0.0
 

@@ -27,6 +27,9 @@ from inference_core.io.nrrd import write_nrrd
 from inference_core.io.prompts_json import write_prompts
 from inference_core.prompts.prompt_set import PromptSet, center_of
 
+# Enough to learn from, and how long that takes unless the user says otherwise.
+FEWEST_CASES = 3
+USUAL_MINUTES = 5.0
 # As much around a target as a window of usual scale shows.
 _MARGIN_OF_EXTENT, _LEAST_MARGIN_MM = 1.5, 40.0
 _NAME = re.compile(r"case_(\d{4,})")

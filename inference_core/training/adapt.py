@@ -25,7 +25,7 @@ from inference_core.geometry.volume import Volume
 from inference_core.models.interface import promptable
 from inference_core.models.registry import DEFAULT_MODEL
 from inference_core.prompts.prompt_set import PromptSet
-from inference_core.training.accepted import accepted_cases
+from inference_core.training.accepted import FEWEST_CASES, USUAL_MINUTES, accepted_cases
 from inference_core.training.config import LiteMixture, TrainConfig
 from inference_core.training.data.cases import DataSet, Split
 from inference_core.training.data.layouts import read_data_set
@@ -34,8 +34,6 @@ from inference_core.training.run import train
 from inference_core.training.run_folder import RunFolder
 from inference_core.training.samples import cache_folder
 
-FEWEST_CASES = 3
-USUAL_MINUTES = 5.0
 _CLICKS = 3
 _KEPT_EVERY = 4
 _SHIPPED = 3
