@@ -267,7 +267,10 @@ def _summary(done: dict[str, list[Case]], *, tolerance: float) -> str:
             summary = summary_of(cases)
             last = summary.dice[-1]
             lines.append(f"  last Dice    {last.mean:.2f} ({last.low:.2f} to {last.high:.2f}, 95 % over patients)")
-            lines.append(f"  clicks to 0.85: {summary.noc[0.85].mean:.1f}; never there: {summary.failed[0.85]:.0%}")
+            lines.append(
+                f"  clicks to 0.85: {summary.noc[0.85].mean:.1f}, where a case that never gets there "
+                f"({summary.failed[0.85]:.0%}) counts all {len(summary.dice)}"
+            )
             lines.append(f"  harmful      {summary.harmful} of {summary.further_clicks} further clicks")
             lines += _start_lines(cases)
         if orders := [value for case in cases for value in case.result.orders]:

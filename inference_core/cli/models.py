@@ -69,4 +69,5 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     size = "unknown" if entry["size_bytes"] is None else f"{entry['size_bytes'] / 1e6:.0f} MB"
     installed = "yes" if entry["installed"] else "no"
     name = entry["name"] + (" *" if entry["default"] else "")
-    return name, entry["title"], ", ".join(entry["prompts"]), size, installed, entry["license"], entry["source"]
+    taken = sorted({*entry["prompts"], *entry["prompts_by_session"]})
+    return name, entry["title"], ", ".join(taken), size, installed, entry["license"], entry["source"]

@@ -16,6 +16,7 @@ from inference_core.cli.parsing import UsageError
 from inference_core.cli.reporting import say
 from inference_core.cli.sharding import Share
 from inference_core.io.opening import check_readable
+from inference_core.models.registry import get_spec
 
 if TYPE_CHECKING:
     from inference_core.training.config import TrainConfig
@@ -67,7 +68,8 @@ def run(options: argparse.Namespace) -> None:
     folder = train(config, resume=flags["resume"], reporter=reporter_for(sys.stderr))
     if Share.of_environment().rank:
         return
-    say(f"Written to '{folder.path}'; use it with --weights {folder.path}, and see {folder.page.name} there.")
+    base = f" --base {config.start_from}" if get_spec(config.model).base and config.start_from else ""
+    say(f"Written to '{folder.path}'; use it with --weights {folder.path}{base}, and see {folder.page.name} there.")
 
 
 def parsed(arguments: Sequence[str]) -> tuple[TrainConfig, dict[str, bool]]:

@@ -42,7 +42,16 @@ _FEW_CELLS = 4
 
 @dataclass(frozen=True)
 class Habits:
-    """How often a sample starts otherwise than with a click, and a correction is drawn rather than clicked."""
+    """How often a sample starts otherwise than with a click, and a correction is drawn rather than clicked.
+
+    Args:
+        box: share of samples that start with a box
+        foreign: share that start from another tool's mask
+        line: share that start with a line across the target
+        scribble: share that start with a scribble
+        lasso: share that start with an outline in one slice
+        drawn_correction: share of corrections that are drawn
+    """
 
     box: float = 0.3
     foreign: float = 0.0

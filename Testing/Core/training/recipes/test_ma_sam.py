@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from support.labeled_sets import best_dice
 
+from inference_core.cli.main import main
 from inference_core.engine.automatic import segment_automatically
 from inference_core.engine.open_model import open_model
 from inference_core.errors import CheckpointError, OptionError
@@ -56,7 +58,7 @@ def test_the_loss_of_a_case_worked_by_hand():
 def test_factors_that_stand_beside_the_weights_are_those_added_into_them(a_network, a_tiny_sam):
     state = merged(official_delta(a_network.state_dict()), load_state_dict(a_tiny_sam))
     plain = MaSamNetwork(a_network.all_sizes)
-    load_strict(plain, state)
+    load_strict(plain, state, name="a.pth")
     images = torch.rand(a_network.all_sizes.slices, 3, 64, 64)
     with torch.no_grad():
         apart, folded = (network.decode(network.image_encoder(images)) for network in (a_network, plain.eval()))
@@ -163,3 +165,14 @@ def test_the_rate_is_the_authors():
     assert warm_power(0, 30_000) == pytest.approx(1 / 250)
     assert warm_power(125, 30_000) == pytest.approx(0.5)
     assert warm_power(10_251, 30_000) == pytest.approx((1 - 10_000 / 40_000) ** 7)
+
+
+def test_what_a_run_says_it_is_used_with_is_enough(tmp_path, a_tiny_sam, two_cases, capsys):
+    """The README's command for MA-SAM, small; then its last line's options, taken as they stand."""
+    given = ["--data", two_cases, "--start-from", a_tiny_sam, "--steps", "2", "--batch", "1", "--workers", "0"]
+    run = tmp_path / "run"
+    assert main(["train", "--model", "ma_sam", *map(str, given), "--image_size", "64", "--output", str(run)]) == 0
+    (hint,) = re.findall(r"use it with (--weights \S+ --base \S+),", "".join(capsys.readouterr()))
+    image, organs = next(two_cases.rglob("*a_0000.nii.gz")), tmp_path / "organs.nii.gz"
+    assert main(["segment", str(image), "--model", "ma_sam", *hint.split(), "--output", str(organs)]) == 0
+    assert organs.exists()
