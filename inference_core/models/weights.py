@@ -56,8 +56,8 @@ def load_strict(
     module: nn.Module,
     state: Mapping[str, Tensor],
     *,
+    name: str,
     renames: Sequence[tuple[str, str]] = (),
-    name: str = "the file",
 ) -> None:
     """Fill a module with weights; names and shapes must agree one to one.
 

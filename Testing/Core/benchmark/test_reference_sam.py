@@ -22,7 +22,7 @@ TINY = SamSizes(image_size=160, width=48, depth=2, heads=3, window=7, global_blo
 def test_the_plain_form_gives_the_original_networks_embedding():
     state = load_state_dict(DATA / "small.safetensors")
     network = SamNetwork(read_sizes(state))
-    load_strict(network, state)
+    load_strict(network, state, name="a.pth")
     plain = plain_encoder(network.image_encoder, network.sizes)
     with np.load(DATA / "small_io.npz") as file:
         tokens, wanted = torch.from_numpy(file["enc/after_pos_embed"]), file["enc/embedding"]

@@ -131,10 +131,10 @@ def test_keys_of_another_model_are_named_from_both_sides(a_network):
 
 def test_a_single_missing_or_surplus_key_is_refused(a_network, a_state):
     with pytest.raises(CheckpointError, match=r"lacks nothing and has 'extra'"):
-        load_strict(a_network, {**a_state, "extra": torch.zeros(1)})
+        load_strict(a_network, {**a_state, "extra": torch.zeros(1)}, name="a.pth")
     del a_state["0.bias"]
     with pytest.raises(CheckpointError, match=r"lacks '0.bias' and has nothing"):
-        load_strict(a_network, a_state)
+        load_strict(a_network, a_state, name="a.pth")
 
 
 def test_a_wrong_shape_is_refused_and_nothing_is_loaded(a_network, a_state):
@@ -142,13 +142,13 @@ def test_a_wrong_shape_is_refused_and_nothing_is_loaded(a_network, a_state):
     state = {name: value + 1 for name, value in a_state.items()}
     state["1.running_mean"] = torch.zeros(5)
     with pytest.raises(CheckpointError, match=r"'1.running_mean' is \(5,\) instead of \(4,\)"):
-        load_strict(a_network, state)
+        load_strict(a_network, state, name="a.pth")
     assert torch.equal(a_network[0].weight, before)
 
 
 def test_foreign_names_are_renamed_by_a_table(a_network, a_state):
     foreign = {name.replace("0.", "sam.fc.").replace("1.", "sam.norm."): value + 1 for name, value in a_state.items()}
-    load_strict(a_network, foreign, renames=((r"^sam\.", ""), (r"^fc\.", "0."), (r"^norm\.", "1.")))
+    load_strict(a_network, foreign, renames=((r"^sam\.", ""), (r"^fc\.", "0."), (r"^norm\.", "1.")), name="a.pth")
     assert torch.equal(a_network[0].weight, a_state["0.weight"])
     assert torch.equal(a_network.state_dict()["0.bias"], foreign["sam.fc.bias"])
 
@@ -156,13 +156,13 @@ def test_foreign_names_are_renamed_by_a_table(a_network, a_state):
 def test_names_that_fall_together_when_renamed_are_refused(a_network, a_state):
     doubled = {**a_state, "x.0.weight": a_state["0.weight"]}
     with pytest.raises(CheckpointError, match="of another model"):
-        load_strict(a_network, doubled, renames=((r"^x\.", ""),))
+        load_strict(a_network, doubled, renames=((r"^x\.", ""),), name="a.pth")
 
 
 def test_a_network_without_memory_gets_it_when_loaded(a_state):
     with torch.device("meta"):
         network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    load_strict(network, a_state)
+    load_strict(network, a_state, name="a.pth")
     assert all(torch.equal(value, a_state[name]) for name, value in network.state_dict().items())
 
 
@@ -225,7 +225,7 @@ def test_nothing_of_a_mapped_file_is_touched_but_its_head(tmp_path):
 def test_a_network_of_shapes_takes_the_tensors_themselves(a_state):
     with shapes_only():
         network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    load_strict(network, a_state)
+    load_strict(network, a_state, name="a.pth")
     assert network[0].weight.data_ptr() == a_state["0.weight"].data_ptr()
     assert network[0].weight.requires_grad
     assert not network[1].running_mean.requires_grad
@@ -235,5 +235,5 @@ def test_doubles_become_what_the_network_computes_in(a_state):
     with shapes_only():
         network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     doubles = {key: value.double() if value.is_floating_point() else value for key, value in a_state.items()}
-    load_strict(network, doubles)
+    load_strict(network, doubles, name="a.pth")
     assert {value.dtype for value in network.parameters()} == {torch.float32}

@@ -28,7 +28,7 @@ def test_weights_come_back_rounded_to_half_precision(tmp_path, a_network):
     save_weights(path, a_network.state_dict())
     assert {value.dtype for value in load_file(path).values()} == {torch.float16}
     other = LiteNetwork(TINY)
-    load_strict(other, load_state_dict(path))
+    load_strict(other, load_state_dict(path), name="a.pth")
     for name, value in a_network.state_dict().items():
         assert torch.equal(other.state_dict()[name], value.half().float())
 
@@ -84,7 +84,7 @@ def test_a_file_without_all_that_a_run_needs_is_refused(tmp_path, a_state, missi
 def test_training_can_be_taken_up_from_weights_as_well_as_from_a_state(tmp_path, a_network, a_state):
     save_content(tmp_path / "tiny.state.pt", a_state)
     other = LiteNetwork(TINY)
-    load_strict(other, load_state_dict(tmp_path / "tiny.state.pt"))
+    load_strict(other, load_state_dict(tmp_path / "tiny.state.pt"), name="a.pth")
     assert all(torch.equal(v, a_network.state_dict()[n]) for n, v in other.state_dict().items())
 
 

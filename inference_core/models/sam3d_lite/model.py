@@ -106,6 +106,6 @@ def build(
     from inference_core.models.weights import load_state_dict, load_strict
 
     network = LiteNetwork(config or LiteConfig())
-    load_strict(network, widened(load_state_dict(weights), STROKE_CHANNELS))
+    load_strict(network, widened(load_state_dict(weights), STROKE_CHANNELS), name=weights.name)
     chosen = "float32" if precision == "auto" else resolve_precision(precision, device)
     return LiteModel(spec, network, device, precision=chosen)

@@ -222,16 +222,17 @@ def build(config: TrainConfig) -> PretrainRecipe:
         OptionError: the model has no encoder of these kinds, or there is no such objective.
         CheckpointError: the weights to start from are of another model.
     """
-    state = None if config.start_from is None else load_state_dict(weights_of(config.start_from))
+    path = None if config.start_from is None else weights_of(config.start_from)
+    state = None if path is None else load_state_dict(path)
     if config.model == "sam3d_lite":
         lite = LiteNetwork(LiteConfig())
-        if state is not None:
-            load_strict(lite, widened(state, STROKE_CHANNELS))
+        if path is not None and state is not None:
+            load_strict(lite, widened(state, STROKE_CHANNELS), name=path.name)
         return PretrainRecipe(config, LiteView(lite), _window, objectives=config.pretrain)
-    if state is None or config.model not in ("sam", "sam_vit_l", "sam_vit_h"):
+    if path is None or state is None or config.model not in ("sam", "sam_vit_l", "sam_vit_h"):
         raise OptionError("Pre-training is of 'sam3d_lite', or of a SAM: --model sam --start-from its checkpoint.")
     sam = SamNetwork(read_sizes(state))
-    load_strict(sam, state)
+    load_strict(sam, state, name=path.name)
     size = sam.sizes.image_size
     return PretrainRecipe(config, SamView(sam), partial(_slice, size=size), objectives=config.pretrain)
 

@@ -26,7 +26,7 @@ def the_small_state(the_sam_references):
 @pytest.fixture(scope="module")
 def a_network(the_small_state) -> SamNetwork:
     network = SamNetwork(read_sizes(the_small_state))
-    load_strict(network, the_small_state)
+    load_strict(network, the_small_state, name="a.pth")
     return network.eval()
 
 

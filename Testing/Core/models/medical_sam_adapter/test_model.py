@@ -46,7 +46,7 @@ def network_of(state, *, depth=None, residual=True, tables=8, sizes=SMALL):
     """The network of a state under the official names, put together without the family's reader."""
     network = adapted_network(AdaptedSizes(sizes, tables, residual), depth=depth)
     positions = resized_positions(state["image_encoder.pos_embed"], 8, mode="bicubic")
-    load_strict(network, {**state, "image_encoder.pos_embed": positions}, renames=GENERATION_D)
+    load_strict(network, {**state, "image_encoder.pos_embed": positions}, renames=GENERATION_D, name="a.pth")
     return network.eval()
 
 

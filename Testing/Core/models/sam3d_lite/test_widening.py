@@ -36,7 +36,7 @@ def test_a_click_is_answered_the_same_whatever_the_new_inputs_show():
     network = LiteNetwork(TINY)
     prompt = ScaledConv3d(PROMPT_CHANNELS + 2, 8, 3)
     state = {**network.state_dict(), **{f"decoder.prompt.{n}": v for n, v in prompt.state_dict().items()}}
-    load_strict(network, widened(state, STROKE_CHANNELS))
+    load_strict(network, widened(state, STROKE_CHANNELS), name="a.pth")
     image = normalize(torch.randn(1, 16, 16, 16))
     none = torch.zeros(1, 1, 8, 8, 8)
     points, labels = torch.full((1, 1, 3), 7.0), torch.ones(1, 1, dtype=torch.long)
