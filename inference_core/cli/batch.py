@@ -15,7 +15,8 @@ from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_model_options
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, say
 from inference_core.cli.sharding import Share
-from inference_core.errors import OutputError, SAM3DError
+from inference_core.errors import SAM3DError
+from inference_core.io.atomic import make_folder
 from inference_core.models.registry import get_spec
 
 if TYPE_CHECKING:
@@ -66,10 +67,7 @@ def run(options: argparse.Namespace) -> None:
         need = "finds its classes by itself; leave out --prompts" if spec.automatic else "needs --prompts"
         raise UsageError(f"{spec.title} {need}.")
     share, jobs = Share.of_environment(), jobs_of(options)
-    try:
-        options.output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"'{options.output_dir}' cannot be made ({error.strerror}); choose another.") from error
+    make_folder(options.output_dir)
     results = options.output_dir / f"results-{share.rank}.jsonl"
     done = done_in(options.output_dir)
     mine = [job for job in share.of(jobs) if not (job.mask.name in done and job.mask.exists())]

@@ -13,7 +13,7 @@ from inference_core.cli.demo_case import DemoCase, own_case, phantom_case
 from inference_core.cli.loading import find_model, load
 from inference_core.cli.parsing import UsageError, add_model_options, finite
 from inference_core.cli.reporting import Progress, check_outputs, table
-from inference_core.errors import OutputError
+from inference_core.io.atomic import make_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,10 +102,7 @@ def _case(options: argparse.Namespace, progress: Progress) -> DemoCase:
 
 
 def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder '{folder}' cannot be made ({error.strerror}); choose another one.") from error
+    make_folder(folder)
     check_outputs(*(folder / name for name in _FILES))
 
 

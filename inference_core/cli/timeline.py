@@ -15,6 +15,7 @@ from inference_core.cli.measure import unit_of
 from inference_core.cli.pages import add_report_option, check_page, made_by, page_content, study_of
 from inference_core.cli.parsing import UsageError, add_json_option, add_model_options, count, text_file
 from inference_core.cli.reporting import Progress, check_inputs_are_kept, check_outputs, json_text, say, staged, table
+from inference_core.io.atomic import make_folder
 
 if TYPE_CHECKING:
     from inference_core.followup.time_points import AtTime
@@ -84,6 +85,7 @@ def run(options: argparse.Namespace) -> None:
     with Progress() as progress:
         points = _points(options)
         if options.output_dir is not None:
+            make_folder(options.output_dir)
             masks = [_mask_of(options.output_dir, n) for n in range(len(points))]
             check_inputs_are_kept(masks, [options.mask, *options.images])
         rows, there = [], None
@@ -178,7 +180,6 @@ def _mask_of(folder: Path, point: int) -> Path:
 def _write_masks(folder: Path, found: AtTime) -> None:
     from inference_core.io.files import write_labels
 
-    folder.mkdir(parents=True, exist_ok=True)
     names = [lesion.name for lesion in found.lesions]
     masks = [lesion.mask for lesion in found.lesions]
     labels = labels_of(masks, found.volume.grid)

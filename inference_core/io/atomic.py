@@ -40,6 +40,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Make a folder, and those above it, where it is not there yet.
+
+    Raises:
+        OutputError: it cannot be made, or something else has its name.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"The folder '{path}' cannot be made ({why(error)}); choose another one.") from error
+    return folder
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Refuse early what `replacing` would refuse after the work is done.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inference_core.errors import OutputError
 from inference_core.geometry.grid import LPS_FROM_RAS, Float, Grid
-from inference_core.io.atomic import replacing
+from inference_core.io.atomic import make_folder, replacing
 
 _SOP_CLASSES = {
     "CT": "1.2.840.10008.5.1.4.1.1.2",
@@ -42,11 +42,7 @@ def write_dicom_series(
     """
     if modality not in _SOP_CLASSES or array_ijk.dtype not in (np.int16, np.uint16):
         raise OutputError("A DICOM series is written of int16 or uint16 voxels, with the modality CT, MR or PT.")
-    target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder '{folder}' cannot be made ({error.strerror}); choose another one.") from error
+    target = make_folder(folder)
     dataset = _series(modality, description=description, patient_name=patient_name, uid=series_uid)
     _describe_image(dataset, array_ijk.dtype, grid)
     paths = []

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.errors import OutputError, VolumeError
+from inference_core.errors import VolumeError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import VoxelBox
 from inference_core.geometry.volume import Volume
-from inference_core.io.atomic import replacing
+from inference_core.io.atomic import make_folder, replacing
 from inference_core.io.nrrd import write_nrrd
 from inference_core.io.prompts_json import write_prompts
 from inference_core.prompts.prompt_set import PromptSet, center_of
@@ -64,7 +64,7 @@ def accept(folder: Path, volume: Volume, mask: NDArray[np.bool_], prompts: Promp
 
     Raises:
         VolumeError: the mask is empty or of another shape.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be made or written.
     """
     if mask.shape != volume.grid.shape:
         raise VolumeError("The mask does not have its image's voxels; accept the mask of this image.")
@@ -75,11 +75,8 @@ def accept(folder: Path, volume: Volume, mask: NDArray[np.bool_], prompts: Promp
     grid, image, target = volume.grid.cropped(cut.start, cut.stop), volume.array[cut.slices()], mask[cut.slices()]
     middle = grid.center_ras
     here = _moved(grid, -middle)
-    try:
-        for part in ("imagesTr", "labelsTr", "prompts"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"'{folder}' cannot be written ({error.strerror}); choose another folder.") from error
+    for part in ("imagesTr", "labelsTr", "prompts"):
+        make_folder(folder / part)
     case = AcceptedCase(folder, _next_name(folder))
     image_path, label_path, prompts_path = case.files
     _write_image(image_path, image, here)

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.errors import OutputError
 from inference_core.evaluation.html_page import embedded, write_html
-from inference_core.io.atomic import replacing
+from inference_core.io.atomic import make_folder, replacing
 from inference_core.training.run_folder import RunFolder
 
 Picture = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -38,7 +37,7 @@ def keep_pictures(folder: RunFolder, pictures: Sequence[Picture], *, step: int) 
     """
     if not pictures or not _can_draw():
         return
-    with replacing(_made(folder.pictures) / f"step_{step:08d}.png") as temporary:
+    with replacing(make_folder(folder.pictures) / f"step_{step:08d}.png") as temporary:
         temporary.write_bytes(_png(_overlays(pictures)))
     kept = _strips(folder)
     while len(kept) > _MOST_STRIPS:
@@ -79,14 +78,6 @@ def _slider(strips: Sequence[Path]) -> str:
 
 def _strips(folder: RunFolder) -> list[Path]:
     return sorted(folder.pictures.glob("step_*.png")) if folder.pictures.is_dir() else []
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"'{folder}' cannot be made ({error.strerror}); free space.") from error
-    return folder
 
 
 def _can_draw() -> bool:

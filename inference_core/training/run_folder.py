@@ -24,7 +24,7 @@ from typing import Any
 
 from inference_core import __version__
 from inference_core.errors import OptionError, OutputError
-from inference_core.io.atomic import replacing
+from inference_core.io.atomic import make_folder, replacing
 from inference_core.models.store import RUN_FILE
 from inference_core.training.config import LiteMixture, TrainConfig
 from inference_core.training.data.cases import Split
@@ -83,10 +83,7 @@ class RunFolder:
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise OutputError(f"'{self.path}' is there already; go on with it (--resume), or choose another name.")
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"'{self.path}' cannot be made ({error.strerror}); choose another folder.") from error
+        make_folder(self.path)
         self.write("config.json", plain(config))
         self.write(SPLIT_FILE, {name: asdict(split) for name, split in splits.items()})
         self.write("environment.json", environment())

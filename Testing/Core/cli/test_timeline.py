@@ -112,6 +112,7 @@ def test_several_images_are_followed_from_any_of_them(run, tmp_path):
     [
         (("--at", 4), "There are 3 time points"),
         (("--csv", "MASK"), "called as images or weights are"),
+        (("--output-dir", "/dev/null/masks"), "cannot be made"),
         (("--model", "unknown"), "unknown"),
     ],
 )

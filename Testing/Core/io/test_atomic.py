@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inference_core.errors import OutputError
-from inference_core.io.atomic import check_writable, replacing
+from inference_core.io.atomic import check_writable, make_folder, replacing
 
 
 def stop_halfway(path, failure):
@@ -87,3 +87,15 @@ def test_a_folder_that_takes_no_files_is_refused():
         pytest.skip("needs a folder that refuses files even to the administrator: /proc")
     with pytest.raises(OutputError, match="cannot be written"):
         check_writable("/proc/mask.nii")
+
+
+def test_a_folder_is_made_with_those_above_it_and_may_be_there(tmp_path):
+    for _ in range(2):
+        assert make_folder(tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize("name", ["taken", "taken/below", "n" * 300, "nul\0"])
+def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path, name):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError, match="cannot be made .*; choose another one"):
+        make_folder(tmp_path / name)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.errors import OutputError
-from inference_core.io.atomic import replacing
+from inference_core.io.atomic import make_folder, replacing
 from inference_core.io.opening import check_readable
 
 _log = logging.getLogger(__name__)
@@ -42,10 +42,9 @@ class PreprocessingCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, most_bytes: int | None = None) -> None:
-        self.folder = Path(folder)
+        self.folder = make_folder(folder)
         self.most_bytes = most_bytes
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             tag = self.folder / "CACHEDIR.TAG"
             if not tag.exists():
                 tag.write_text(_TAG, encoding="utf-8")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inference_core.errors import OutputError, VolumeError
 from inference_core.geometry.grid import SAME_GRID_MM, Grid
 from inference_core.geometry.volume import Volume
-from inference_core.io.atomic import replacing
+from inference_core.io.atomic import make_folder, replacing
 from inference_core.io.files import read_grid, read_volume
 from inference_core.io.itk import simpleitk, sitk_from_array
 from inference_core.io.nifti import nifti_parts
@@ -109,10 +109,7 @@ def begin(out: Path, state: dict[str, Any]) -> None:
             raise OutputError(f"'{out}' was begun with another recipe, paper, seed or source; choose another folder.")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"'{out}' is there and holds something else; choose a new folder.")
-    try:
-        for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
-            (out / name).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"'{out}' cannot be made ({error.strerror or error}); choose another folder.") from error
+    for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs"):
+        make_folder(out / name)
     if not path.is_file():
         write_text(path, json.dumps(state, indent=1))

@@ -22,6 +22,7 @@ from inference_core.models.ma_sam.factor_tuning import TRAINED, TrainableMaSam, 
 from inference_core.models.ma_sam.model import gray_rule
 from inference_core.models.ma_sam.preprocess import GrayRule, network_slice
 from inference_core.models.registry import get_spec
+from inference_core.models.store import weights_of
 from inference_core.models.weights import load_state_dict
 from inference_core.training.case_recipe import CaseRecipe
 from inference_core.training.checkpoint import save_content
@@ -147,8 +148,9 @@ def build(config: TrainConfig, classes: Mapping[int, str], *, rule: str, boxes: 
         raise OptionError(f"MA-SAM with boxes learns one class, not {len(values)}; choose it (--classes).")
     if config.start_from is None:
         raise CheckpointError("MA-SAM is trained on SAM's own weights; give SAM's checkpoint (--start-from).")
-    state = load_state_dict(config.start_from)
-    with reading_sam(config.start_from.name):
+    path = weights_of(config.start_from)
+    state = load_state_dict(path)
+    with reading_sam(path.name):
         network = start_from_sam(state, classes=len(values), image_size=config.image_size)
     return MaSamRecipe(config, network, rule=rule, values=values, boxes=boxes)
 
