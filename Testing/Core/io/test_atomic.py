@@ -97,5 +97,5 @@ def test_a_folder_is_made_with_those_above_it_and_may_be_there(tmp_path):
 @pytest.mark.parametrize("name", ["taken", "taken/below", "n" * 300, "nul\0"])
 def test_a_folder_that_cannot_be_made_is_told_in_a_sentence(tmp_path, name):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(OutputError, match="cannot be made .*; choose another one"):
+    with pytest.raises(OutputError, match=r"cannot be made .*; choose another one"):
         make_folder(tmp_path / name)

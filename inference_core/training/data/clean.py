@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from inference_core.training.data import prepared_splits
 from inference_core.training.data.cases import Case, DataSet, Split
 from inference_core.training.data.checks import Report
 from inference_core.training.data.cleaning import CleaningRules, cleaned
-from inference_core.training.data.listing import DATASET_JSON
-from inference_core.training.data.nnunet import SPLITS_JSON
 from inference_core.training.data.splits import split_by_patient
-from inference_core.training.data.writing import NIFTI, begin, copy_image, write_image, write_text
+from inference_core.training.data.writing import NIFTI, begin, copy_image, finish, places_of, write_image
 
 Notify = Callable[[int, int, str], None]
 
@@ -57,17 +54,16 @@ def _write(
     """Write a case, or say why not."""
     if case.name not in report.classes:
         return f"'{case.name}' has no label that can be used"
-    end = "Ts" if test else "Tr"
-    place = out / f"labels{end}" / f"{case.name}{NIFTI}"
-    if place.is_file():  # written after its images
+    places = places_of(case.name, out, tested=test, channels=len(case.images))
+    if places.there:
         return None
     labels = case.read_labels()
     result = cleaned(labels, rules, split=right)
     if not result.any():
         return f"'{case.name}' has no label left"
-    for channel, path in enumerate(case.images):
-        _write_image(case, channel, path, out / f"images{end}" / f"{case.name}_{channel:04d}{NIFTI}")
-    write_labels(place, result, labels.grid)
+    for channel, (path, place) in enumerate(zip(case.images, places.images, strict=True)):
+        _write_image(case, channel, path, place)
+    write_labels(places.label, result, labels.grid)
     return None
 
 
@@ -82,16 +78,8 @@ def _write_image(case: Case, channel: int, path: Path, place: Path) -> None:
 def _finish(data: DataSet, out: Path, *, right: dict[int, int], split: Split) -> None:
     names = {value: f"{name} left" if value in right else name for value, name in data.classes.items()}
     names |= {new: f"{data.classes.get(old, f'label {old}')} right" for old, new in right.items()}
-    content = {
-        "channel_names": {str(n): channel for n, channel in enumerate(data.channels)},
-        "labels": {"background": 0} | {name: value for value, name in names.items()},
-        "numTraining": len(split.train) + len(split.validation),
-        "file_ending": NIFTI,
-        "name": data.name,
-        "patients": {case.name: case.patient for case in data.cases if split.of(case.name) is not None},
-    }
-    write_text(out / SPLITS_JSON, json.dumps([prepared_splits.as_json(split)], indent=1))
-    for name in ("imagesTs", "labelsTs"):
-        if not any((out / name).iterdir()):
-            (out / name).rmdir()
-    write_text(out / DATASET_JSON, json.dumps({**data.notes, **content}, indent=1))
+    patients = {case.name: case.patient for case in data.cases if split.of(case.name) is not None}
+    finish(
+        out, [split], name=data.name, channels=data.channels, classes=names,
+        train_count=len(split.train) + len(split.validation), notes={**data.notes, "patients": patients},
+    )  # fmt: skip

@@ -1,14 +1,12 @@
 """A published data set written anew as nnU-Net raw: case after case, each whole or not at all, resumed after a stop.
 
 Voxels stay on their own grids, as they are: what a paper does with them (window, spacing) is written into dataset.json,
-for each family resamples in its own way and is measured on the image's own grid. dataset.json comes last, so that a set
-that is not complete is not taken for one.
+for each family resamples in its own way and is measured on the image's own grid.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +20,6 @@ from inference_core.geometry.grid import Grid
 from inference_core.io.files import read_labels, write_labels
 from inference_core.training.data import prepared_splits
 from inference_core.training.data.cases import Split, by
-from inference_core.training.data.listing import DATASET_JSON
-from inference_core.training.data.nnunet import SPLITS_JSON
 from inference_core.training.data.per_class_merge import merged_cases, merged_classes, write_merged
 from inference_core.training.data.pictures import (
     color_classes,
@@ -36,13 +32,13 @@ from inference_core.training.data.pictures import (
 from inference_core.training.data.recipe import Kind, Paper, Recipe
 from inference_core.training.data.source_files import Found, find_cases, sides_in
 from inference_core.training.data.writing import (
-    NIFTI,
     Places,
     begin,
     check_one_grid,
     copy_image,
+    finish,
+    places_of,
     write_image,
-    write_text,
 )
 
 Notify = Callable[[int, int, str], None]
@@ -74,7 +70,7 @@ def prepare(
     name, rule = recipe.paper(paper)
     if source.resolve() in out.resolve().parents:
         raise OutputError(f"'{out}' lies in the source, where it would be read as a part of it; choose another folder.")
-    found, write = _jobs(recipe, rule, source)
+    found, write = _jobs(recipe, rule, source, out)
     folds = prepared_splits.folds_of(rule.split, sides_in(found), pattern=recipe.patient_pattern, seed=seed)
     begin(out, {"recipe": recipe.name, "paper": name, "seed": seed, "cases": _digest(case.name for case in found)})
     tested = _always_tested(folds)
@@ -83,63 +79,45 @@ def prepare(
         if notify is not None:
             notify(number, len(found), case.name)
         try:
-            write(case, out, "Ts" if case.name in tested else "Tr")
+            write(case, case.name in tested)
         except VolumeError as error:
             left_out[case.name] = str(error)
     kept = tuple(case.name for case in found if case.name not in left_out)
     if not kept:
         raise VolumeError(f"Not one case can be used; of '{found[0].name}': {left_out[found[0].name]}")
     folds = tuple(prepared_splits.without(fold, tuple(left_out)) for fold in folds)
-    classes = _classes_of(recipe, rule, source)
-    _finish(out, recipe, name, rule, kept=kept, folds=folds, classes=classes)
+    finish(
+        out, folds, name=recipe.title, channels=recipe.channels, classes=_classes_of(recipe, rule, source),
+        train_count=sum(case not in tested for case in kept),
+        notes={"recipe": recipe.name, "paper": name, **recipe.as_json(rule)},
+    )  # fmt: skip
     return Prepared(kept, left_out, prepared_splits.missing(rule.split, kept), name, rule.said)
 
 
-_Write = Callable[[Found, Path, str], None]
+_Write = Callable[[Found, bool], None]
 
 
-def _jobs(recipe: Recipe, paper: Paper, source: Path) -> tuple[Sequence[Found], _Write]:
+def _jobs(recipe: Recipe, paper: Paper, source: Path, out: Path) -> tuple[Sequence[Found], _Write]:
+    """The cases, and what writes one, told whether it is a test case."""
     if not source.is_dir():
         raise VolumeError(f"There is no folder '{source}'; give the one that the data set was unpacked to.")
     if recipe.kind is Kind.PER_CLASS:
         found, parts = merged_cases(source)
-        return found, lambda case, out, end: write_merged(parts[case.name], _places(case, out, end, 1))
+        return found, lambda case, tested: write_merged(
+            parts[case.name], places_of(case.name, out, tested=tested, channels=1)
+        )
     found = find_cases(recipe, source)
     write = _write_volumes if recipe.kind is Kind.VOLUMES else _write_pictures
-    return found, lambda case, out, end: write(recipe, paper, case, _places(case, out, end, len(recipe.channels)))
+    channels = len(recipe.channels)
+    return found, lambda case, tested: write(
+        recipe, paper, case, places_of(case.name, out, tested=tested, channels=channels)
+    )
 
 
 def _classes_of(recipe: Recipe, paper: Paper, source: Path) -> dict[int, str]:
     if recipe.kind is Kind.PER_CLASS:
         return merged_classes(source)
     return recipe.classes_of(paper)
-
-
-def _places(case: Found, out: Path, end: str, channels: int) -> Places:
-    images = tuple(out / f"images{end}" / f"{case.name}_{channel:04d}{NIFTI}" for channel in range(channels))
-    return Places(images, out / f"labels{end}" / f"{case.name}{NIFTI}")
-
-
-def _finish(
-    out: Path, recipe: Recipe, paper_name: str, paper: Paper, *, kept: Sequence[str], folds: Sequence[Split],
-    classes: Mapping[int, str],
-) -> None:  # fmt: skip
-    tested = _always_tested(folds)
-    content = {
-        "channel_names": {str(n): channel for n, channel in enumerate(recipe.channels)},
-        "labels": {"background": 0} | {label: value for value, label in classes.items()},
-        "numTraining": sum(name not in tested for name in kept),
-        "file_ending": NIFTI,
-        "name": recipe.title,
-        "recipe": recipe.name,
-        "paper": paper_name,
-    }
-    if folds:
-        write_text(out / SPLITS_JSON, json.dumps([prepared_splits.as_json(fold) for fold in folds], indent=1))
-    for name in ("imagesTs", "labelsTs"):
-        if not any((out / name).iterdir()):
-            (out / name).rmdir()
-    write_text(out / DATASET_JSON, json.dumps(content | recipe.as_json(paper), indent=1))
 
 
 def _always_tested(folds: Sequence[Split]) -> frozenset[str]:

@@ -1,11 +1,11 @@
-"""Writing a prepared or cleaned data set: images as they are, each file whole or not at all."""
+"""Writing a prepared or cleaned data set as nnU-Net raw: images as they are, each file whole or not at all."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from inference_core.io.atomic import make_folder, replacing
 from inference_core.io.files import read_grid, read_volume
 from inference_core.io.itk import simpleitk, sitk_from_array
 from inference_core.io.nifti import nifti_parts
-from inference_core.training.data.cases import by
-from inference_core.training.data.listing import read_json
+from inference_core.training.data import prepared_splits
+from inference_core.training.data.cases import Split, by
+from inference_core.training.data.listing import DATASET_JSON, read_json
+from inference_core.training.data.nnunet import SPLITS_JSON
 
 NIFTI = ".nii.gz"
 STATE = "prepared.json"
@@ -37,6 +39,13 @@ class Places:
     def there(self) -> bool:
         """Whether all of them are, each of which is written whole or not at all."""
         return self.label.is_file() and all(image.is_file() for image in self.images)
+
+
+def places_of(case: str, out: Path, *, tested: bool, channels: int) -> Places:
+    """Where nnU-Net raw has a case: imagesTr and labelsTr, or imagesTs and labelsTs."""
+    end = "Ts" if tested else "Tr"
+    images = tuple(out / f"images{end}" / f"{case}_{channel:04d}{NIFTI}" for channel in range(channels))
+    return Places(images, out / f"labels{end}" / f"{case}{NIFTI}")
 
 
 def check_one_grid(images: Sequence[Path], labels: Sequence[Path]) -> Grid:
@@ -113,3 +122,36 @@ def begin(out: Path, state: dict[str, Any]) -> None:
         make_folder(out / name)
     if not path.is_file():
         write_text(path, json.dumps(state, indent=1))
+
+
+def finish(
+    out: Path,
+    folds: Sequence[Split],
+    *,
+    name: str,
+    channels: Sequence[str],
+    classes: Mapping[int, str],
+    train_count: int,
+    notes: Mapping[str, Any],
+) -> None:
+    """Write the splits, drop the test folders where they are empty, and write dataset.json.
+
+    It comes last, so that a set that is not complete is not taken for one. `notes` are written beside what nnU-Net
+    asks for.
+
+    Raises:
+        OutputError: the disk refuses it.
+    """
+    if folds:
+        write_text(out / SPLITS_JSON, json.dumps([prepared_splits.as_json(fold) for fold in folds], indent=1))
+    for folder in (out / "imagesTs", out / "labelsTs"):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    content = {
+        "channel_names": {str(n): channel for n, channel in enumerate(channels)},
+        "labels": {"background": 0} | {label: value for value, label in classes.items()},
+        "numTraining": train_count,
+        "file_ending": NIFTI,
+        "name": name,
+    }
+    write_text(out / DATASET_JSON, json.dumps({**notes, **content}, indent=1))
