@@ -43,6 +43,7 @@ from inference_core.prompts.translation import in_known_kinds
 
 DEFAULT_CACHE_BYTES = 512 * 1024**2
 DEFAULT_LOGITS_BYTES = 256 * 1024**2
+_WIDEST_MM = 3000.0
 _TYPES: dict[PromptKind, type[Prompt]] = {
     PromptKind.POSITIVE_CLICK: Click,
     PromptKind.LINE: Line,
@@ -96,7 +97,7 @@ class Session:
 
     Raises:
         ModelError: the model takes no prompts.
-        OptionError: the window is no number of mm above zero.
+        OptionError: the window is no number of mm from 1 to 3,000.
     """
 
     def __init__(
@@ -110,8 +111,10 @@ class Session:
         cache: EmbeddingCache | None = None,
         logits_bytes: int = DEFAULT_LOGITS_BYTES,
     ) -> None:
-        if window_mm is not None and not (is_number(window_mm) and window_mm > 0):
-            raise OptionError("The window is {value!r} mm; give a number above zero, or none.", value=window_mm)
+        if window_mm is not None and not (is_number(window_mm) and 1 <= window_mm <= _WIDEST_MM):
+            raise OptionError(
+                "The window is {value!r} mm; give 1 to {most:.0f} mm, or none.", value=window_mm, most=_WIDEST_MM
+            )
         self.volume, self.model = volume, promptable(model)
         self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)
         self._refine, self._quick, self._window_mm = refine, quick, window_mm

@@ -56,7 +56,7 @@ def sound(
     that is not needed as it is.
 
     Raises:
-        CheckpointError: a tensor is not a plain one, holds NaN or infinity, or there are more of them than allowed.
+        CheckpointError: a tensor is not a plain one, holds NaN or infinity, all are zero, or there are more of them than allowed.
     """
     _check_sizes(state, path, most_bytes)
     taken = {}
@@ -67,6 +67,7 @@ def sound(
             smaller = None if instead is None else instead(key, own)
             taken[key] = _widened(own) if smaller is None else smaller
             _check_finite(key, taken[key], path.name)
+    _check_written(taken, path.name)
     return taken
 
 
@@ -114,6 +115,13 @@ def _check_finite(key: str, value: Tensor, name: str) -> None:
             name=name,
             key=key,
         )
+
+
+def _check_written(state: Mapping[str, Tensor], name: str) -> None:
+    # Biases and gains may all be zero in a new network, its matrices and kernels never are.
+    shaped = [value for value in state.values() if value.is_floating_point() and value.dim() > 1]
+    if shaped and not any(value.any() for value in shaped):
+        raise CheckpointError("'{name}' has weights that are all zero; choose another file.", name=name)
 
 
 def _widened(value: Tensor) -> Tensor:

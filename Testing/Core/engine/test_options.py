@@ -29,7 +29,7 @@ def test_a_threshold_or_smoothing_that_is_no_number_is_refused(bad):
             MaskOptions(**{name: bad})
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 0, -3.0, "wide", True])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 0, 0.001, 1e300, -3.0, "wide", True])
 def test_a_window_that_is_no_width_is_refused(bad):
     grid = oblique_grid(3, 1)
     with pytest.raises(OptionError, match="The window is "):

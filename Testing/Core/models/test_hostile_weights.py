@@ -86,6 +86,11 @@ def test_weights_that_are_not_finite_are_refused_by_name(a_state, save, tmp_path
             load_state_dict(path)
 
 
+def test_weights_that_were_never_written_are_refused(a_state, save):
+    with pytest.raises(CheckpointError, match="has weights that are all zero"):
+        load_state_dict(save({name: torch.zeros_like(value) for name, value in a_state.items()}))
+
+
 def test_a_file_that_holds_itself_ends(a_state, save):
     content = {"state_dict": {}}
     content["state_dict"]["model"] = content

@@ -35,12 +35,12 @@ def test_weights_come_back_rounded_to_half_precision(tmp_path, a_network):
 
 def test_the_mean_of_two_runs_lies_half_way_between_them(tmp_path, a_network):
     runs = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
-    for factor, run in enumerate(runs):
+    for factor, run in enumerate(runs, start=1):
         save_weights(run, {name: factor * torch.ones_like(value) for name, value in a_network.state_dict().items()})
     save_mean(tmp_path / "mean.safetensors", runs)
     mean = load_file(tmp_path / "mean.safetensors")
     assert mean.keys() == a_network.state_dict().keys()
-    assert all(bool((value == 0.5).all()) for value in mean.values())
+    assert all(bool((value == 1.5).all()) for value in mean.values())
 
 
 def test_runs_of_different_networks_have_no_mean(tmp_path, a_network):

@@ -165,7 +165,7 @@ def test_a_file_trained_with_lora_is_refused(a_file, a_state):
 
 
 def test_adapters_in_another_image_encoder_are_refused(a_file):
-    other = {"image_encoder.layers.1.blocks.0.Space_Adapter.D_fc1.weight": torch.zeros(16, 64)}
+    other = {"image_encoder.layers.1.blocks.0.Space_Adapter.D_fc1.weight": torch.ones(16, 64)}
     with pytest.raises(CheckpointError, match="in another image encoder than SAM's ViT"):
         built(a_file(other))
 
