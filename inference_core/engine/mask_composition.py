@@ -58,7 +58,7 @@ class MaskOptions:
             raise OptionError("The threshold is {value!r}; give a finite number, such as 0.", value=self.threshold)
         if not is_number(self.smoothing_mm, least=0, most=_MOST_SMOOTHING_MM):
             raise OptionError(
-                "The smoothing is {value!r} mm; give a number from 0 to {most:g}.",
+                "The smoothing is {value!r}; give a number of mm from 0 to {most:g}.",
                 value=self.smoothing_mm,
                 most=_MOST_SMOOTHING_MM,
             )

@@ -113,7 +113,9 @@ class Session:
     ) -> None:
         if window_mm is not None and not (is_number(window_mm) and 1 <= window_mm <= _WIDEST_MM):
             raise OptionError(
-                "The window is {value!r} mm; give 1 to {most:.0f} mm, or none.", value=window_mm, most=_WIDEST_MM
+                "The window is {value!r}; give a number of mm from 1 to {most:.0f}, or none.",
+                value=window_mm,
+                most=_WIDEST_MM,
             )
         self.volume, self.model = volume, promptable(model)
         self.cache = cache if cache is not None else EmbeddingCache(DEFAULT_CACHE_BYTES)

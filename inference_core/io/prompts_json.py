@@ -177,7 +177,7 @@ def _click(entry: dict[str, Any], *, where: str) -> Click:
     r, a, s = _triple(entry.get("position"), where=f"{where}: its position")
     reach = entry.get("reach_mm")
     if reach is not None and not (is_number(reach) and reach > 0):
-        raise PromptError(f'{where} reaches {reach!r} mm; correct its "reach_mm" to a length, or leave it out.')
+        raise PromptError(f'{where} reaches {reach!r}; correct its "reach_mm" to a length in mm, or leave it out.')
     return Click((r, a, s), _sign(entry, where=where), None if reach is None else float(reach))
 
 

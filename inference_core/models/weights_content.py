@@ -56,7 +56,8 @@ def sound(
     that is not needed as it is.
 
     Raises:
-        CheckpointError: a tensor is not a plain one, holds NaN or infinity, all are zero, or there are more of them than allowed.
+        CheckpointError: a tensor is not a plain one, holds NaN or infinity, all are zero, or there are more of them
+            than allowed.
     """
     _check_sizes(state, path, most_bytes)
     taken = {}

@@ -50,9 +50,7 @@ class Click:
         object.__setattr__(self, "ras", (float(point[0]), float(point[1]), float(point[2])))
         object.__setattr__(self, "positive", bool(self.positive))
         if self.reach_mm is not None and not (is_number(self.reach_mm, most=FARTHEST_MM) and self.reach_mm > 0):
-            raise PromptError(
-                "A click's reach must be longer than zero, but is {reach_mm!r} mm.", reach_mm=self.reach_mm
-            )
+            raise PromptError("A click's reach must be a length in mm, but is {reach_mm!r}.", reach_mm=self.reach_mm)
 
 
 @dataclass(frozen=True)
