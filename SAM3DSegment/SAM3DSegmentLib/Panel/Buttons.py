@@ -4,7 +4,7 @@ from typing import Any
 
 import qt
 
-from SAM3DSegmentLib.Panel.Icons import icon, isDark
+from SAM3DSegmentLib.Panel.Icons import icon, isDark, styleChanged
 
 _ICONS = {
     "foregroundButton": "Foreground", "backgroundButton": "Background", "boxButton": "Box", "nextButton": "Next",
@@ -23,12 +23,13 @@ class Buttons:
         self._refreshSoon = panel.pollTimer.refreshSoon
         self._isDark: bool | None = None
         self._connect(panel)
-        # Slicer's style can be switched while it runs.
-        qt.QApplication.instance().connect("paletteChanged(QPalette)", self._refreshSoon)
+        # Slicer's style can be switched while it runs, and could be while there was no panel.
+        self._onStyle()
+        qt.QApplication.instance().connect("paletteChanged(QPalette)", self._onStyle)
 
     def close(self) -> None:
         """Follow Slicer's style no more."""
-        qt.QApplication.instance().disconnect("paletteChanged(QPalette)", self._refreshSoon)
+        qt.QApplication.instance().disconnect("paletteChanged(QPalette)", self._onStyle)
 
     def refresh(self) -> None:
         """Gray what cannot be done now, and hide what this model does not do."""
@@ -51,6 +52,10 @@ class Buttons:
         """Whether the chosen model needs no prompts, and can run."""
         options = self._logic.options
         return bool(options.accepts("automatic")[0] and options.isInstalled)
+
+    def _onStyle(self, *_args: Any) -> None:
+        styleChanged()
+        self._refreshSoon()
 
     def _showPictures(self) -> None:
         for name, picture in _ICONS.items():

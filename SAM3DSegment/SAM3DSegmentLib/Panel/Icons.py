@@ -52,7 +52,13 @@ def _onDark(path: Path) -> Path:
     return folder / path.name
 
 
+@cache
 def isDark() -> bool:
-    """Whether Slicer's style is a dark one."""
+    """Whether Slicer's style is a dark one; remembered until `styleChanged`, since every icon asks for it."""
     window = slicer.util.mainWindow()
     return window is not None and window.palette.color(qt.QPalette.Window).lightness() < 128
+
+
+def styleChanged() -> None:
+    """Slicer's style may be another one: look again."""
+    isDark.cache_clear()

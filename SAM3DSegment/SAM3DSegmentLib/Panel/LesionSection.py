@@ -1,7 +1,7 @@
 """The table of lesions: numbers, RECIST roles and review, a row a lesion; a click on a row goes there.
 
-Nothing is measured while the section is closed. While it is open, as many lesions are measured at each refresh as take
-a few milliseconds, so that thirty of them do not hold up the panel.
+Nothing is measured while the section is closed. While it is open, one lesion is measured at each refresh, and as many
+more as take a few milliseconds, so that thirty of them do not hold up the panel.
 """
 
 import time
@@ -33,6 +33,7 @@ class LesionSection:
     """Shows the lesions of the logic's segmentation; goTo(segmentId) works on one and shows it.
 
     refreshSoon() asks for another refresh; guarded(call) says what is refused.
+    budgetSeconds: how long a refresh goes on measuring further lesions.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class LesionSection:
     ) -> None:  # fmt: skip
         self._ui, self._logic, self._guarded = ui, logic, guarded
         self._goTo, self._refreshSoon = goTo, refreshSoon
+        self.budgetSeconds = _BUDGET_SECONDS
         self._sortedBy, self._descending = -1, False
         self._changes: dict[str, tuple[str, str]] = {}
         table = ui.lesionsTable
@@ -67,14 +69,9 @@ class LesionSection:
         """Show what the logic holds now, and measure some of what is not measured yet."""
         if self._ui.lesionsSection.collapsed:
             return
-        ids, end, waiting = self._logic.segments.ids(), time.perf_counter() + _BUDGET_SECONDS, False
-        lesions: dict[str, Any] = {}
-        frame = self._logic.measuring.frame()
-        for segmentId in ids:
-            if time.perf_counter() < end or self._logic.measuring.isKnown(segmentId, frame=frame):
-                lesions[segmentId] = self._logic.lesions.lesion(segmentId, frame=frame)
-            else:
-                waiting = True
+        ids = self._logic.segments.ids()
+        lesions = self._measured(ids)
+        waiting = len(lesions) < len(ids)
         # Of all lesions or of none: a sum of some of them would be a wrong one.
         self._changes = {} if waiting else self.visits.refresh()
         rows = self._sorted(ids, lesions)
@@ -87,6 +84,18 @@ class LesionSection:
         ui.timeButton.setEnabled(ui.exportMasksButton.enabled and not self._logic.busy)
         if waiting:
             self._refreshSoon()
+
+    def _measured(self, ids: list[str]) -> dict[str, Any]:
+        """The lesions that are known, and as many more as there is time for; one at least, however slow it is here."""
+        measuring, lesions = self._logic.measuring, self._logic.lesions
+        frame, end, found = measuring.frame(), time.perf_counter() + self.budgetSeconds, {}
+        mayMeasure = True
+        for segmentId in ids:
+            isKnown = measuring.isKnown(segmentId, frame=frame)
+            if isKnown or mayMeasure:
+                found[segmentId] = lesions.lesion(segmentId, frame=frame)
+                mayMeasure = mayMeasure and (isKnown or time.perf_counter() < end)
+        return found
 
     def _row(self, segmentId: str, lesions: dict[str, Any]) -> Row:
         logic, lesion = self._logic, lesions.get(segmentId)
