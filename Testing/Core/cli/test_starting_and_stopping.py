@@ -64,16 +64,20 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(a_ct, a_small_model, tmp_path, 
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["segment", "--help"], ["--version"]])
-def test_help_comes_in_less_than_half_a_second(run, arguments) -> None:
-    seconds = []
+def test_help_comes_at_once(run, an_environment, arguments) -> None:
+    """In half a second here; on a slower computer, in twice the time that Python and NumPy alone need to start."""
+    seconds, of_numpy = [], []
     for _ in range(3):
         started = time.perf_counter()
         done = run(*arguments)
-        seconds.append(time.perf_counter() - started)
+        between = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import numpy"], env=an_environment, check=True)
+        seconds.append(between - started)
+        of_numpy.append(time.perf_counter() - between)
         assert done.returncode == 0
         assert done.stderr == ""
 
-    assert min(seconds) < 0.5, seconds
+    assert min(seconds) < max(0.5, 2 * min(of_numpy)), (seconds, of_numpy)
 
 
 def test_help_imports_nothing_heavy(an_environment) -> None:

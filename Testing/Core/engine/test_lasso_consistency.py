@@ -113,5 +113,6 @@ def test_an_outline_of_500_points_in_a_large_volume_is_obeyed_in_a_moment():
     indices = np.stack([128 + 60 * np.cos(around), 128 + 60 * np.sin(around), np.full(500, 60)], axis=1)
     began = process_time()
     obey_lassos(mask, (Lasso(tuple(map(tuple, grid.to_ras(indices)))),), grid)
-    assert process_time() - began < 1.0
+    # Were all voxels of the mask held against the outline, not those of its slice, it would be sixty times as much.
+    assert process_time() - began < 5.0
     assert mask[..., 60].sum() == pytest.approx(np.pi * 60**2, rel=0.01)
