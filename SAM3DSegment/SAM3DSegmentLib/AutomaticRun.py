@@ -8,7 +8,9 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Conversion import onSegmentGrid, readSegment, segmentGrid, volumeFromNode
+from SAM3DSegmentLib.History import Maker
 from SAM3DSegmentLib.Listeners import Tell
+from SAM3DSegmentLib.MadeBy import makerOf
 from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.PredictionController import PredictionController
 from SAM3DSegmentLib.Workspace import Workspace
@@ -46,12 +48,12 @@ class AutomaticRun:
         key, settings, started = self._controller.volumeKey(volume.grid), self._options.settings, time.monotonic()
         self._controller.startJob(
             lambda notify: self._controller.engine.classes(volume, settings, notify, quick=quick),
-            onDone=lambda found: self._foundClasses(found, node, key, started),
+            onDone=lambda found: self._foundClasses(found, node, key, makerOf(settings), started),
             onError=self._controller.tellFailure,
         )
         self._tell("state")
 
-    def _foundClasses(self, found: "Labeled", node: Any, volumeKey: Hashable, started: float) -> None:
+    def _foundClasses(self, found: "Labeled", node: Any, volumeKey: Hashable, made: Maker, started: float) -> None:
         volumeNode = self._workspace.volumeNode
         if node.GetScene() is None or node is not self._workspace.segmentationNode or volumeNode is None:
             return
@@ -59,14 +61,14 @@ class AutomaticRun:
             return
         written = 0
         for number, name in enumerate(found.classes, start=1):
-            written += self._writeClass(found.labels.array == number, found, node, name)
+            written += self._writeClass(found.labels.array == number, found, node, name, made)
         seconds = time.monotonic() - started
         self._tell("answered", seconds=seconds, voxels=written, quality=None, changedVoxels=written)
         if cautions := self._controller.engine.takeCautions():
             self._tell("cautioned", message=" ".join(cautions))
         self._tell("state")
 
-    def _writeClass(self, array: np.ndarray, found: "Labeled", node: Any, name: str) -> int:
+    def _writeClass(self, array: np.ndarray, found: "Labeled", node: Any, name: str, made: Maker) -> int:
         """Write one class into the segment of its name; nothing where it was not found or its segment is locked."""
         from inference_core.geometry.mask import Mask
 
@@ -80,4 +82,5 @@ class AutomaticRun:
         written = writeSegment(
             node, segmentId, before=before, after=mask, where=where, volumeNode=self._workspace.volumeNode
         )
+        self._workspace.editorOf(segmentId).madeWithoutPrompts(made)
         return written.mask.voxel_count

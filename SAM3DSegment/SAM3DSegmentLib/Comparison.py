@@ -12,8 +12,9 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Conversion import labelTime
 from SAM3DSegmentLib.Engine import Engine
+from SAM3DSegmentLib.History import Maker
 from SAM3DSegmentLib.Listeners import Tell
-from SAM3DSegmentLib.MadeBy import noteWeights
+from SAM3DSegmentLib.MadeBy import makerOf
 from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.PredictionController import PredictionController
 from SAM3DSegmentLib.SegmentEditor import SegmentEditor
@@ -30,7 +31,7 @@ class Compared:
     """B, in the segment's own indices, what made it, and how far it agrees with A."""
 
     b: "Mask"
-    model: str
+    made: Maker
     threshold: float
     agreement: "Agreement"
 
@@ -85,7 +86,7 @@ class Comparison:
 
         def onDone(mask: "Mask", grid: "Grid") -> None:
             if about == self._state(editor):
-                self._take(editor, editor.wanted(mask, grid, state, settings), name, threshold)
+                self._take(editor, editor.wanted(mask, grid, state, settings), makerOf(settings), threshold)
 
         self._controller.askBeside(
             self._engineFor(name), settings, replace(state.settings, threshold=threshold), onDone=onDone
@@ -102,14 +103,12 @@ class Comparison:
             return
         state = editor.state
         kept = replace(state, settings=replace(state.settings, threshold=result.threshold))
-        editor.hold(result.b, kept, volumeNode=self._workspace.volumeNode)
+        editor.hold(result.b, kept, made=result.made, volumeNode=self._workspace.volumeNode)
         model = self._options.modelName
-        if result.model != model:
-            editor.history.current.models = (model, result.model)
-            self._goOn(model, result.model)
+        if result.made.model != model:
+            editor.history.current.models = (model, result.made.model)
+            self._goOn(model, result.made.model)
         editor.asked = self._controller.questionOf(editor.state)
-        editor.keep(result.model, {})
-        noteWeights(editor.segment, self._options.settings)
         self.drop()
 
     def drop(self) -> None:
@@ -129,11 +128,11 @@ class Comparison:
         self._engine = self._engine or self._controller.engine.another()
         return self._engine
 
-    def _take(self, editor: SegmentEditor, b: "Mask", model: str, threshold: float) -> None:
+    def _take(self, editor: SegmentEditor, b: "Mask", made: Maker, threshold: float) -> None:
         from inference_core.measures.agreement import agreement
 
         found = agreement(editor.mask, b, editor.where.lattice)
-        self._result, self._about = Compared(b, model, threshold, found), self._state(editor)
+        self._result, self._about = Compared(b, made, threshold, found), self._state(editor)
         self._tell("state")
 
     def _state(self, editor: SegmentEditor | None) -> Hashable:

@@ -5,8 +5,8 @@ answers are steps of their own, although they are computed together: a mask that
 comes to it, which costs little, as the answers on the way are kept.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from SAM3DSegmentLib.SegmentState import SegmentState
 
@@ -14,15 +14,29 @@ if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask, PackedMask
 
 
+@dataclass(frozen=True)
+class Maker:
+    """What made a mask: the model, "" for a person.
+
+    weights: the sha256 of adapted weights, "" for the published ones. window: what the model looked at.
+    """
+
+    model: str = ""
+    weights: str = ""
+    window: dict[str, Any] = field(default_factory=dict)
+
+
 @dataclass
 class Entry:
     """A state of the segment and the mask it led to; None while it was not answered.
 
-    models: from which model to which one the step that led here went, where it did.
+    made: what made the mask that the segment holds. models: from which model to which one the step that led here went,
+    where it did.
     """
 
     state: SegmentState
     packed: "PackedMask | None" = None
+    made: Maker = Maker()
     models: tuple[str, str] | None = None
 
     @property
@@ -40,8 +54,8 @@ class Entry:
 class History:
     """The entries of one segment, never without one; a new one forgets those that were undone."""
 
-    def __init__(self, state: SegmentState, mask: "Mask") -> None:
-        self._entries = [Entry(state, mask.pack())]
+    def __init__(self, state: SegmentState, mask: "Mask", made: Maker) -> None:
+        self._entries = [Entry(state, mask.pack(), made)]
         self._now = 0
 
     @property
@@ -60,8 +74,11 @@ class History:
         return self._now + 1 < len(self._entries)
 
     def push(self, state: SegmentState, mask: "Mask | None" = None) -> Entry:
-        """Go on to a new state; one that goes on with the same drag takes the place of the one before."""
-        entry = Entry(state, mask.pack() if mask is not None else None)
+        """Go on to a new state; one that goes on with the same drag takes the place of the one before.
+
+        Until it is answered, the segment holds what made it before.
+        """
+        entry = Entry(state, mask.pack() if mask is not None else None, self.current.made)
         replaced = mask is None and self._now > 0 and not self.canRedo and self._goesOn(state)
         del self._entries[self._now + (not replaced) :]
         self._entries.append(entry)
@@ -81,6 +98,11 @@ class History:
     def find(self, state: SegmentState) -> Entry | None:
         """The newest entry that an answer to a state is for, unless it was undone since."""
         return next((entry for entry in self._entries[self._now :: -1] if entry.state.sameQuestionAs(state)), None)
+
+    @property
+    def madeBefore(self) -> Maker:
+        """What made the mask that the segment held before its first prompt."""
+        return next((entry.made for entry in self._entries[self._now :: -1] if not entry.state.items), Maker())
 
     def revert(self) -> Entry:
         """Go back to the newest entry that was answered, and forget those after it."""

@@ -271,7 +271,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         for editor in self.workspace.editors():
             editor.absorbManualEdits()
             if editor.isWorthKeeping:
-                editor.keep(self.options.modelName, {})
+                editor.keep()
 
     def _settingsChanged(self) -> None:
         self.controller.askSoon()

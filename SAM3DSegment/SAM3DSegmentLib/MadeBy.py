@@ -5,7 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from SAM3DSegmentLib.Persistence import PROMPTS_TAG
+from SAM3DSegmentLib.History import Maker
+from SAM3DSegmentLib.Persistence import PROMPTS_TAG, WEIGHTS_TAG
 from SAM3DSegmentLib.Settings import Settings
 from SAM3DSegmentLib.WriteBack import tagOf
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from inference_core.io.dicom_export import Algorithm
     from inference_core.io.findings import Finding
 
-WEIGHTS_TAG = "SAM3DSegment.Weights"
 _UNKNOWN = "unknown"
 # Where a terminology entry "context~category~type~modifier~..." has what.
 _CATEGORY, _TYPE = 1, 2
@@ -28,14 +28,12 @@ def modelOf(segment: Any) -> str:
     return model if isinstance(model, str) else ""
 
 
-def noteWeights(segment: Any, settings: Settings) -> None:
-    """Keep with a segment by which adapted weights it was answered; with the published ones, nothing."""
+def makerOf(settings: Settings, window: dict[str, Any] | None = None) -> Maker:
+    """What answers by these settings: with its model the adapted weights, where there are some for it."""
     from inference_core.models.registry import DEFAULT_MODEL
 
-    if settings.weights and settings.model == DEFAULT_MODEL:
-        segment.SetTag(WEIGHTS_TAG, _sha256(settings.weights))
-    else:
-        segment.RemoveTag(WEIGHTS_TAG)
+    isAdapted = bool(settings.weights) and settings.model == DEFAULT_MODEL
+    return Maker(settings.model, _sha256(settings.weights) if isAdapted else "", window or {})
 
 
 def weightsOf(segment: Any) -> str:

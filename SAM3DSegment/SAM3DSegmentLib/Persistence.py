@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from SAM3DSegmentLib.History import Maker
 from SAM3DSegmentLib.Settings import SegmentSettings
 from SAM3DSegmentLib.WriteBack import tagOf
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PROMPTS_TAG = "SAM3DSegment.Prompts"
 STATE_TAG = "SAM3DSegment.State"
+WEIGHTS_TAG = "SAM3DSegment.Weights"
 # What Slicer's own exporter to DICOM SEG asks a segment for.
 _TYPE_TAG, _ALGORITHM_TAG = "DICOM.SegmentAlgorithmType", "DICOM.SegmentAlgorithmName"
 
@@ -28,9 +30,8 @@ class Remembered:
     """What was in effect when a segment was last answered; masks are on its segmentation's grid."""
 
     prompts: "PromptSet"
-    model: str
+    made: Maker
     settings: SegmentSettings
-    window: dict[str, Any]
     base: "Mask"
     added: "Mask"
     removed: "Mask"
@@ -40,19 +41,22 @@ def remember(segment: Any, state: Remembered, imageToNode: np.ndarray) -> None:
     """Write a segment's tags; `imageToNode` (4, 4) tells where the masks' indices lie."""
     from inference_core.io.prompts_json import prompts_as_json
 
-    prompts = prompts_as_json(state.prompts, model=state.model, threshold=state.settings.threshold, indent=None)
+    made = state.made
+    prompts = prompts_as_json(state.prompts, model=made.model or None, threshold=state.settings.threshold, indent=None)
     segment.SetTag(PROMPTS_TAG, prompts)
     masks = {"base": state.base, "added": state.added, "removed": state.removed}
     content = {
         "version": 1,
         "imageToNode": imageToNode.tolist(),
-        "window": state.window,
+        "window": made.window,
         "settings": asdict(state.settings),
         "masks": {name: _written(mask) for name, mask in masks.items() if mask.array.size},
     }
     segment.SetTag(STATE_TAG, json.dumps(content, separators=(",", ":")))
-    segment.SetTag(_TYPE_TAG, "SEMIAUTOMATIC")
-    segment.SetTag(_ALGORITHM_TAG, state.model)
+    kind = "SEMIAUTOMATIC" if state.prompts.prompts else "AUTOMATIC"
+    tags = {WEIGHTS_TAG: made.weights, _TYPE_TAG: kind if made.model else "", _ALGORITHM_TAG: made.model}
+    for tag, value in tags.items():
+        segment.SetTag(tag, value) if value else segment.RemoveTag(tag)
 
 
 def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
@@ -72,16 +76,17 @@ def recall(segment: Any, imageToNode: np.ndarray) -> Remembered | None:
         state = json.loads(tagOf(segment, STATE_TAG) or "{}")
         fits = np.allclose(state.get("imageToNode", np.nan), imageToNode, rtol=0, atol=1e-3)
         settings = _readSettings(state.get("settings", {}), file.threshold or 0.0)
+        made = Maker(file.model or "", tagOf(segment, WEIGHTS_TAG), dict(state.get("window", {})))
         masks = {name: _read(entry) for name, entry in state.get("masks", {}).items()} if fits else {}
     except (PromptError, ValueError, KeyError, TypeError, AttributeError):
         return None
     kept = [masks.get(name, EMPTY) for name in ("base", "added", "removed")]
-    return Remembered(file.prompts, file.model or "", settings, state.get("window", {}), *kept)
+    return Remembered(file.prompts, made, settings, *kept)
 
 
 def forget(segment: Any) -> None:
     """Remove a segment's tags."""
-    for tag in (PROMPTS_TAG, STATE_TAG, _TYPE_TAG, _ALGORITHM_TAG):
+    for tag in (PROMPTS_TAG, STATE_TAG, WEIGHTS_TAG, _TYPE_TAG, _ALGORITHM_TAG):
         segment.RemoveTag(tag)
 
 

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.Conversion import volumeFromNode
 from SAM3DSegmentLib.Engine import Engine, Request
 from SAM3DSegmentLib.Listeners import Tell
-from SAM3DSegmentLib.MadeBy import noteWeights
+from SAM3DSegmentLib.MadeBy import makerOf
 from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.SegmentEditor import NEVER, SegmentEditor
 from SAM3DSegmentLib.SegmentState import SegmentState
@@ -191,8 +191,6 @@ class PredictionController:
         with self._workspace.restoring():
             editor.bring(entry, volumeNode=self._workspace.volumeNode)
         editor.asked = self.questionOf(editor.state) if entry.answered else None
-        if entry.answered:
-            editor.keep(self._options.modelName, {})
         self._dirty = not entry.answered
         self._workspace.watchPrompts()
         self._tell("state")
@@ -314,11 +312,12 @@ class PredictionController:
 
     def _accept(self, asked: _Asked, answer: "Prediction | None") -> None:
         editor, mask = asked.editor, answer.mask if answer is not None else None
-        written = editor.accept(mask, asked.grid, asked.state, asked.settings, volumeNode=self._workspace.volumeNode)
+        made = None if answer is None else makerOf(asked.settings, _windowOf(answer))
+        written = editor.accept(
+            mask, asked.grid, asked.state, asked.settings, volumeNode=self._workspace.volumeNode, made=made
+        )
         if written is None:
             return
-        editor.keep(asked.settings.model, _windowOf(answer))
-        noteWeights(editor.segment, asked.settings)
         self._tell(
             "answered",
             seconds=time.monotonic() - asked.started,
@@ -353,8 +352,6 @@ def _ignore(*_: Any) -> None:
     """Nobody asked, or nobody listens: nobody is told."""
 
 
-def _windowOf(answer: "Prediction | None") -> dict[str, Any]:
-    if answer is None:
-        return {}
+def _windowOf(answer: "Prediction") -> dict[str, Any]:
     window = answer.window
     return {"shape": list(window.shape), "spacing_mm": list(window.spacing)}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from SAM3DSegmentLib.Conversion import SegmentGrid, asVolume, labelTime, onSegmentGrid, readSegment, segmentGrid
-from SAM3DSegmentLib.History import Entry, History
+from SAM3DSegmentLib.History import Entry, History, Maker
 from SAM3DSegmentLib.ManualEdits import uncontradicted
 from SAM3DSegmentLib.Persistence import Remembered, recall, remember
 from SAM3DSegmentLib.PromptKinds import CLICKS
@@ -42,7 +42,9 @@ class SegmentEditor:
         self._start: tuple[Mask, Volume] | None = None
         self.asked: Hashable = NEVER
         state = SegmentState((), settings or SegmentSettings(), self.mask, EMPTY, EMPTY)
-        self.history = History(self._recalled(state), self.mask)
+        known = recall(self.segment, self.where.imageToNode)
+        made = known.made if known is not None else Maker()
+        self.history = History(state if known is None else self._recalled(known), self.mask, made)
         self.nodes.reachMm = self.state.settings.localRadiusMm
 
     @property
@@ -129,11 +131,18 @@ class SegmentEditor:
     # Answers
 
     def accept(
-        self, mask: "Mask | None", grid: "Grid", state: SegmentState, settings: Settings, *, volumeNode: Any
+        self,
+        mask: "Mask | None",
+        grid: "Grid",
+        state: SegmentState,
+        settings: Settings,
+        *,
+        volumeNode: Any,
+        made: Maker | None = None,
     ) -> Written | None:
         """Write the answer to a state, given on an image's grid; None where that state was undone since.
 
-        Without a mask, what was there before the first prompt comes back.
+        Without a mask, and something that made it, what was there before the first prompt comes back.
 
         Raises:
             OutputError: the segment is locked.
@@ -148,6 +157,8 @@ class SegmentEditor:
             self.history.push(state, self.mask)
         elif not entry.answered:
             entry.packed = self.mask.pack()
+        entry.made = self.history.current.made = made or self.history.madeBefore
+        self.keep()
         return written
 
     def wanted(self, mask: "Mask | None", grid: "Grid", state: SegmentState, settings: Settings) -> "Mask":
@@ -161,26 +172,37 @@ class SegmentEditor:
             wanted = withoutSegments(wanted, self.segmentationNode, others)
         return wanted
 
-    def hold(self, mask: "Mask", state: SegmentState, *, volumeNode: Any) -> None:
+    def hold(self, mask: "Mask", state: SegmentState, *, made: Maker, volumeNode: Any) -> None:
         """Hold another mask, in the segment's indices, with a state that answers to it: one step of the history.
 
         Raises:
             OutputError: the segment is locked.
         """
         self._write(mask, volumeNode=volumeNode, overwrite="none")
-        self.history.push(state, self.mask)
+        self.history.push(state, self.mask).made = made
+        self.keep()
+
+    def madeWithoutPrompts(self, made: Maker) -> None:
+        """Take in what was written by something that needs no prompts; where there are some, it is an edit like any."""
+        self.absorbManualEdits()
+        if not self.state.items:
+            self.history.current.made = made
+            self.keep()
 
     def bring(self, entry: Entry, *, volumeNode: Any) -> None:
-        """Show an entry of the history: its prompts, settings and, where it was answered, its voxels."""
+        """Show the current entry of the history: its prompts, settings and, where it was answered, its voxels."""
         if entry.answered:
             self._write(entry.mask, volumeNode=volumeNode, overwrite="none", unmasked=True)
         self.nodes.restore(entry.state.items)
         self.nodes.reachMm = entry.state.settings.localRadiusMm
+        if entry.answered:
+            self.keep()
 
-    def keep(self, model: str, window: dict[str, Any]) -> None:
-        """Write what was answered last into the segment's tags."""
+    def keep(self) -> None:
+        """Write into the segment's tags what its mask depends on, and what made it."""
         s = self.state
-        state = Remembered(promptSetOf(s.items), model, s.settings, window, s.base, s.added, s.removed)
+        made = self.history.current.made
+        state = Remembered(promptSetOf(s.items), made, s.settings, s.base, s.added, s.removed)
         remember(self.segment, state, self.where.imageToNode)
 
     def _write(self, mask: "Mask", *, volumeNode: Any, overwrite: str, unmasked: bool = False) -> Written:
@@ -198,11 +220,8 @@ class SegmentEditor:
         self._labelTime = labelTime(self.segmentationNode, self.segmentId)
         return written
 
-    def _recalled(self, fresh: SegmentState) -> SegmentState:
-        """The state in the tags of a saved segment, or the fresh one where there are none that fit."""
-        known = recall(self.segment, self.where.imageToNode)
-        if known is None:
-            return fresh
+    def _recalled(self, known: Remembered) -> SegmentState:
+        """The state in the tags of a saved segment."""
         if not self.nodes.items() and known.prompts.prompts:
             self.nodes.place(known.prompts)
         return SegmentState(self.nodes.items(), known.settings, known.base, known.added, known.removed)

@@ -149,7 +149,7 @@ class Workspace:
         if self.segmentationNode is None or self.segmentId is None:
             return None
         try:
-            return self._editorOf(self.segmentId)
+            return self.editorOf(self.segmentId)
         except SAM3DError:
             return None
 
@@ -165,9 +165,24 @@ class Workspace:
         if self.segmentId is None:
             self.nextSegment()
         assert self.segmentId is not None
-        editor = self._editorOf(self.segmentId)
+        editor = self.editorOf(self.segmentId)
         if reason := self.foreignImage(editor):
             raise PromptError(reason)
+        return editor
+
+    def editorOf(self, segmentId: str) -> SegmentEditor:
+        """The editor of a segment of the current segmentation.
+
+        Raises:
+            VolumeError: the segmentation's geometry cannot be used.
+        """
+        key = (self.segmentationNode.GetID(), segmentId)
+        editor = self._editors.get(key)
+        if editor is None or not editor.refreshGrid():
+            first = self._first if not self._editors else None
+            self._first = SegmentSettings()
+            with self.restoring():
+                editor = self._editors[key] = SegmentEditor(self.segmentationNode, segmentId, first)
         return editor
 
     def foreignImage(self, editor: SegmentEditor) -> str:
@@ -267,16 +282,6 @@ class Workspace:
         self.setSegmentation(None)
         self.setVolume(None)
         self._first = SegmentSettings()
-
-    def _editorOf(self, segmentId: str) -> SegmentEditor:
-        key = (self.segmentationNode.GetID(), segmentId)
-        editor = self._editors.get(key)
-        if editor is None or not editor.refreshGrid():
-            first = self._first if not self._editors else None
-            self._first = SegmentSettings()
-            with self.restoring():
-                editor = self._editors[key] = SegmentEditor(self.segmentationNode, segmentId, first)
-        return editor
 
 
 def isSegmentation(node: Any) -> bool:

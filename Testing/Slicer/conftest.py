@@ -20,7 +20,15 @@ os.environ.pop("DISPLAY", None)  # VTK then draws offscreen through EGL
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
-from support.module_scenes import a_grid, a_logic, a_model, a_started_logic, a_volume, an_opener  # noqa: E402, F401
+from support.module_scenes import (  # noqa: E402
+    a_grid,  # noqa: F401
+    a_logic,  # noqa: F401
+    a_model,  # noqa: F401
+    a_started_logic,  # noqa: F401
+    a_volume,  # noqa: F401
+    adapted_weights,  # noqa: F401
+    an_opener,  # noqa: F401
+)
 from support.panel_gestures import saved_as  # noqa: E402, F401
 from support.panel_scenes import a_panel, a_slow_model, a_stand_in, installed  # noqa: E402, F401
 

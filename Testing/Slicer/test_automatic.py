@@ -115,3 +115,21 @@ def test_everything_is_segmented_from_the_panel_by_its_button(an_app, the_model_
     assert an_app.waitUntil(lambda: not logic.busy, seconds=100)
     assert not an_app.panel.ui.messageFrame.visible
     assert any(voxels(logic, segmentId).any() for segmentId in logic.segments.ids())
+
+
+def test_a_class_names_the_model_that_found_it_until_a_click_changes_it(an_automatic_logic):
+    from SAM3DSegmentLib.MadeBy import algorithmOf
+    from SAM3DSegmentLib.WriteBack import tagOf
+
+    logic = an_automatic_logic
+    run(logic)
+    for segmentId in logic.segments.ids():
+        segment = logic.segments.get(segmentId)
+        assert algorithmOf(segment).name == "ma_sam"
+        assert tagOf(segment, "DICOM.SegmentAlgorithmType") == "AUTOMATIC"
+    found = voxels(logic)
+    logic.prompts.addClick(logic.segments.center(logic.segmentId), False)
+    assert logic.waitUntilIdle(20)
+    logic.undo()
+    assert np.array_equal(voxels(logic), found)
+    assert algorithmOf(logic.segments.get(logic.segmentId)).name == "ma_sam"

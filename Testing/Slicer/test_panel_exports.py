@@ -230,22 +230,17 @@ def test_segments_that_overlap_are_no_label_map_and_nothing_is_written(a_dicom_p
     assert not (tmp_path / "x.nii.gz").exists()
 
 
-def test_weights_that_were_adapted_are_named_and_not_the_shipped_ones(a_dicom_panel, saved_as, tmp_path, a_grid):
+def test_weights_that_were_adapted_are_named_and_not_the_shipped_ones(
+    a_dicom_panel, adapted_weights, saved_as, tmp_path, a_grid
+):
     pytest.importorskip("highdicom")
-    import hashlib
-    import json
-
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "best.safetensors").write_bytes(b"adapted")
-    (run / "run.json").write_text(json.dumps({"model": "sam3d_lite", "weights": "best.safetensors"}))
+    run, sha256 = adapted_weights
     app, logic = a_dicom_panel, a_dicom_panel.panel.logic
     shipped = logic.studyReports.report().made_by[0]
     logic.setSegment(logic.segments.ids()[0])
-    logic.options.setWeights(str(run))
+    logic.options.setWeights(run)
     logic.prompts.addClick(center_of(a_grid, FIRST + 2))
     rest(app)
-    sha256 = hashlib.sha256(b"adapted").hexdigest()
     assert sha256 in logic.studyReports.report().made_by[0] != shipped
     saved_as(tmp_path / "x.seg.dcm")
     export(app, "DICOM SEG...")

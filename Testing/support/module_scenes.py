@@ -1,5 +1,7 @@
 """Scenes for tests of the Slicer module's logic: two bright balls in an oblique volume, and a model that finds them."""
 
+import hashlib
+import json
 import threading
 
 import numpy as np
@@ -75,6 +77,16 @@ def a_started_logic(a_logic, a_volume):
     """A logic with the volume chosen."""
     a_logic.setVolume(a_volume)
     return a_logic
+
+
+@pytest.fixture
+def adapted_weights(tmp_path):
+    """The folder of an adaptation of the default model, and the sha256 of its weights; nobody reads these."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "best.safetensors").write_bytes(b"adapted")
+    (run / "run.json").write_text(json.dumps({"model": "sam3d_lite", "weights": "best.safetensors"}))
+    return str(run), hashlib.sha256(b"adapted").hexdigest()
 
 
 def click(logic, grid, at, positive=True):

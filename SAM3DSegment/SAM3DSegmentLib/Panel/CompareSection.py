@@ -89,7 +89,7 @@ class CompareSection:
         )  # fmt: skip
 
     def _said(self, result: Any) -> str:
-        title = self._logic.options.models.spec(result.model).title
+        title = self._logic.options.models.spec(result.made.model).title
         made = _("B: {model}, boundary {boundary}").format(model=title, boundary=f"{0.0 - result.threshold:+.1f}")
         return f"{made}\n{sentenceAbout(result.agreement)}"
 
