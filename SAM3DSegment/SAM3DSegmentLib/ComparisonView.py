@@ -1,16 +1,14 @@
-"""A and B in the views: B's outline over A, either alone, the differences, and how far from the left B is shown."""
+"""A and B in the views: B's outline over A, either alone, the differences, and how far on B is shown."""
 
 import json
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from SAM3DSegmentLib.Comparison import Compared
 from SAM3DSegmentLib.Overlay import Overlay
+from SAM3DSegmentLib.Swipe import FROM_RIGHT, Swipe
 
 if TYPE_CHECKING:
-    from inference_core.geometry.mask import Mask
     from SAM3DSegmentLib.SegmentEditor import SegmentEditor
 
 _ATTRIBUTE, _PARTS = "SAM3DSegment.NotDrawn", ("SegmentVisibility2DFill", "SegmentVisibility2DOutline")
@@ -26,6 +24,7 @@ class ComparisonView:
         self._map = Overlay("SAM3DSegment differences")
         self._hidden = UndrawnSegment()
         self._shown: tuple[Hashable, ...] | None = None
+        self._swipe: tuple[Compared, Swipe] | None = None
 
     @property
     def nodes(self) -> tuple[Any, Any]:
@@ -34,32 +33,40 @@ class ComparisonView:
 
     def follow(
         self, result: Compared | None, editor: "SegmentEditor | None", *,
-        which: int = BOTH, differences: bool = False, share: float = 1.0,
+        which: int = BOTH, differences: bool = False, percent: int = 100, axis: int = FROM_RIGHT,
     ) -> None:  # fmt: skip
         """Show a result, or nothing.
 
-        which: B as an outline over A (`BOTH`), A alone, or B alone, filled. share (0..1) of the masks' width, from the
-        patient's right on, is where B is shown; differences are filled where both are.
+        which: B as an outline over A (`BOTH`), A alone, or B alone, filled. percent of the masks' extent along an axis
+        of RAS, from the right, front or top on, is where B is shown; differences are filled where both are.
         """
-        wanted = None if result is None or editor is None else (result, which, differences, share)
+        wanted = None if result is None or editor is None else (result, which, differences, percent, axis)
         if wanted == self._shown:
             return
+        if result is None:
+            self._swipe = None
         self._shown = wanted
-        self._outline.hide()
-        self._map.hide()
         self._hidden.show()
+        if result is None or editor is None or which != BOTH or not differences:
+            self._map.hide()
         if result is None or editor is None or which == ONLY_A:
-            return
-        lattice, found = editor.where.lattice, result.agreement
-        if which == ONLY_B:
+            self._outline.hide()
+        elif which == ONLY_B:
             self._hidden.hide(editor)
             self._outline.show(editor, {"B": (result.b, B_COLOR)}, opacity=_fillOf(editor))
-            return
-        extent = _extent(editor.mask.union(result.b), lattice)
-        cut = [leftOf(mask, lattice, share, extent) for mask in (result.b, found.only_a, found.only_b)]
-        self._outline.show(editor, {"B": (cut[0], B_COLOR)}, outlined=True)
+        else:
+            self._showBoth(result, editor, differences=differences, percent=percent, axis=axis)
+
+    def _showBoth(
+        self, result: Compared, editor: "SegmentEditor", *, differences: bool, percent: int, axis: int
+    ) -> None:
+        if self._swipe is None or self._swipe[0] is not result:
+            self._swipe = result, Swipe(editor.where.lattice, (editor.mask, result.b))
+        cut, found = self._swipe[1].cut, result.agreement
+        self._outline.show(editor, {"B": (cut(result.b, axis, percent), B_COLOR)}, outlined=True)
         if differences:
-            self._map.show(editor, {"only A": (cut[1], ONLY_A_COLOR), "only B": (cut[2], B_COLOR)}, opacity=0.6)
+            onlyA, onlyB = (cut(mask, axis, percent) for mask in (found.only_a, found.only_b))
+            self._map.show(editor, {"only A": (onlyA, ONLY_A_COLOR), "only B": (onlyB, B_COLOR)}, opacity=0.6)
 
 
 class UndrawnSegment:
@@ -102,29 +109,3 @@ def _fillOf(editor: "SegmentEditor") -> float:
     """How opaque the segmentation is filled, so that A and B are seen alike."""
     display = editor.segmentationNode.GetDisplayNode()
     return float(display.GetOpacity2DFill()) if display is not None else 0.5
-
-
-def _extent(mask: "Mask", lattice: Any) -> tuple[float, float]:
-    """From where to where a mask reaches along R, in mm."""
-    if not mask.array.size:
-        return 0.0, 0.0
-    ends = np.stack([np.asarray(mask.start) - 0.5, np.asarray(mask.stop) - 0.5])
-    corners = np.stack(np.meshgrid(*ends.T, indexing="ij"), axis=-1).reshape(-1, 3)
-    right = lattice.to_ras(corners)[:, 0]
-    return float(right.min()), float(right.max())
-
-
-def leftOf(mask: "Mask", lattice: Any, share: float, extent: tuple[float, float]) -> "Mask":
-    """The part of a mask that lies within a share (0..1) of an extent along R (RAS mm), from the patient's right on.
-
-    The patient's right is on the screen's left, and the larger R.
-    """
-    from inference_core.geometry.mask import Mask
-
-    if not mask.array.size or share >= 1:
-        return mask
-    affine = lattice.affine
-    steps = [affine[0, axis] * (np.arange(n) + mask.start[axis]) for axis, n in enumerate(mask.array.shape)]
-    right = affine[0, 3] + steps[0][:, None, None] + steps[1][None, :, None] + steps[2][None, None, :]
-    low, high = extent
-    return Mask.of(mask.array & (right >= high - share * (high - low)), mask.start)

@@ -35,17 +35,21 @@ class Overlay:
 
         They are filled, with this opacity, or outlined alone.
         """
-        self.hide()
         scene = editor.segmentationNode.GetScene()
-        if scene is None:
+        if self._node is None or self._node.GetScene() is not scene:
+            self.hide()
+            self._node = addHidden(scene, "vtkMRMLSegmentationNode", self._name) if scene is not None else None
+        if self._node is None:
             return
-        self._node = node = addHidden(scene, "vtkMRMLSegmentationNode", self._name)
+        node, blocked = self._node, self._node.StartModify()
+        node.GetSegmentation().RemoveAllSegments()
         node.GetDisplayNode().SetOpacity2DFill(opacity)
         node.GetDisplayNode().SetVisibility2DFill(not outlined)
         node.GetDisplayNode().SetSliceIntersectionThickness(_OUTLINE_PX if outlined else 1)
         node.SetAndObserveTransformNodeID(editor.segmentationNode.GetTransformNodeID())
         for name, (mask, color) in masks.items():
             self._add(name, mask, color, editor)
+        node.EndModify(blocked)
 
     def hide(self) -> None:
         """Show nothing."""

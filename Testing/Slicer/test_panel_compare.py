@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.panel_gestures import choose
 from support.panel_scenes import FIRST, center_of, kinds_of, rest, voxels
 from support.scenes import BrightnessModel
 
@@ -100,6 +101,28 @@ def test_the_differences_are_filled_and_the_slider_hides_b_from_the_right_of_the
     assert kept.max() == right.max(), "the patient's right, which is the screen's left, is still shown"
     assert kept.min() == pytest.approx(right.mean(), abs=1.5)
     assert not (half & ~whole).any()
+
+
+@pytest.mark.parametrize(("words", "axis"), [("From right", 0), ("From front", 1), ("From top", 2)])
+def test_b_is_swept_in_from_the_right_the_front_or_the_top(a_compared_panel, a_grid, words, axis):
+    app, logic = a_compared_panel, a_compared_panel.panel.logic
+    compare(app, boundary=2.0)
+    whole = shown(app.panel.compare.view.nodes[0], logic)["B"]
+    node = app.panel.compare.view.nodes[0]
+    choose(app, app.panel.ui.swipeSelector, words)
+    places = a_grid.to_ras(np.argwhere(whole.T))[:, axis]
+    for percent in (80, 30, 0):
+        app.panel.ui.swipeSlider.setValue(percent)
+        rest(app)
+        cut = shown(app.panel.compare.view.nodes[0], logic).get("B", np.zeros_like(whole))
+        kept, gone = (a_grid.to_ras(np.argwhere(part.T))[:, axis] for part in (cut, whole & ~cut))
+        assert not percent or kept.min() > gone.max()
+        assert len(gone) > 0
+        assert not percent or kept.min() == pytest.approx(places.max() - percent / 100 * np.ptp(places), abs=4.0)
+    assert app.panel.compare.view.nodes[0] is node, "a moving slider makes no new nodes"
+    app.panel.ui.swipeSlider.setValue(100)
+    rest(app)
+    assert np.array_equal(shown(node, logic)["B"], whole)
 
 
 def test_keeping_b_is_one_step_of_the_history(a_compared_panel):

@@ -6,6 +6,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.ComparisonView import BOTH, ONLY_A, ONLY_B, ComparisonView
+from SAM3DSegmentLib.Panel.Choices import Choices
+from SAM3DSegmentLib.Swipe import FROM_FRONT, FROM_RIGHT, FROM_TOP
 
 
 class CompareSection:
@@ -14,13 +16,18 @@ class CompareSection:
     def __init__(self, ui: Any, logic: Any, guarded: Callable[[Callable[[], Any]], Any], *,
                  refreshSoon: Callable[[], None]) -> None:  # fmt: skip
         self._ui, self._logic, self._guarded, self._refreshSoon = ui, logic, guarded, refreshSoon
-        self._offered: list[tuple[str, str]] | None = None
+        self._models = Choices(ui.compareModelSelector)
+        self._ways = Choices(
+            ui.swipeSelector,
+            ((_("From right"), FROM_RIGHT), (_("From front"), FROM_FRONT), (_("From top"), FROM_TOP)),
+        )
         self._which = BOTH
         self.view = ComparisonView()
         ui.compareSection.connect("contentsCollapsed(bool)", lambda _closed: refreshSoon())
         ui.compareButton.connect("clicked(bool)", self._start)
         ui.differencesCheckBox.connect("clicked(bool)", self._show)
         ui.swipeSlider.connect("valueChanged(int)", self._show)
+        ui.swipeSelector.connect("activated(int)", self._show)
         ui.turnButton.connect("clicked(bool)", self._turn)
         ui.keepAButton.connect("clicked(bool)", lambda: guarded(logic.comparison.drop))
         ui.keepBButton.connect("clicked(bool)", lambda: guarded(logic.comparison.keepB))
@@ -31,12 +38,12 @@ class CompareSection:
         self._show()
         if ui.compareSection.collapsed:
             return
-        self._offerModels()
+        self._models.offer([(_("The same model"), ""), *((title, name) for name, title in logic.comparison.models())])
         result = logic.comparison.result
         ui.compareButton.setEnabled(bool(logic.prompts.items()) and not logic.busy)
         for widget in (ui.turnButton, ui.keepAButton):
             widget.setEnabled(result is not None)
-        for widget in (ui.differencesCheckBox, ui.swipeSlider):
+        for widget in (ui.differencesCheckBox, ui.swipeSlider, ui.swipeSelector):
             widget.setEnabled(result is not None and self._which == BOTH)
         ui.keepBButton.setEnabled(result is not None and not logic.isLocked)
         ui.compareLabel.setVisible(result is not None)
@@ -51,24 +58,10 @@ class CompareSection:
         self._which = BOTH
         self._show()
 
-    def _offerModels(self) -> None:
-        offered = self._logic.comparison.models()
-        if offered == self._offered:
-            return
-        selector = self._ui.compareModelSelector
-        chosen = selector.itemData(selector.currentIndex) if selector.count else ""
-        selector.clear()
-        selector.addItem(_("The same model"), "")
-        for name, title in offered:
-            selector.addItem(title, name)
-        selector.setCurrentIndex(max(0, selector.findData(chosen)))
-        self._offered = offered
-
     def _start(self, *_args: Any) -> None:
-        ui = self._ui
-        model = ui.compareModelSelector.itemData(ui.compareModelSelector.currentIndex) or ""
+        model = self._models.chosen or ""
         # To larger masks as the boundary's slider: a lower logit.
-        self._guarded(lambda: self._logic.comparison.start(model, 0.0 - ui.compareBoundarySpinBox.value))
+        self._guarded(lambda: self._logic.comparison.start(model, 0.0 - self._ui.compareBoundarySpinBox.value))
         self._refreshSoon()
 
     def _turn(self, *_args: Any) -> None:
@@ -85,7 +78,8 @@ class CompareSection:
         ui.turnButton.setText((_("Shown: A and B"), _("Shown: A"), _("Shown: B"))[self._which])
         self.view.follow(
             result, editor,
-            which=self._which, differences=bool(ui.differencesCheckBox.checked), share=ui.swipeSlider.value / 100,
+            which=self._which, differences=bool(ui.differencesCheckBox.checked), percent=ui.swipeSlider.value,
+            axis=self._ways.chosen,
         )  # fmt: skip
 
     def _said(self, result: Any) -> str:
