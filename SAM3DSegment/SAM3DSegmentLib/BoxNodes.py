@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 
-from SAM3DSegmentLib.Conversion import arrayFromMatrix, matrixFromArray
 from SAM3DSegmentLib.SegmentState import PromptItem
 
 
@@ -15,7 +15,7 @@ def placeBox(node: Any, boxToWorld: np.ndarray, size: Any) -> None:
     if parent is not None:
         matrix = vtk.vtkMatrix4x4()
         parent.GetMatrixTransformFromWorld(matrix)
-        boxToWorld = arrayFromMatrix(matrix) @ boxToWorld
+        boxToWorld = slicer.util.arrayFromVTKMatrix(matrix) @ boxToWorld
     _set(node, boxToWorld, size)
 
 
@@ -35,10 +35,10 @@ def itemOf(node: Any, order: str) -> PromptItem | None:
 
     if not isPlaced(node):
         return None
-    world = arrayFromMatrix(node.GetObjectToWorldMatrix())
+    world = slicer.util.arrayFromVTKMatrix(node.GetObjectToWorldMatrix())
     scale = np.linalg.norm(world[:3, :3], axis=0)
     size = np.asarray(node.GetSize()) * scale
-    local = (*arrayFromMatrix(node.GetObjectToNodeMatrix()).ravel(), *node.GetSize())
+    local = (*slicer.util.arrayFromVTKMatrix(node.GetObjectToNodeMatrix()).ravel(), *node.GetSize())
     box = Box3D(world[:3, 3], world[:3, :3] / scale, size)
     visible = bool(node.GetDisplayVisibility())
     return PromptItem(order, "box", tuple(world[:3, 3]), tuple(size), visible, local, BoxPrompt(box))
@@ -57,6 +57,6 @@ def move(node: Any, ras: Any) -> None:
 def _set(node: Any, objectToNode: np.ndarray, size: Any) -> None:
     blocked = node.StartModify()
     node.SetSize(*map(float, size))
-    node.SetAndObserveObjectToNodeMatrix(matrixFromArray(objectToNode))
+    node.SetAndObserveObjectToNodeMatrix(slicer.util.vtkMatrixFromArray(objectToNode))
     node.SetCenter(*map(float, objectToNode[:3, 3]))
     node.EndModify(blocked)

@@ -42,20 +42,6 @@ class SegmentGrid:
         return bool(np.allclose(self.imageToNode, other.imageToNode, rtol=0, atol=_SAME_MM))
 
 
-def arrayFromMatrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
-    """A VTK matrix as (4, 4) float64."""
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-
-
-def matrixFromArray(array: np.ndarray) -> vtk.vtkMatrix4x4:
-    """A (4, 4) array as a VTK matrix."""
-    matrix = vtk.vtkMatrix4x4()
-    for row in range(4):
-        for column in range(4):
-            matrix.SetElement(row, column, float(array[row, column]))
-    return matrix
-
-
 def nodeToWorld(node: Any) -> np.ndarray:
     """The (4, 4) matrix from a node's own RAS to the world's, through all its parent transforms.
 
@@ -67,12 +53,19 @@ def nodeToWorld(node: Any) -> np.ndarray:
     parent = node.GetParentTransformNode()
     if parent is None:
         return np.eye(4)
-    matrix = vtk.vtkMatrix4x4()
-    if not parent.IsTransformToWorldLinear() or not parent.GetMatrixTransformToWorld(matrix):
+    matrix = transformToWorld(parent)
+    if matrix is None:
         raise VolumeError(
             f"'{node.GetName()}' lies under a transform that is not linear; harden the transform on it and try again."
         )
-    return arrayFromMatrix(matrix)
+    return matrix
+
+
+def transformToWorld(transformNode: Any) -> np.ndarray | None:
+    """What a transform node does to what lies under it, with its own parents, (4, 4) in RAS mm; None if not linear."""
+    matrix = vtk.vtkMatrix4x4()
+    isLinear = transformNode.IsTransformToWorldLinear() and transformNode.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix) if isLinear else None
 
 
 def volumeFromNode(node: Any) -> "Volume":
@@ -96,7 +89,7 @@ def volumeFromNode(node: Any) -> "Volume":
     node.GetIJKToRASMatrix(matrix)
     # Through `T`, i runs fastest, as in files; nothing is copied.
     array = slicer.util.arrayFromVolume(node).T
-    return Volume(array, Grid(array.shape, nodeToWorld(node) @ arrayFromMatrix(matrix)), node.GetName())
+    return Volume(array, Grid(array.shape, nodeToWorld(node) @ slicer.util.arrayFromVTKMatrix(matrix)), node.GetName())
 
 
 def segmentGrid(segmentationNode: Any) -> SegmentGrid:
@@ -118,7 +111,7 @@ def segmentGrid(segmentationNode: Any) -> SegmentGrid:
         raise VolumeError(f"The segmentation '{segmentationNode.GetName()}' has no geometry; choose or make another.")
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    imageToNode = arrayFromMatrix(matrix)
+    imageToNode = slicer.util.arrayFromVTKMatrix(matrix)
     return SegmentGrid(Grid((1, 1, 1), nodeToWorld(segmentationNode) @ imageToNode), imageToNode)
 
 
@@ -195,7 +188,7 @@ def orientedImage(patch: "Mask", where: SegmentGrid) -> Any:
     image.SetExtent(*[int(n) for axis in range(3) for n in (start[axis], stop[axis] - 1)])
     flat = np.ascontiguousarray(patch.array.T).view(np.uint8).ravel()
     image.GetPointData().SetScalars(numpy_to_vtk(flat, deep=1, array_type=vtk.VTK_UNSIGNED_CHAR))
-    image.SetGeometryFromImageToWorldMatrix(matrixFromArray(where.imageToNode))
+    image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(where.imageToNode))
     return image
 
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import arrayFromMatrix, segmentGrid, volumeFromNode
+from SAM3DSegmentLib.Conversion import segmentGrid, transformToWorld, volumeFromNode
 from SAM3DSegmentLib.Lesions import ORGAN_TAG, ROLE_TAG, Lesions
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.Measuring import Measuring, onVolume
@@ -252,14 +251,14 @@ def _matrixOf(nodeId: str, image: Any) -> np.ndarray:
     from inference_core.followup.registration import check_invertible
 
     node = image.GetScene().GetNodeByID(nodeId)
-    matrix = vtk.vtkMatrix4x4()
-    if node is None or not node.IsTransformToWorldLinear() or not node.GetMatrixTransformToWorld(matrix):
+    matrix = transformToWorld(node) if node is not None else None
+    if matrix is None:
         raise VolumeError(_("That transform is not in the scene any more, or not linear; choose another way to align."))
-    check_invertible(arrayFromMatrix(matrix), node.GetName())
+    check_invertible(matrix, node.GetName())
     parent = image.GetParentTransformNode()
     while parent is not None and parent is not node:
         parent = parent.GetParentTransformNode()
-    return np.eye(4) if parent is node else arrayFromMatrix(matrix)
+    return np.eye(4) if parent is node else matrix
 
 
 def patientOf(volumeNode: Any) -> str:

@@ -144,8 +144,6 @@ def test_a_segmentation_on_voxels_of_its_own_is_brought_onto_the_slices(a_dicom_
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk
 
-    from SAM3DSegmentLib.Conversion import matrixFromArray
-
     pytest.importorskip("highdicom")
     from inference_core.io.dicom_seg import read_dicom_seg
 
@@ -157,7 +155,7 @@ def test_a_segmentation_on_voxels_of_its_own_is_brought_onto_the_slices(a_dicom_
     labels = slicer.vtkOrientedImageData()
     labels.SetExtent(0, fine.shape[0] - 1, 0, fine.shape[1] - 1, 0, fine.shape[2] - 1)
     labels.GetPointData().SetScalars(numpy_to_vtk(fine.T.ravel(), deep=1, array_type=vtk.VTK_UNSIGNED_CHAR))
-    labels.SetGeometryFromImageToWorldMatrix(matrixFromArray(affine))
+    labels.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "fine")
     node.CreateDefaultDisplayNodes()
     node.AddSegmentFromBinaryLabelmapRepresentation(labels, "block")

@@ -43,9 +43,7 @@ def two_visits(a_stand_in):
     moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
     matrix = np.eye(4)
     matrix[:3, 3] = second.center_ras - first.center_ras
-    from SAM3DSegmentLib.Conversion import matrixFromArray
-
-    moved.SetMatrixTransformToParent(matrixFromArray(matrix))
+    moved.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     before.SetAndObserveTransformNodeID(moved.GetID())
     app.panel.parameters.choose(volume=before)
     logic = app.panel.logic
@@ -126,11 +124,9 @@ def test_a_lesion_beyond_the_later_image_is_said_and_not_counted(two_visits):
     app = two_visits
     align(app, "none")
     app.earlier.GetParentTransformNode().SetAndObserveTransformNodeID(None)
-    from SAM3DSegmentLib.Conversion import matrixFromArray
-
     far = np.eye(4)
     far[:3, 3] = 500
-    app.earlier.GetParentTransformNode().SetMatrixTransformToParent(matrixFromArray(far))
+    app.earlier.GetParentTransformNode().SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(far))
     press_and_wait(app, app.panel.ui.followButton)
     assert "Outside this image, and so not measured: liver 1" in app.panel.ui.messageLabel.text
     assert "no category; not evaluable" in app.panel.ui.changeLabel.text
@@ -214,18 +210,17 @@ def test_the_scenes_linear_transforms_are_offered_and_leave_with_it(two_visits):
 @pytest.mark.parametrize("suffix", [".tfm", ".h5", ".txt"])
 def test_what_slicer_saves_of_a_transform_is_read_as_the_panel_takes_its_node(two_visits, tmp_path, suffix):
     from inference_core.followup.registration import read_alignment
-    from SAM3DSegmentLib.Conversion import arrayFromMatrix, matrixFromArray
 
     turned, angle = np.eye(4), 0.3
     turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     turned[:3, 3] = (12.0, -7.0, 4.0)
     node = two_visits.earlier.GetParentTransformNode()
-    node.SetMatrixTransformToParent(matrixFromArray(turned))
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(turned))
     storage = slicer.vtkMRMLTransformStorageNode()
     storage.SetFileName(str(tmp_path / f"moved{suffix}"))
     assert storage.WriteData(node)
     found = read_alignment(tmp_path / f"moved{suffix}", moves_the_image=True)
-    assert np.allclose(found.matrix, arrayFromMatrix(node.GetMatrixTransformToParent()), atol=1e-9)
+    assert np.allclose(found.matrix, slicer.util.arrayFromVTKMatrix(node.GetMatrixTransformToParent()), atol=1e-9)
 
 
 def test_the_images_own_segmentation_and_another_patients_are_refused(two_visits):

@@ -162,10 +162,8 @@ def test_a_segmentation_on_voxels_of_its_own_is_measured_there_and_its_gray_valu
     labels.SetExtent(0, 39, 0, 39, 0, 39)
     from vtk.util.numpy_support import numpy_to_vtk
 
-    from SAM3DSegmentLib.Conversion import matrixFromArray
-
     labels.GetPointData().SetScalars(numpy_to_vtk(fine.ravel(), deep=1, array_type=vtk.VTK_UNSIGNED_CHAR))
-    labels.SetGeometryFromImageToWorldMatrix(matrixFromArray(affine))
+    labels.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(affine))
     segmentId = node.AddSegmentFromBinaryLabelmapRepresentation(labels, "fine")
     logic.setVolume(image)
     logic.setSegmentation(node)

@@ -70,12 +70,12 @@ def test_a_segmentation_made_elsewhere_for_an_image_is_found_with_it(a_logic, a_
 @pytest.mark.parametrize("moved", [False, True])
 def test_clicks_land_where_they_were_placed_under_a_linear_transform(a_started_logic, another_volume, a_grid, moved):
     """A follow-up image registered to the first one: what is clicked is what lies there now."""
-    from SAM3DSegmentLib.Conversion import matrixFromArray, volumeFromNode
+    from SAM3DSegmentLib.Conversion import volumeFromNode
 
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = turn((9, -14, 6)), (5, -8, 3)
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "Registration")
-    transform.SetMatrixTransformToParent(matrixFromArray(matrix))
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     another_volume.SetAndObserveTransformNodeID(transform.GetID())
     logic = a_started_logic
     logic.setVolume(another_volume)
@@ -84,7 +84,7 @@ def test_clicks_land_where_they_were_placed_under_a_linear_transform(a_started_l
     assert logic.waitUntilIdle(20)
     if moved:  # volume, segmentation and prompts go along with the registration
         matrix[:3, 3] += (20, 0, -15)
-        transform.SetMatrixTransformToParent(matrixFromArray(matrix))
+        transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
         place = place + (20, 0, -15)
     np.testing.assert_allclose(logic.prompts.items()[0].ras, place, atol=1e-6)
     grid = volumeFromNode(another_volume).grid

@@ -9,7 +9,6 @@ slicer = pytest.importorskip("slicer")
 from inference_core.errors import OutputError, VolumeError  # noqa: E402
 from inference_core.geometry.mask import EMPTY, Mask  # noqa: E402
 from SAM3DSegmentLib.Conversion import (  # noqa: E402
-    matrixFromArray,
     onSegmentGrid,
     readSegment,
     segmentGrid,
@@ -45,7 +44,7 @@ def transform(degrees, shift, name="T"):
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = turn(degrees), shift
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", name)
-    node.SetMatrixTransformToParent(matrixFromArray(matrix))
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     return node
 
 

@@ -6,8 +6,8 @@ Always shown they would hide the lesion beneath; a small box gets small ones.
 from typing import Any
 
 import numpy as np
+import slicer
 
-from SAM3DSegmentLib.Conversion import arrayFromMatrix
 from SAM3DSegmentLib.Panel.Views import sliceViews
 from SAM3DSegmentLib.PromptKinds import KIND_ATTRIBUTE
 from SAM3DSegmentLib.PromptNodes import ORDER_ATTRIBUTE
@@ -77,5 +77,5 @@ class BoxHandles:
     def _isAt(self, node: Any) -> bool:
         if self._at is None:
             return False
-        inverse = np.linalg.inv(arrayFromMatrix(node.GetObjectToWorldMatrix()))
+        inverse = np.linalg.inv(slicer.util.arrayFromVTKMatrix(node.GetObjectToWorldMatrix()))
         return bool((np.abs((inverse @ self._at)[:3]) <= np.asarray(node.GetSize()) / 2 + _NEAR_MM).all())

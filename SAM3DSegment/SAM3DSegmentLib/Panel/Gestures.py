@@ -7,7 +7,6 @@ import numpy as np
 import slicer
 
 from SAM3DSegmentLib.BoxNodes import placeBox
-from SAM3DSegmentLib.Conversion import arrayFromMatrix
 from SAM3DSegmentLib.Panel.CursorRest import CursorRest
 from SAM3DSegmentLib.Panel.SliceMouse import Pointer
 from SAM3DSegmentLib.StrokeNodes import extend, isPlaced, placeStroke
@@ -165,7 +164,7 @@ class StrokeGesture(_Drawing):
 
 def _span(node: Any, first: Pointer, second: Pointer) -> None:
     """Make a box reach from one corner to another, around the slice they lie in."""
-    axes = arrayFromMatrix(first.sliceNode.GetSliceToRAS())[:3, :3]
+    axes = slicer.util.arrayFromVTKMatrix(first.sliceNode.GetSliceToRAS())[:3, :3]
     edges = np.abs(axes.T @ np.subtract(second.ras, first.ras))
     edges[2] = edges[:2].mean()
     if edges.min() <= 0:

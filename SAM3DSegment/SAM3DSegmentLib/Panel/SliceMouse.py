@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import qt
 import slicer
-import vtk
 
 from SAM3DSegmentLib.Panel.Views import sliceViews
 
 Point = tuple[float, float, float]
-Places = dict[Any, Any]
-"""Each slice node's SliceToRAS."""
+Places = dict[Any, np.ndarray]
+"""Each slice node's SliceToRAS (4, 4)."""
 
 # Ahead of the view's own interactor style, which knows of no tool of ours.
 _PRIORITY = 100.0
@@ -153,8 +153,8 @@ class _View:
         """A click on a point is also a command of Slicer's: it would bring that point to the middle of all views."""
         places, self._places = self._places, {}
         for node, place in places.items():
-            if not _same(node.GetSliceToRAS(), place):
-                node.GetSliceToRAS().DeepCopy(place)
+            if not np.array_equal(slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()), place):
+                slicer.util.updateVTKMatrixFromArray(node.GetSliceToRAS(), place)
                 node.UpdateMatrices()
 
     def _onDoubleClick(self, *_: Any) -> None:
@@ -171,15 +171,8 @@ class _View:
 
 
 def _placesOfSlices() -> Places:
-    nodes, found = slicer.util.getNodesByClass("vtkMRMLSliceNode"), {}
-    for node in nodes:
-        found[node] = vtk.vtkMatrix4x4()
-        found[node].DeepCopy(node.GetSliceToRAS())
-    return found
-
-
-def _same(one: Any, other: Any) -> bool:
-    return all(one.GetElement(n // 4, n % 4) == other.GetElement(n // 4, n % 4) for n in range(16))
+    nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    return {node: slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()) for node in nodes}
 
 
 def _onMarkup() -> bool:
