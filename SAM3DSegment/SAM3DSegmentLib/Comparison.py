@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import labelTime
 from SAM3DSegmentLib.Engine import Engine
 from SAM3DSegmentLib.History import Maker
 from SAM3DSegmentLib.Listeners import Tell
@@ -52,7 +51,7 @@ class Comparison:
     @property
     def result(self) -> Compared | None:
         """What came of the last comparison; None before one, and once the segment or its prompts are others."""
-        if self._result is not None and self._about != self._state(self._workspace.current()):
+        if self._result is not None and self._about != self._controller.answerKey(self._workspace.current()):
             self._result = None
         return self._result
 
@@ -81,11 +80,11 @@ class Comparison:
         if name == self._options.modelName and threshold == editor.state.settings.threshold:
             raise OptionError(_("B would be the same as A; choose another model or another boundary for it."))
         editor.absorbManualEdits()
-        state, about = editor.state, self._state(editor)
+        state, about = editor.state, self._controller.answerKey(editor)
         settings = replace(self._options.settings, model=name)
 
         def onDone(mask: "Mask", grid: "Grid") -> None:
-            if about == self._state(editor):
+            if about == self._controller.answerKey(editor):
                 self._take(editor, editor.wanted(mask, grid, state, settings), makerOf(settings), threshold)
 
         self._controller.askBeside(
@@ -132,13 +131,5 @@ class Comparison:
         from inference_core.measures.agreement import agreement
 
         found = agreement(editor.mask, b, editor.where.lattice)
-        self._result, self._about = Compared(b, made, threshold, found), self._state(editor)
+        self._result, self._about = Compared(b, made, threshold, found), self._controller.answerKey(editor)
         self._tell("state")
-
-    def _state(self, editor: SegmentEditor | None) -> Hashable:
-        """What a comparison is about."""
-        if editor is None or editor is not self._workspace.current():
-            return None
-        question = self._controller.questionOf(editor.state)
-        node = editor.segmentationNode
-        return node.GetID(), editor.segmentId, question, labelTime(node, editor.segmentId)

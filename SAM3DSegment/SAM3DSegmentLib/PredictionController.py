@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import volumeFromNode
+from SAM3DSegmentLib.Conversion import labelTime, volumeFromNode
 from SAM3DSegmentLib.Engine import Engine, Request
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.MadeBy import makerOf
@@ -201,6 +201,13 @@ class PredictionController:
         """All that an answer depends on, for comparing."""
         prompts = tuple(item.prompt for item in state.items)
         return prompts, self._options.modelName, state.settings.ofMask
+
+    def answerKey(self, editor: SegmentEditor | None) -> Hashable:
+        """What tells an answer, as the current segment holds it, from all others; None where it is not the current one."""
+        if editor is None or editor is not self._workspace.current():
+            return None
+        node, segmentId = editor.segmentationNode, editor.segmentId
+        return node.GetID(), segmentId, self.questionOf(editor.state), labelTime(node, segmentId)
 
     def _ask(self) -> None:
         """Ask the model, if the current segment's prompts or settings are not those it was asked about last."""

@@ -6,7 +6,7 @@ Cut from the logits of the last answer: the model is not asked again.
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from SAM3DSegmentLib.Conversion import labelTime, onSegmentGrid
+from SAM3DSegmentLib.Conversion import onSegmentGrid
 from SAM3DSegmentLib.Overlay import Overlay
 
 if TYPE_CHECKING:
@@ -51,6 +51,5 @@ class UnsureBand:
         editor = self._logic.workspace.current()
         if editor is None or not editor.state.items or self._logic.volumeNode is None:
             return None
-        question = self._logic.controller.questionOf(editor.state)
-        node = editor.segmentationNode
-        return node.GetID(), editor.segmentId, question, labelTime(node, editor.segmentId)
+        key: Hashable = self._logic.controller.answerKey(editor)
+        return key
