@@ -203,7 +203,7 @@ class PredictionController:
         return prompts, self._options.modelName, state.settings.ofMask
 
     def answerKey(self, editor: SegmentEditor | None) -> Hashable:
-        """What tells an answer, as the current segment holds it, from all others; None where it is not the current one."""
+        """What tells an answer, as the current segment holds it, from all others; None where another one is current."""
         if editor is None or editor is not self._workspace.current():
             return None
         node, segmentId = editor.segmentationNode, editor.segmentId

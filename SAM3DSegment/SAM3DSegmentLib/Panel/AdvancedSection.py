@@ -5,11 +5,10 @@ from functools import partial
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Panel import Switches
-from SAM3DSegmentLib.Panel.FileDialog import pathOf
+from SAM3DSegmentLib.Panel.FileDialog import pathToOpen, pathToSave
 
 _DEVICE_SETTING = "SAM3DSegment/device"
 _AHEAD_SETTING = "SAM3DSegment/looksAhead"
@@ -100,13 +99,11 @@ class AdvancedSection:
             selector.setCurrentIndex(index)
 
     def _export(self) -> None:
-        answer = qt.QFileDialog.getSaveFileName(
-            slicer.util.mainWindow(), _("Export prompts"), "prompts.json", _("Prompts (*.json)")
-        )
-        if path := pathOf(answer):
+        path = pathToSave(_("Export prompts"), "prompts.json", _("Prompts (*.json)"))
+        if path is not None:
             self._guarded(lambda: self._logic.prompts.exportTo(path))
 
     def _import(self) -> None:
-        title, kinds = _("Import prompts"), _("Prompts (*.json)")
-        if path := pathOf(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", kinds)):
+        path = pathToOpen(_("Import prompts"), _("Prompts (*.json)"))
+        if path is not None:
             self._guarded(lambda: self._logic.prompts.importFrom(path))

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.Exports import ALL, DICOM_SUFFIXES, LABEL_SUFFIXES
-from SAM3DSegmentLib.Panel.FileDialog import pathOf
+from SAM3DSegmentLib.Panel.FileDialog import pathToSave
 
 _STEM = "lesions"
 
@@ -31,10 +30,9 @@ class ExportMenu:
         if not self._guarded(lambda: self._exports.check(kind)):
             return
         suffix = DICOM_SUFFIXES.get(kind, kind) if kind != ALL else DICOM_SUFFIXES["seg"]
-        window, title = slicer.util.mainWindow(), _("Export the segmentation")
-        path = pathOf(qt.QFileDialog.getSaveFileName(window, title, _STEM + suffix, f"*{suffix}"))
-        if path:
-            self._guarded(lambda: self._exports.start(kind, Path(path)))
+        path = pathToSave(_("Export the segmentation"), _STEM + suffix, f"*{suffix}")
+        if path is not None:
+            self._guarded(lambda: self._exports.start(kind, path))
 
 
 def written(paths: list[Path]) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
+
+from SAM3DSegmentLib.Panel.FileDialog import folderToUse
 
 _SHOWN_EVERY_SECONDS = 0.5
 _FOLDER_SETTING = "SAM3DSegment/acceptedFolder"
@@ -109,8 +110,8 @@ class LearnSection:
 
     def _chooseFolder(self, *_args: Any) -> None:
         title = _("Folder for accepted masks (pixel data alone is kept)")
-        chosen = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, self._logic.learning.folder)
-        if chosen:
+        chosen = folderToUse(title, self._logic.learning.folder)
+        if chosen is not None:
             self._logic.learning.folder = str(chosen)
             qt.QSettings().setValue(_FOLDER_SETTING, str(chosen))
         self._refreshSoon()

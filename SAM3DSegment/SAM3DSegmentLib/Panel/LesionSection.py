@@ -6,17 +6,15 @@ more as take a few milliseconds, so that thirty of them do not hold up the panel
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.AxisLines import diametersOf
 from SAM3DSegmentLib.Panel import Formatting
 from SAM3DSegmentLib.Panel.ExportMenu import ExportMenu
-from SAM3DSegmentLib.Panel.FileDialog import pathOf
+from SAM3DSegmentLib.Panel.FileDialog import pathToSave
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 from SAM3DSegmentLib.Panel.ReportFile import writeReport
 from SAM3DSegmentLib.Panel.SegmentList import reviewCell
@@ -190,26 +188,20 @@ class LesionSection:
 
     def _save(self) -> None:
         table, change = self._logic.followUp.table(), self._logic.followUp.change()
-        path = chosenPath(_("Save the table"), "lesions.csv", _("Table (*.csv);;Numbers with units (*.json)"))
+        path = pathToSave(_("Save the table"), "lesions.csv", _("Table (*.csv);;Numbers with units (*.json)"))
         if path is not None:
             writeTable(path, table, change)
 
     def _alongTime(self) -> None:
-        path = chosenPath(_("Save the table"), "lesions_in_time.csv", _("Table (*.csv)"))
+        path = pathToSave(_("Save the table"), "lesions_in_time.csv", _("Table (*.csv)"))
         if path is not None:
             self._logic.timeSeries.start(path)
 
     def _saveReport(self) -> None:
         page = self._logic.studyReports.page()
-        path = chosenPath(_("Save the report"), "report.pdf", _("PDF (*.pdf);;Page (*.html)"))
+        path = pathToSave(_("Save the report"), "report.pdf", _("PDF (*.pdf);;Page (*.html)"))
         if path is not None:
             writeReport(path, page)
-
-
-def chosenPath(title: str, name: str, kinds: str) -> Path | None:
-    """Where to save, as the user chooses; None where that is given up."""
-    path = pathOf(qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), title, name, kinds))
-    return Path(path) if path else None
 
 
 def _roleWords() -> dict[str, str]:

@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
 from SAM3DSegmentLib import GarbageGuard
 from SAM3DSegmentLib.Panel import Formatting
-from SAM3DSegmentLib.Panel.FileDialog import pathOf
+from SAM3DSegmentLib.Panel.FileDialog import pathToOpen
 
 if TYPE_CHECKING:
     from inference_core.models.spec import ModelSpec
@@ -64,8 +63,9 @@ class ModelInstaller:
     def askForFile(self, spec: "ModelSpec") -> None:
         """Install a model's weights from a file that the user chooses."""
         title = _("Weights of {title}: {name}").format(title=spec.title, name=spec.checkpoint.filename)
-        if path := pathOf(qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title)):
-            self.start(spec, Path(path))
+        path = pathToOpen(title)
+        if path is not None:
+            self.start(spec, path)
 
     def start(self, spec: "ModelSpec", source: Path | None = None) -> None:
         """Install from the server, or from a file where `source` is given."""
