@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.Measuring import Frame, Measuring
 from SAM3DSegmentLib.Segments import Segments
+from SAM3DSegmentLib.Terminology import REGION, TYPE, entryOf, meaningOf
 from SAM3DSegmentLib.Workspace import Workspace
 from SAM3DSegmentLib.WriteBack import tagOf
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 ROLE_TAG = "SAM3DSegment.Role"
 ORGAN_TAG = "SAM3DSegment.Organ"
 ROLES = ("non-target", "target", "target node")
-# Where a terminology entry "context~category~type~modifier~context~region~modifier" has what.
-_TYPE, _REGION = 2, 5
 
 
 class Lesions:
@@ -39,16 +38,15 @@ class Lesions:
     def organ(self, segmentId: str, segmentationNode: Any = None) -> str:
         """The organ as the user typed it, else the region in the segment's terminology, else empty."""
         segment = self._segment(segmentId, segmentationNode)
-        return tagOf(segment, ORGAN_TAG) or _meaning(segment, _REGION)
+        return tagOf(segment, ORGAN_TAG) or meaningOf(segment, REGION)
 
     def finding(self, segmentId: str) -> str:
         """What the segment's terminology calls it."""
-        return _meaning(self._segment(segmentId), _TYPE)
+        return meaningOf(self._segment(segmentId), TYPE)
 
     def terminology(self, segmentId: str) -> str:
         """The segment's terminology entry, as Slicer writes it into the segment's tag; empty where it has none."""
-        segment = self._segment(segmentId)
-        return tagOf(segment, segment.GetTerminologyEntryTagName())
+        return entryOf(self._segment(segmentId))
 
     def setTerminology(self, segmentId: str, entry: str) -> None:
         """Say what a segment is, as Slicer writes terminology entries; its region is the organ, unless one is typed.
@@ -147,10 +145,3 @@ class Lesions:
     def _segment(self, segmentId: str, segmentationNode: Any = None) -> Any:
         node = segmentationNode or self._workspace.segmentationNode
         return node.GetSegmentation().GetSegment(segmentId)
-
-
-def _meaning(segment: Any, part: int) -> str:
-    """The words of a part of a segment's terminology entry; empty where it has none."""
-    parts = tagOf(segment, segment.GetTerminologyEntryTagName()).split("~")
-    codes = parts[part].split("^") if part < len(parts) else []
-    return codes[2].strip() if len(codes) == 3 else ""

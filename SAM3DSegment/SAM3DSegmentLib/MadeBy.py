@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from SAM3DSegmentLib.History import Maker
 from SAM3DSegmentLib.Persistence import PROMPTS_TAG, WEIGHTS_TAG
 from SAM3DSegmentLib.Settings import Settings
+from SAM3DSegmentLib.Terminology import CATEGORY, TYPE, codeOf
 from SAM3DSegmentLib.WriteBack import tagOf
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from inference_core.io.findings import Finding
 
 _UNKNOWN = "unknown"
-# Where a terminology entry "context~category~type~modifier~..." has what.
-_CATEGORY, _TYPE = 1, 2
 
 
 def modelOf(segment: Any) -> str:
@@ -77,9 +76,8 @@ def findingOf(segment: Any) -> "str | Finding":
     """A segment's category and type by its terminology; the exports' own default where it has none."""
     from inference_core.io.findings import DEFAULT_FINDING, Coded
 
-    parts = tagOf(segment, segment.GetTerminologyEntryTagName()).split("~")
-    codes = [part.split("^") for part in parts[_CATEGORY : _TYPE + 1]]
-    if len(codes) != 2 or any(len(code) != 3 or not all(code) for code in codes):
+    codes = codeOf(segment, CATEGORY), codeOf(segment, TYPE)
+    if not all(code is not None and all(code) for code in codes):
         return DEFAULT_FINDING
-    category, kind = (Coded(value, scheme, meaning) for scheme, value, meaning in codes)
+    category, kind = (Coded(value, scheme, meaning) for scheme, value, meaning in filter(None, codes))
     return category, kind

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import slicer
 from slicer.i18n import tr as _
 
+from SAM3DSegmentLib import Terminology
 from SAM3DSegmentLib.Conversion import volumeFromNode
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.PromptNodes import VOLUME_ROLE, removeOrphans
@@ -23,12 +24,6 @@ _COLORS = (
     (0.95, 0.60, 0.10), (0.20, 0.65, 0.95), (0.85, 0.35, 0.75), (0.45, 0.80, 0.25), (0.95, 0.85, 0.20),
     (0.30, 0.85, 0.75), (0.90, 0.30, 0.30), (0.60, 0.50, 0.95),
 )  # fmt: skip
-
-# What a segment is in Slicer's terminologies, until the user says otherwise: a mass, of no particular place.
-_LESION = (
-    "Segmentation category and type - 3D Slicer General Anatomy list"
-    "~SCT^49755003^Morphologically Altered Structure~SCT^4147007^Mass~^^~Anatomic codes - DICOM master list~^^~^^"
-)
 
 
 class Observing(Protocol):
@@ -217,7 +212,7 @@ class Workspace:
         free = [color for color in _COLORS if color not in used]
         segmentId = str(segmentation.AddEmptySegment("", chosen, *free[:1]))
         segment = segmentation.GetSegment(segmentId)
-        segment.SetTag(segment.GetTerminologyEntryTagName(), _LESION)
+        segment.SetTag(segment.GetTerminologyEntryTagName(), Terminology.LESION)
         self.setSegment(segmentId)
         return segmentId
 
