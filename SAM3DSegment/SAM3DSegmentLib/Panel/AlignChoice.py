@@ -5,37 +5,26 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from SAM3DSegmentLib.Panel.Choices import Choices
+
 
 class AlignChoice:
     """Keeps a combo box of the ways and of the scene's transforms."""
 
     def __init__(self, selector: Any) -> None:
-        self._selector = selector
-        self._shown: list[tuple[str, str]] = []
-        for text, how in ((_("Rigid"), "rigid"), (_("Affine"), "affine"), (_("As they lie"), "none")):
-            selector.addItem(text, how)
-        self._ways = selector.count
+        self._choices = Choices(selector)
+        self.refresh()
 
     def refresh(self) -> None:
         """Show the transforms that there are now; the choice stays where it is still there."""
+        ways = [(_("Rigid"), "rigid"), (_("Affine"), "affine"), (_("As they lie"), "none")]
         nodes = [node for node in slicer.util.getNodesByClass("vtkMRMLTransformNode") if _isOffered(node)]
-        offered = [(node.GetName(), node.GetID()) for node in nodes]
-        if offered == self._shown:
-            return
-        selector, chosen = self._selector, self.chosen
-        blocked = selector.blockSignals(True)
-        while selector.count > self._ways:
-            selector.removeItem(selector.count - 1)
-        for name, nodeId in offered:
-            selector.addItem(name, nodeId)
-        selector.setCurrentIndex(max(0, selector.findData(chosen)))
-        selector.blockSignals(blocked)
-        self._shown = offered
+        self._choices.offer([*ways, *((node.GetName(), node.GetID()) for node in nodes)])
 
     @property
     def chosen(self) -> str:
         """ "rigid", "affine", "none", or the ID of a transform node."""
-        return str(self._selector.itemData(self._selector.currentIndex))
+        return str(self._choices.chosen)
 
 
 def _isOffered(node: Any) -> bool:

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from SAM3DSegmentLib.ChangeFlash import ChangeFlash
 from SAM3DSegmentLib.Panel import Switches
+from SAM3DSegmentLib.Panel.Choices import Choices
 from SAM3DSegmentLib.UnsureBand import UnsureBand
 
 _FLASH_SETTING = "SAM3DSegment/flashChanges"
@@ -19,7 +20,7 @@ class SeeRow:
 
     def __init__(self, ui: Any, logic: Any) -> None:
         self._ui, self._logic = ui, logic
-        self._offered: tuple[Any, bool] | None = None
+        self._presets = Choices(ui.presetSelector)
         self._hidden: Any = None
         self.flash = ChangeFlash()
         self._timer: Any = qt.QTimer()
@@ -109,22 +110,16 @@ class SeeRow:
 
     def _offerPresets(self) -> None:
         """Of Hounsfield units where the image has them; automatic always."""
-        selector, volume = self._ui.presetSelector, self._logic.volumeNode
+        volume = self._logic.volumeNode
         isCt = volume is not None and volume.GetImageData() is not None
         isCt = isCt and volume.GetImageData().GetScalarRange()[0] < _CT_REACHES
-        selector.setEnabled(volume is not None)
-        if self._offered == (volume, isCt):
-            return
-        self._offered = (volume, isCt)
-        selector.clear()
-        selector.addItem(_("Window"), "")
-        for text, window in _presets() if isCt else _presets()[:1]:
-            selector.addItem(text, window)
+        self._ui.presetSelector.setEnabled(volume is not None)
+        self._presets.offer([(_("Window"), ""), *(_presets() if isCt else _presets()[:1])])
 
     def _choosePreset(self, index: int) -> None:
         """The first row is the selector's own name."""
-        text = self._ui.presetSelector.itemData(index)
-        self._ui.presetSelector.setCurrentIndex(0)
+        text = self._presets.at(index)
+        self._presets.show("")
         display = self._logic.volumeNode.GetDisplayNode() if self._logic.volumeNode is not None else None
         if display is None or not text:
             return
