@@ -49,6 +49,7 @@ class Engine:
         self._sessions: OrderedDict[tuple[Hashable, ...], Session] = OrderedDict()
         self._cautions: tuple[str, ...] = ()
         self._lookedAt: Hashable = None
+        self._textEncoder = ""
         self.description = ""
 
     def takeCautions(self) -> tuple[str, ...]:
@@ -143,16 +144,31 @@ class Engine:
         """An engine beside this one, that opens models the same way."""
         return Engine(self._openModel)
 
+    def readsTexts(self, modelName: str) -> bool:
+        """Whether a model is loaded whose weights have learned to be told in words; False until it is loaded."""
+        model, loaded = self._model, self._loaded
+        return model is not None and loaded is not None and loaded[0] == modelName and _readsTexts(model)
+
     def forget(self) -> None:
         """Let go of all sessions and their embeddings."""
         self._sessions.clear()
         _empty_gpu_cache()
 
     def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
-        self._open(request.settings, device, notify)
+        model = self._open(request.settings, device, notify)
+        if request.prompts.texts:
+            self._readTextsWith(model, request.settings.textEncoder)
         self._lookAt(request)
         session = self._session(request)
         return session.predict(request.prompts, options=request.segmentSettings.maskOptions, notify=notify)
+
+    def _readTextsWith(self, model: "Model", folder: str) -> None:
+        """Give the model what reads words; one that reads none says so itself."""
+        from inference_core.models.interface import ReadsTexts
+
+        if folder and folder != self._textEncoder and isinstance(model, ReadsTexts) and _readsTexts(model):
+            model.read_texts_with(Path(folder))
+            self._textEncoder = folder
 
     def _lookAt(self, request: Request) -> None:
         """Note, once an image, what looks wrong with it: a voxel size that a file may have lost, values all alike."""
@@ -169,7 +185,7 @@ class Engine:
             self.forget()
             self._model = None
             self._model = self._opened(settings, device)
-            self._loaded = wanted
+            self._loaded, self._textEncoder = wanted, ""
             self.description = _described(self._model.device)
             self._cautions = self._model.spec.cautions
         return self._model
@@ -209,6 +225,12 @@ class Engine:
                 self._sessions.popitem(last=False)
         self._sessions.move_to_end(key)
         return self._sessions[key]
+
+
+def _readsTexts(model: "Model") -> bool:
+    from inference_core.models.spec import PromptKind
+
+    return PromptKind.TEXT in model.spec.accepted_kinds
 
 
 def _sessionKey(request: Request) -> tuple[Hashable, ...]:

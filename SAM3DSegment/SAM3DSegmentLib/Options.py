@@ -99,6 +99,15 @@ class Options:
         self._set(weights=folder)
 
     @property
+    def textEncoder(self) -> str:
+        """The folder of the CLIP that reads prompts in words; "" where none was chosen."""
+        return self.settings.textEncoder
+
+    def setTextEncoder(self, folder: str) -> None:
+        """Choose what reads prompts in words; it is looked at when the next one is answered."""
+        self._set(textEncoder=folder)
+
+    @property
     def othersAreBackground(self) -> bool:
         """Whether the mask keeps out of all other segments."""
         return self.settings.othersAreBackground

@@ -1,4 +1,5 @@
-"""The kinds of prompts, and how each looks. A click lies in its sign's list; all others have a node each."""
+"""The kinds of prompts, and how each looks. A click lies in its sign's list; all others have a node each, a
+text one without a place."""
 
 from typing import Any
 
@@ -7,6 +8,7 @@ CLICKS = ("foreground", "background")
 # What is drawn with a tool of its own; with Control held, some are of the background.
 DRAWN = ("line", "scribble", "lasso")
 STROKES = ("line", "scribble", "backgroundScribble", "lasso", "backgroundLasso")
+TEXT = "text"
 BACKGROUND = frozenset({"background", "backgroundScribble", "backgroundLasso"})
 OPPOSITE = {
     "foreground": "background",
@@ -25,6 +27,7 @@ NODE_CLASSES = {
     "backgroundScribble": "vtkMRMLMarkupsCurveNode",
     "lasso": "vtkMRMLMarkupsClosedCurveNode",
     "backgroundLasso": "vtkMRMLMarkupsClosedCurveNode",
+    TEXT: "vtkMRMLTextNode",
 }
 _GREEN, _RED, _YELLOW = (0.1, 0.85, 0.2), (0.95, 0.15, 0.1), (1.0, 0.8, 0.1)
 

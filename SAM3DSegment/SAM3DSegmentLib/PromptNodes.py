@@ -1,4 +1,4 @@
-"""The prompts of one segment as ordinary Markups nodes: a point list for each sign, a node for each box and stroke.
+"""The prompts of one segment as ordinary nodes: a point list for each sign, a node for each box, stroke and text.
 
 The nodes lie in one folder of the subject hierarchy and are saved with the scene. Nothing else remembers the prompts:
 what the nodes say is what is segmented. The order in which prompts were placed counts, since an answer builds on the
@@ -14,9 +14,9 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib import BoxNodes, StrokeNodes
+from SAM3DSegmentLib import BoxNodes, StrokeNodes, TextNodes
 from SAM3DSegmentLib.BoxNodes import placeBox
-from SAM3DSegmentLib.PromptKinds import CLICKS, KIND_ATTRIBUTE, NODE_CLASSES, OPPOSITE, STROKES, style
+from SAM3DSegmentLib.PromptKinds import CLICKS, KIND_ATTRIBUTE, NODE_CLASSES, OPPOSITE, STROKES, TEXT, style
 from SAM3DSegmentLib.SegmentState import PromptItem
 from SAM3DSegmentLib.StrokeNodes import kindOf, placeStroke
 
@@ -50,15 +50,13 @@ class PromptNodes:
             node.SetNodeReferenceID(VOLUME_ROLE, volumeNode.GetID())
 
     def nodes(self) -> list[Any]:
-        """The segment's markups nodes that are in the scene."""
-        found = []
+        """The segment's nodes that are in the scene."""
         scene = self.segmentationNode.GetScene()
-        for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode", scene) if scene else []:
-            if node.GetAttribute(SEGMENT_ATTRIBUTE) != self.segmentId or not node.GetAttribute(KIND_ATTRIBUTE):
-                continue
-            if node.GetNodeReference(SEGMENTATION_ROLE) is self.segmentationNode:
-                found.append(node)
-        return found
+        return [
+            node for node in (_promptNodes(scene) if scene else [])
+            if node.GetAttribute(SEGMENT_ATTRIBUTE) == self.segmentId
+            and node.GetNodeReference(SEGMENTATION_ROLE) is self.segmentationNode
+        ]  # fmt: skip
 
     def items(self) -> tuple[PromptItem, ...]:
         """All placed prompts in the order of placing; points still under the cursor are left out."""
@@ -90,22 +88,22 @@ class PromptNodes:
         """Place a line, scribble or lasso (the core's, in world RAS mm)."""
         placeStroke(self._newNode(kindOf(stroke)), stroke.points_ras)
 
+    def addText(self, text: Any) -> None:
+        """Note a text (the core's) that names the target."""
+        self._newNode(TEXT).SetText(text.text)
+
     def place(self, prompts: "PromptSet") -> None:
-        """Place all prompts of a set after those that are there, keeping their order and reaches.
-
-        Raises:
-            PromptError: one is a text, which has no place in the scene.
-        """
-        from inference_core.errors import PromptError
+        """Place all prompts of a set after those that are there, keeping their order and reaches."""
         from inference_core.prompts.prompt_set import BoxPrompt, Click
+        from inference_core.prompts.text import TextPrompt
 
-        if prompts.texts:
-            raise PromptError("The panel takes no prompts in words; give them to the command line, `segment --text`.")
         usual = self.reachMm
-        for prompt in prompts.placed:
+        for prompt in prompts.prompts:
             self.reachMm = prompt.reach_mm if isinstance(prompt, Click) else None
             if isinstance(prompt, Click):
                 self.addClick(prompt.ras, positive=prompt.positive)
+            elif isinstance(prompt, TextPrompt):
+                self.addText(prompt)
             elif isinstance(prompt, BoxPrompt):
                 self.addBox(prompt.box)
             else:
@@ -135,7 +133,9 @@ class PromptNodes:
             node.RemoveNthControlPoint(index)
 
     def setVisible(self, item: PromptItem, visible: bool) -> None:
-        """Show or hide a prompt in the views; a hidden prompt still counts."""
+        """Show or hide a prompt in the views; a hidden prompt still counts, and a text is in none."""
+        if item.kind == TEXT:
+            return
         node, index = self._find(item)
         if not item.isClick:
             node.SetDisplayVisibility(visible)
@@ -179,7 +179,8 @@ class PromptNodes:
         if not item.isClick:
             node.SetAttribute(ORDER_ATTRIBUTE, item.id)
             _own(item.kind).restore(node, item)
-            node.SetDisplayVisibility(item.visible)
+            if item.kind != TEXT:
+                node.SetDisplayVisibility(item.visible)
             return
         blocked = node.StartModify()
         index = node.AddControlPoint(vtk.vtkVector3d(*item.local))
@@ -211,10 +212,11 @@ class PromptNodes:
         node.SetAttribute(SEGMENT_ATTRIBUTE, self.segmentId)
         node.SetAttribute(KIND_ATTRIBUTE, kind)
         node.SetNodeReferenceID(SEGMENTATION_ROLE, self.segmentationNode.GetID())
-        # They belong to the segment: where it is moved to, they go along.
-        node.SetAndObserveTransformNodeID(self.segmentationNode.GetTransformNodeID())
-        node.CreateDefaultDisplayNodes()
-        style(node.GetDisplayNode(), kind)
+        if kind != TEXT:
+            # They belong to the segment: where it is moved to, they go along.
+            node.SetAndObserveTransformNodeID(self.segmentationNode.GetTransformNodeID())
+            node.CreateDefaultDisplayNodes()
+            style(node.GetDisplayNode(), kind)
         if kind in STROKES:
             StrokeNodes.prepare(node, kind)
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -244,9 +246,16 @@ class PromptNodes:
 def removeOrphans(segmentationId: str) -> None:
     """Take the prompts of a segmentation that is gone out of the scene."""
     scene = slicer.mrmlScene
-    for node in slicer.util.getNodesByClass("vtkMRMLMarkupsNode"):
-        if node.GetAttribute(KIND_ATTRIBUTE) and node.GetNodeReferenceID(SEGMENTATION_ROLE) == segmentationId:
+    for node in _promptNodes(scene):
+        if node.GetNodeReferenceID(SEGMENTATION_ROLE) == segmentationId:
             scene.RemoveNode(node)
+
+
+def _promptNodes(scene: Any) -> list[Any]:
+    nodes = [
+        node for kind in ("vtkMRMLMarkupsNode", "vtkMRMLTextNode") for node in slicer.util.getNodesByClass(kind, scene)
+    ]
+    return [node for node in nodes if node.GetAttribute(KIND_ATTRIBUTE)]
 
 
 def promptSetOf(items: tuple[PromptItem, ...]) -> "PromptSet":
@@ -258,7 +267,7 @@ def promptSetOf(items: tuple[PromptItem, ...]) -> "PromptSet":
 
 def _own(kind: str) -> Any:
     """What knows the nodes of a kind that has a node for each prompt."""
-    return BoxNodes if kind == "box" else StrokeNodes
+    return {"box": BoxNodes, TEXT: TextNodes}.get(kind, StrokeNodes)
 
 
 def _hasOwnNode(node: Any) -> bool:
@@ -275,6 +284,7 @@ def _nameOf(kind: str) -> str:
         "backgroundScribble": _("background scribble"),
         "lasso": _("lasso"),
         "backgroundLasso": _("background lasso"),
+        TEXT: _("words"),
     }[kind]
 
 
@@ -324,7 +334,7 @@ def _noted(order: str, reachMm: float | None) -> str:
 
 
 def _hasPrompts(node: Any) -> bool:
-    return bool(node.GetNumberOfDefinedControlPoints())
+    return bool(node.GetText() if node.GetAttribute(KIND_ATTRIBUTE) == TEXT else node.GetNumberOfDefinedControlPoints())
 
 
 def _isPlaced(node: Any, index: int) -> bool:

@@ -64,8 +64,28 @@ class Prompts:
         self._workspace.require().nodes.addBox(box)
         self._onTouched()
 
+    def addText(self, text: str) -> None:
+        """Name the target in words; weights that have learned none refuse it when it is answered.
+
+        Raises:
+            PromptError: it is empty or too long for a name, or nothing was chosen to read it with.
+        """
+        from inference_core.prompts.text import TextPrompt
+
+        prompt = TextPrompt(text)
+        self._requireTextEncoder()
+        self._workspace.require().nodes.addText(prompt)
+        self._workspace.watchPrompts()
+        self._onTouched()
+
     def replaceBy(self, prompts: "PromptSet") -> None:
-        """Exchange all prompts of the segment for others."""
+        """Exchange all prompts of the segment for others.
+
+        Raises:
+            PromptError: there are texts, and nothing was chosen to read them with.
+        """
+        if prompts.texts:
+            self._requireTextEncoder()
         editor = self._workspace.require()
         with self._atOnce():
             editor.nodes.restore(())
@@ -106,8 +126,8 @@ class Prompts:
         """Show or hide a prompt in the views; a hidden one still counts."""
         self._change(promptId, lambda editor, item: editor.nodes.setVisible(item, visible))
 
-    def positionOf(self, promptId: str) -> tuple[float, float, float]:
-        """Where a prompt is, in world RAS mm."""
+    def positionOf(self, promptId: str) -> tuple[float, float, float] | None:
+        """Where a prompt is, in world RAS mm; None of a text."""
         return self._item(promptId).ras
 
     def clear(self) -> None:
@@ -143,6 +163,14 @@ class Prompts:
         if file.threshold is not None:
             self._options.setThreshold(file.threshold)
         self.replaceBy(file.prompts)
+
+    def _requireTextEncoder(self) -> None:
+        """A model that never learns words says so itself, when it is asked."""
+        from inference_core.errors import PromptError
+
+        mayLearn = self._options.models.spec(self._options.modelName).reads_text
+        if mayLearn and not self._options.textEncoder:
+            raise PromptError(_("Choose the folder of the text encoder under Advanced first; it reads the words."))
 
     def _change(self, promptId: str, change: Callable[[SegmentEditor, PromptItem], None]) -> None:
         editor = self._workspace.require()

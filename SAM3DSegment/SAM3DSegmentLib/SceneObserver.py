@@ -91,11 +91,14 @@ class SceneObserver(VTKObservationMixin):
         self.removeObservers()
 
     def _watchPrompt(self, node: Any, *, watch: bool) -> None:
+        change = self.addObserver if watch else self._unobserve
+        if node.IsA("vtkMRMLTextNode"):
+            change(node, slicer.vtkMRMLTextNode.TextModifiedEvent, self._onPromptTouched)
+            return
         events = [getattr(slicer.vtkMRMLMarkupsNode, name) for name in _TOUCHING]
         events += [slicer.vtkMRMLTransformableNode.TransformModifiedEvent]
         if node.IsA("vtkMRMLMarkupsROINode"):
             events.append(vtk.vtkCommand.ModifiedEvent)
-        change = self.addObserver if watch else self._unobserve
         for event in events:
             change(node, event, self._onPromptTouched)
         change(node, slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent, self._onDragStarted)

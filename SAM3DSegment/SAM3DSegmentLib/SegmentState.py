@@ -1,7 +1,7 @@
 """All that an answer about a segment depends on but the image; one of these stands for each step of undo."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from SAM3DSegmentLib.PromptKinds import BACKGROUND, CLICKS
 from SAM3DSegmentLib.Settings import SegmentSettings
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 class PromptItem:
     """One prompt as the panel lists it.
 
-    ras is the click, or the center of the box or stroke, in world mm; size the box's edges in mm. `local` is what the
-    node itself holds (a point, the points of a stroke one after another, or an object-to-node matrix and a size), so
-    that bringing a prompt back is exact to the last bit.
+    ras is the click, or the center of the box or stroke, in world mm, None of a text; size the box's edges in mm.
+    `local` is what the node itself holds (a point, the points of a stroke one after another, an object-to-node matrix
+    and a size, or a text), so that bringing a prompt back is exact to the last bit.
     reachMm: a click changes voxels only this near to it (None: as the core sees fit).
     """
 
     id: str
     kind: str
-    ras: tuple[float, float, float]
+    ras: tuple[float, float, float] | None
     size: tuple[float, float, float] | None
     visible: bool
-    local: tuple[float, ...]
+    local: tuple[Any, ...]
     prompt: "Prompt"
     reachMm: float | None = None
 
@@ -41,7 +41,7 @@ class PromptItem:
         return self.kind in CLICKS
 
     @property
-    def placing(self) -> tuple[str, str, tuple[float, ...]]:
+    def placing(self) -> tuple[str, str, tuple[Any, ...]]:
         """What makes it another prompt: its sign or its place, but not whether it is shown."""
         return self.id, self.kind, self.local
 
@@ -61,7 +61,7 @@ class SegmentState:
     removed: "Mask"
 
     @property
-    def placings(self) -> tuple[tuple[str, str, tuple[float, ...]], ...]:
+    def placings(self) -> tuple[tuple[str, str, tuple[Any, ...]], ...]:
         """The prompts, for comparing."""
         return tuple(item.placing for item in self.items)
 

@@ -17,7 +17,7 @@ class Settings:
 
     precision is of the encoder. weights: a folder of adapted weights for the default model, "" for those installed.
     othersAreBackground: keep out of all other segments. overwrite: "none", "visible" or "all", what may become of other
-    segments' voxels.
+    segments' voxels. textEncoder: the folder of the CLIP that reads prompts in words, "" for none.
     """
 
     model: str
@@ -26,6 +26,7 @@ class Settings:
     othersAreBackground: bool = False
     overwrite: str = "none"
     weights: str = ""
+    textEncoder: str = ""
 
     @property
     def loading(self) -> tuple[str, str, str, str]:

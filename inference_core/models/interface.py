@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,6 +135,20 @@ def promptable(model: Model) -> PromptableModel:
             "{title} takes no prompts: it finds its classes by itself; choose another model.", title=model.spec.title
         )
     return cast("PromptableModel", model)
+
+
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """A model whose weights may have learned to be told in words: then its spec takes `PromptKind.TEXT`."""
+
+    def read_texts_with(self, folder: Path, *, name: str = "") -> None:
+        """Read texts with the CLIP in a folder (`models.text_encoder`), in place of the one before.
+
+        Raises:
+            CheckpointError: the folder is no CLIP's, or the weights learned texts with another one.
+            ModelError: they learned none, or the library that reads tokenizers is not installed.
+        """
+        ...
 
 
 def automatic(model: Model) -> AutomaticModel:

@@ -10,6 +10,7 @@ from SAM3DSegmentLib.Panel.Icons import icon
 from SAM3DSegmentLib.Panel.ItemTable import Cell, ItemTable, Row
 from SAM3DSegmentLib.Panel.Views import centerOn
 from SAM3DSegmentLib.PromptKinds import OPPOSITE
+from SAM3DSegmentLib.PromptKinds import TEXT as WORDS
 
 SIGN, TEXT, VISIBLE, JUMP, FLIP, DELETE = range(6)
 
@@ -61,7 +62,9 @@ class PromptList:
 
     def _jump(self, promptId: str) -> None:
         """Show the prompt in the middle of all slice views."""
-        centerOn(self._logic.prompts.positionOf(promptId))
+        place = self._logic.prompts.positionOf(promptId)
+        if place is not None:
+            centerOn(place)
 
     def _deleteCurrent(self) -> None:
         key = self._items.currentKey
@@ -71,14 +74,16 @@ class PromptList:
 
 def _row(item: Any) -> Row:
     words, picture = _LOOKS[item.kind]()
-    text = _told(item)
-    where = _("{kind} at {position}").format(kind=words, position=Formatting.position(item.ras))
+    text, isText = _told(item), item.kind == WORDS
+    where = f"{words}: {text}" if isText else _("{kind} at {position}").format(
+        kind=words, position=Formatting.position(item.ras)
+    )  # fmt: skip
     eye = ("Visible", _("Hide in the views")) if item.visible else ("Hidden", _("Hidden, but it counts; show it"))
     cells = (
         Cell(icon=icon(picture), toolTip=words, spoken=words),
         Cell(text, toolTip=where, spoken=where),
-        _button(*eye),
-        _button("Jump", _("Show it in the middle of the slice views")),
+        Cell() if isText else _button(*eye),
+        Cell() if isText else _button("Jump", _("Show it in the middle of the slice views")),
         _button("Flip", _("Turn foreground into background, or back")) if item.kind in OPPOSITE else Cell(),
         _button("Delete", _("Delete")),
     )
@@ -86,7 +91,9 @@ def _row(item: Any) -> Row:
 
 
 def _told(item: Any) -> str:
-    """Where a click is, how large a box, how long a line."""
+    """Where a click is, how large a box, how long a line, what a text says."""
+    if item.kind == WORDS:
+        return str(item.prompt.text)
     if item.kind == "box":
         return Formatting.boxSize(item.size)
     if item.kind == "line":
@@ -104,6 +111,7 @@ _LOOKS: dict[str, Callable[[], tuple[str, str]]] = {
     "backgroundScribble": lambda: (_("background scribble"), "BackgroundScribble"),
     "lasso": lambda: (_("outline of the target"), "Lasso"),
     "backgroundLasso": lambda: (_("outline of background"), "BackgroundLasso"),
+    WORDS: lambda: (_("target in words"), "Words"),
 }
 
 

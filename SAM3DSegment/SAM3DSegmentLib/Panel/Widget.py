@@ -40,6 +40,7 @@ from SAM3DSegmentLib.Panel.StatusLine import StatusLine
 from SAM3DSegmentLib.Panel.Tour import Tour
 from SAM3DSegmentLib.Panel.ViewKeys import HeldKey
 from SAM3DSegmentLib.Panel.Views import showVolume
+from SAM3DSegmentLib.Panel.WordsRow import WordsRow
 from SAM3DSegmentLib.Paths import resourcePath
 from SAM3DSegmentLib.SampleVolume import loadSample
 from SAM3DSegmentLib.Sentences import sentenceOf
@@ -168,6 +169,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.peekKey = HeldKey("h", self.see.peek)
         self.boundary = Boundary(ui.boundarySlider, reset=ui.boundaryResetButton, logic=logic, guarded=guarded)
         self.advanced = AdvancedSection(ui, logic, guarded=guarded, choose=self.parameters.choose)
+        self.words = WordsRow(ui, logic, guarded)
         self.installer = ModelInstaller(
             onStarted=self.pollTimer.refreshSoon,
             onProgress=self.status.showFetching,
@@ -176,7 +178,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self._shown = (
             self.models, self.segments, self.prompts, self.tools, self.boundary, self.advanced, self.see,
-            self.measures, self.lesions, self.compare, self.learn, self.message,
+            self.measures, self.lesions, self.compare, self.learn, self.words, self.message,
         )  # fmt: skip
         self.shortcuts = Shortcuts(shortcutsOf(self))
         keys = self.shortcuts.asHtml()

@@ -51,15 +51,25 @@ class MedicalSamAdapter:
         device: str,
         *,
         precision: str = "auto",
-        text_encoder: TextEncoder | None = None,
     ) -> None:
         self.size = network.sizes.image_size
         self.deep = spec.window.shape[2] > 1
         self.spec = replace(spec, window=replace(spec.window, shape=(self.size, self.size, spec.window.shape[2])))
         self.device, self.precision = device, resolve_precision(precision, device)
         self.network = network.to(device).eval()
-        self._text_encoder = text_encoder
+        self._text_encoder: TextEncoder | None = None
         self._places = network.prompt_encoder.dense_pe().detach()
+
+    def read_texts_with(self, folder: Path, *, name: str = "") -> None:
+        """Read texts with the CLIP in a folder, in place of the one before; `name` is how errors call the weights.
+
+        Raises:
+            CheckpointError: the folder is no CLIP's, or these weights learned texts with another one.
+            ModelError: these weights learned no texts, or the library that reads tokenizers is not installed.
+        """
+        encoder = read_text_encoder(folder)
+        check_encoder(self.network, encoder, name=name or self.spec.title)
+        self._text_encoder = encoder
 
     @torch.inference_mode()
     def encode(self, window: WindowImage) -> Embedding:
@@ -210,12 +220,12 @@ def build(
         network = adapted_network(checkpoint.sizes, depth=as_many_as_slices if shape[2] > 1 else None)
     load_strict(network, checkpoint.state, name=weights_path.name)
     fold_for_inference(network.image_encoder)
-    encoder = None if text_encoder is None else read_text_encoder(text_encoder)
-    if encoder is not None:
-        check_encoder(network, encoder, name=weights_path.name)
     kinds = spec.prompt_kinds | ({PromptKind.TEXT} if checkpoint.sizes.text else set())
     known = replace(spec, cautions=checkpoint.cautions, prompt_kinds=kinds)
-    return MedicalSamAdapter(known, network, device, precision=precision, text_encoder=encoder)
+    model = MedicalSamAdapter(known, network, device, precision=precision)
+    if text_encoder is not None:
+        model.read_texts_with(text_encoder, name=weights_path.name)
+    return model
 
 
 def _no_point(device: str | torch.device) -> tuple[Tensor, Tensor]:
