@@ -7,11 +7,11 @@ anew from the exported files alone (`support.independent_measures`).
 import csv
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.html_pages import Page
 from support.independent_measures import Series, across, masks_in_rtstruct, masks_in_seg, numbers_of
 from support.panel_gestures import NAME, choose, export, open_section, write_in
 from support.panel_scenes import press_cell, rest, texts_of
@@ -247,36 +247,13 @@ def assert_change_is_right(case, found, folder, app):
         assert f"RECIST 1.1: {category}; " in text
 
 
-class Cells(HTMLParser):
-    """The rows of all tables of a page, as lists of words."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.rows, self._isCell = [], False
-        self.feed(text)
-
-    def handle_starttag(self, tag, _attributes):
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-            self._isCell = True
-
-    def handle_endtag(self, tag):
-        self._isCell = self._isCell and tag not in ("td", "th")
-
-    def handle_data(self, data):
-        if self._isCell:
-            self.rows[-1][-1] += data
-
-
 def assert_pages_are_right(found, folder, case):
     """Numbers of the page's tables as people read them; the PDF has the same words, and neither has a name."""
     pypdf = pytest.importorskip("pypdf")
     before, after = found[BEFORE][2], found[AFTER][2]
     page = (folder / "report.html").read_text()
-    rows = {row[0]: row for row in Cells(page).rows if len(row) == 10}
-    changes = {row[0]: row for row in Cells(page).rows if len(row) == 9}
+    rows = {row[0]: row for row in Page(page).rows if len(row) == 10}
+    changes = {row[0]: row for row in Page(page).rows if len(row) == 9}
     document = pypdf.PdfReader(folder / "report.pdf")
     printed = "".join("".join(sheet.extract_text() for sheet in document.pages).split())
     for name, numbers in after.items():

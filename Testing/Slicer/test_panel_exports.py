@@ -17,11 +17,7 @@ def write_series(folder, grid, patient_id="P1"):
     from inference_core.io.dicom_writer import write_dicom_series
 
     balls = [(grid.center_ras + at, radius) for at, radius in ((FIRST, 9.0), (SECOND, 7.0))]
-    write_dicom_series(folder, (100 * spheres(grid, balls)).astype(np.int16), grid)
-    for path in folder.iterdir():
-        dataset = pydicom.dcmread(path)
-        dataset.PatientID = patient_id
-        dataset.save_as(path)
+    write_dicom_series(folder, (100 * spheres(grid, balls)).astype(np.int16), grid, patient_id=patient_id)
     return folder
 
 

@@ -239,9 +239,9 @@ def test_the_images_own_segmentation_and_another_patients_are_refused(two_visits
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.pdf"])
-def test_the_report_is_one_page_with_a_picture_and_without_names(a_followed_lesion, monkeypatch, tmp_path, name):
+def test_the_report_is_one_page_with_a_picture_and_without_names(a_followed_lesion, saved_as, tmp_path, name):
     path = tmp_path / name
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    saved_as(path)
     a_followed_lesion.pressButton(a_followed_lesion.panel.ui.reportButton)
     rest(a_followed_lesion)
     if name.endswith("pdf"):
@@ -257,9 +257,9 @@ def test_the_report_is_one_page_with_a_picture_and_without_names(a_followed_lesi
         assert secret not in page
 
 
-def test_the_json_has_the_change_and_the_copied_text_too(a_followed_lesion, monkeypatch, tmp_path):
+def test_the_json_has_the_change_and_the_copied_text_too(a_followed_lesion, saved_as, tmp_path):
     path = tmp_path / "lesions.json"
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    saved_as(path)
     a_followed_lesion.pressButton(a_followed_lesion.panel.ui.saveTableButton)
     change = json.loads(path.read_text())["change"]
     assert change["recist_1_1"]["category"] == "partial response"

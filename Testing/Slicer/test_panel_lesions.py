@@ -168,9 +168,9 @@ def test_the_table_is_copied_as_text(two_lesions):
 
 
 @pytest.mark.parametrize("name", ["lesions.csv", "lesions.json"])
-def test_the_table_is_saved_with_units_and_without_names_of_images(two_lesions, monkeypatch, tmp_path, name):
+def test_the_table_is_saved_with_units_and_without_names_of_images(two_lesions, saved_as, tmp_path, name):
     path = tmp_path / name
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    saved_as(path)
     two_lesions.pressButton(two_lesions.panel.ui.saveTableButton)
     text = path.read_text()
     assert "Secret Name" not in text

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from support.module_scenes import RADII, ball_of, dice
+from support.panel_gestures import open_section
 from support.panel_scenes import FIRST, center_of, click_with, kinds_of, rest, texts_of, voxels
 
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
@@ -267,14 +268,13 @@ def test_a_reloaded_module_goes_on_where_it_was(a_panel, a_grid):
     assert a_panel.panel.ui.volumeSelector.currentNode().GetName() == "Secret Name"
 
 
-def test_prompts_are_exported_and_imported(a_panel, a_grid, tmp_path, monkeypatch):
+def test_prompts_are_exported_and_imported(a_panel, a_grid, tmp_path, saved_as, monkeypatch):
     path = str(tmp_path / "prompts.json")
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (path, ""))
+    saved_as(path)
     monkeypatch.setattr(QtWidgets.QFileDialog, "getOpenFileName", lambda *_: (path, ""))
     ui = a_panel.panel.ui
     click_with(a_panel, "foreground", center_of(a_grid, FIRST))
-    ui.advancedSection.collapsed = False
-    a_panel.settle()
+    open_section(a_panel, ui.advancedSection)
     a_panel.pressButton(ui.exportButton)
     a_panel.pressButton(ui.nextButton)
     rest(a_panel)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from support.panel_gestures import press_entry
 from support.panel_scenes import FIRST, SECOND, center_of, click_with, press_cell, rest, texts_of
 
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
@@ -39,10 +40,7 @@ def press_action(app, *texts):
     """Press, one after another, entries of the menu that is open, each of which may open another one."""
     for text in texts:
         menu = QtWidgets.QApplication.activePopupWidget()
-        assert menu is not None, f"no menu that could have {text}"
-        action = next(action for action in menu.actions() if action.text.startswith(text))
-        assert action.enabled
-        QtTest.QTest.mouseClick(menu, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, menu.actionGeometry(action).center())
+        press_entry(menu, text)
         assert app.waitUntil(lambda menu=menu: QtWidgets.QApplication.activePopupWidget() is not menu)
     rest(app)
 

@@ -48,9 +48,9 @@ def show(app, point):
 
 
 @pytest.fixture
-def a_followed_sequence(a_sequence, monkeypatch, tmp_path):
+def a_followed_sequence(a_sequence, saved_as, tmp_path):
     app = a_sequence
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "t.csv"), ""))
+    saved_as(tmp_path / "t.csv")
     app.panel.logic.segments.next("liver 1")
     app.panel.logic.prompts.addClick(tuple(place_at(1)))
     rest(app)

@@ -4,10 +4,10 @@ Every step is what a user does with mouse or keys. After each, all masks of both
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.glioblastoma import PATIENT, glioblastoma
 from support.module_scenes import dice
 from support.panel_gestures import NAME, choose, write_in
 from support.panel_scenes import beside, draw, press_cell, rest, ring, texts_of
@@ -23,8 +23,6 @@ CTRL = QtCore.Qt.ControlModifier
 STATUS, LOCK = 4, 6
 PROMPT_TEXT = 1
 BEFORE, AFTER = "January", "June"
-PATIENT = "02"
-GLIOBLASTOMA = [parent / "shared" / "data" / "glioblastoma_btp" for parent in Path(__file__).resolve().parents]
 
 
 @dataclass
@@ -328,14 +326,12 @@ def two_visits_of_a_patient(an_app):
     """A glioblastoma before and after treatment, answered by the built-in model; skipped where the images are not."""
     import nibabel
 
-    folder = next((path for path in GLIOBLASTOMA if path.is_dir()), None)
-    if folder is None:
-        pytest.skip("the glioblastoma images are not beside the repository")
     truth, points = {}, {}
     for visit, name in (("pre", BEFORE), ("post", AFTER)):
-        volume = slicer.util.loadVolume(str(folder / f"{PATIENT}_{visit}" / "image.nii.gz"))
+        image, labels = glioblastoma(PATIENT, visit)
+        volume = slicer.util.loadVolume(str(image))
         volume.SetName(name)
-        label = np.asarray(nibabel.load(folder / f"{PATIENT}_{visit}" / "label.nii.gz").dataobj) > 0
+        label = np.asarray(nibabel.load(labels).dataobj) > 0
         parts = parts_of(label)
         truth[(name, 0)] = along_the_body(parts[0].T, to_ras(volume))
         points[name] = [deepest(part, volume) for part in parts[:2]]

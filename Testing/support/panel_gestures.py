@@ -45,21 +45,25 @@ def open_section(app, section):
     assert not section.collapsed
 
 
+def press_entry(menu, words):
+    """Press the entry of an open menu that begins with these words, with the mouse; the whole of its words."""
+    from PySide6 import QtCore
+    from PySide6.QtTest import QTest
+
+    assert menu is not None, f"no menu is open that could have {words}"
+    action = next(action for action in menu.actions() if action.text.startswith(words))
+    assert action.enabled
+    text = action.text
+    QTest.mouseClick(menu, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, menu.actionGeometry(action).center())
+    return text
+
+
 def export(app, words):
     """Press *Export* with the mouse, and in its menu the entry that begins with these words."""
     from PySide6 import QtCore, QtWidgets
-    from PySide6.QtTest import QTest
 
     pressed = []
-
-    def press():
-        menu = QtWidgets.QApplication.activePopupWidget()
-        action = next(action for action in menu.actions() if action.text.startswith(words))
-        at = menu.actionGeometry(action).center()
-        pressed.append(action.text)
-        QTest.mouseClick(menu, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, at)
-
-    QtCore.QTimer.singleShot(50, press)
+    QtCore.QTimer.singleShot(50, lambda: pressed.append(press_entry(QtWidgets.QApplication.activePopupWidget(), words)))
     app.pressButton(app.panel.ui.exportMasksButton)
     assert app.waitUntil(lambda: bool(pressed), seconds=5)
     rest(app)

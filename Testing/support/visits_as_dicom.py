@@ -1,13 +1,11 @@
 """Two visits of one patient as DICOM series: painted ones with known lesions, and a glioblastoma where there is one."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pytest
+from support.glioblastoma import PATIENT, glioblastoma
 from support.scenes import oblique_grid, spheres
 
-GLIOBLASTOMA = [parent / "shared" / "data" / "glioblastoma_btp" for parent in Path(__file__).resolve().parents]
 BEFORE, AFTER = "before", "after"
 
 
@@ -27,14 +25,10 @@ class Case:
 
 
 def write_visit(folder, array, grid, *, modality):
-    import pydicom
-
     from inference_core.io.dicom_writer import write_dicom_series
 
-    for path in write_dicom_series(folder, array, grid, modality=modality, patient_name="Newcomer^Case"):
-        dataset = pydicom.dcmread(path)
-        dataset.PatientID = "ID-4711"
-        dataset.save_as(path)
+    patient = {"patient_name": "Newcomer^Case", "patient_id": "ID-4711"}
+    write_dicom_series(folder, array, grid, modality=modality, **patient)
 
 
 def a_head(grid, balls, middle, *, seed):
@@ -73,14 +67,12 @@ def glioblastoma_visits(target):
 
     from inference_core.io.files import read_volume
 
-    folder = next((path for path in GLIOBLASTOMA if path.is_dir()), None)
-    if folder is None:
-        pytest.skip("the glioblastoma images are not beside the repository")
+    cases = {visit: glioblastoma(PATIENT, name) for visit, name in ((BEFORE, "pre"), (AFTER, "post"))}
     folders = {visit: target / visit for visit in (BEFORE, AFTER)}
-    for visit, name in ((BEFORE, "02_pre"), (AFTER, "02_post")):
-        volume = read_volume(folder / name / "image.nii.gz")
+    for visit, files in cases.items():
+        volume = read_volume(files[0])
         write_visit(folders[visit], np.rint(volume.array).astype(np.int16), volume.grid, modality="MR")
-    label = read_volume(folder / "02_pre" / "label.nii.gz")
+    label = read_volume(cases[BEFORE][1])
     pieces, count = ndimage.label(label.array > 0, np.ones((3, 3, 3)))
     largest = 1 + np.argsort(ndimage.sum(pieces > 0, pieces, range(1, count + 1)))[::-1][:2]
     points = []

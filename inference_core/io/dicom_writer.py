@@ -29,6 +29,7 @@ def write_dicom_series(
     *,
     modality: str = "CT",
     patient_name: str = "Synthetic^Patient",
+    patient_id: str = "SYNTHETIC",
     description: str = "",
     series_uid: str | None = None,
     scaling: Sequence[tuple[float, float]] | None = None,
@@ -43,7 +44,7 @@ def write_dicom_series(
     if modality not in _SOP_CLASSES or array_ijk.dtype not in (np.int16, np.uint16):
         raise OutputError("A DICOM series is written of int16 or uint16 voxels, with the modality CT, MR or PT.")
     target = make_folder(folder)
-    dataset = _series(modality, description=description, patient_name=patient_name, uid=series_uid)
+    dataset = _series(modality, description=description, patient=(patient_name, patient_id), uid=series_uid)
     _describe_image(dataset, array_ijk.dtype, grid)
     paths = []
     for k in range(grid.shape[2]):
@@ -67,7 +68,7 @@ def decimals(values: Sequence[float] | Float) -> list[str]:
     return [format_number_as_ds(float(value)) for value in values]
 
 
-def _series(modality: str, *, description: str, patient_name: str, uid: str | None) -> Any:
+def _series(modality: str, *, description: str, patient: tuple[str, str], uid: str | None) -> Any:
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
 
@@ -79,7 +80,7 @@ def _series(modality: str, *, description: str, patient_name: str, uid: str | No
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     dataset.Modality, dataset.SeriesDescription = modality, description
-    dataset.PatientName, dataset.PatientID = patient_name, "SYNTHETIC"
+    dataset.PatientName, dataset.PatientID = patient
     dataset.PatientBirthDate = dataset.PatientSex = ""
     dataset.StudyDate, dataset.StudyTime, dataset.StudyID, dataset.SeriesNumber = "20000101", "120000", "1", 1
     dataset.AccessionNumber = dataset.ReferringPhysicianName = ""

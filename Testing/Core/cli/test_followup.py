@@ -154,15 +154,10 @@ def test_an_input_is_not_overwritten(run, two_visits):
 
 
 def test_images_of_two_patients_are_refused(run, tmp_path):
-    import pydicom
-
     grid = oblique_grid(9, 1)
     array = np.arange(np.prod(grid.shape), dtype=np.int16).reshape(grid.shape)
     for name in ("one", "other"):
-        for path in write_dicom_series(tmp_path / name, array, grid):
-            dataset = pydicom.dcmread(path)
-            dataset.PatientID = name
-            dataset.save_as(path)
+        write_dicom_series(tmp_path / name, array, grid, patient_id=name)
     mask = np.zeros(grid.shape, np.uint8)
     mask[2:5, 2:5, 2:5] = 1
     write_labels(tmp_path / "mask.nii.gz", mask, grid)

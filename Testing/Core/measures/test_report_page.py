@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from support.html_pages import Page
 from support.scenes import oblique_grid, spheres
 
 from inference_core.errors import VolumeError
@@ -73,19 +73,6 @@ def test_the_png_is_read_by_another_reader():
     images = pytest.importorskip("matplotlib.image")
     picture = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)
     assert np.array_equal(np.rint(images.imread(io.BytesIO(png_of(picture))) * 255), picture)
-
-
-class Page(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.words = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 @pytest.fixture

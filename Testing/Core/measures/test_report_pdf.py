@@ -6,10 +6,10 @@ import io
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from support.html_pages import Page
 from support.scenes import oblique_grid, spheres
 
 from inference_core.errors import OutputError
@@ -54,29 +54,12 @@ def text_of(document):
     return words_of("".join(page.extract_text() for page in document.pages))
 
 
-class Words(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.words, self._style = [], False
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self._style = tag == "style"
-
-    def handle_endtag(self, tag):
-        self._style = False
-
-    def handle_data(self, data):
-        if not self._style:
-            self.words.append(data)
-
-
 @pytest.mark.parametrize("names", [["liver <1>"], ["печень 1", "Lunge rechts"], [f"lesion {n}" for n in range(14)]])
 def test_everything_that_the_page_says_is_in_the_pdf_with_a_picture_a_lesion(names):
     report = a_report(names)
     document = read(report)
     said = text_of(document)
-    for words in Words(html_page(report)).words:
+    for words in Page(html_page(report)).words:
         assert words_of(words) in said
     pictures = [image for page in document.pages for image in page.images]
     assert len(pictures) == len(names)
