@@ -73,7 +73,9 @@ def enhanced(array, grid, frames, **settings):
     """Slices of an array, in the order of `frames`, as one enhanced multi-frame dataset."""
     settings = {"sop_class": ENHANCED_CT} | settings
     dataset = image(np.stack([array[:, :, k].T for k in frames]), **settings)
-    measures = item(PixelSpacing=decimals([grid.spacing[1], grid.spacing[0]]), SliceThickness=grid.spacing[2])
+    measures = item(
+        PixelSpacing=decimals([grid.spacing[1], grid.spacing[0]]), SliceThickness=decimals([grid.spacing[2]])[0]
+    )
     shared = item(
         PlaneOrientationSequence=Sequence([item(ImageOrientationPatient=orientation(grid))]),
         PixelMeasuresSequence=Sequence([measures]),

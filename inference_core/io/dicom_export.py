@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from inference_core import __version__
-from inference_core.errors import OutputError
+from inference_core.errors import OutputError, one_line
 from inference_core.geometry.grid import SAME_GRID_MM, Grid
 from inference_core.geometry.mask import Mask
 from inference_core.io.atomic import replacing
 from inference_core.io.dicom import DicomSource
-from inference_core.io.dicom_writer import new_uid
+from inference_core.io.dicom_multiframe import keep_frames_of
+from inference_core.io.dicom_writer import decimals, new_uid
 from inference_core.io.findings import DEFAULT_FINDING, Coded, Finding
 
+UNICODE = "ISO_IR 192"
+_LONGEST_LABEL, _LONGEST_CODE = 64, 16
 MANUFACTURER, PRODUCT = "SAM3DSegment", "SAM3DSegment"
 _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
 _MAY_BE_EMPTY = (
@@ -52,17 +55,23 @@ class ExportedSegment:
     finding: str | Finding = DEFAULT_FINDING
     tracking_uid: str = field(default_factory=new_uid)
 
+    @property
+    def label(self) -> str:
+        """The name as DICOM takes it (LO): one line of 1 to 64 letters, without the sign between values."""
+        return one_line(self.name.replace("\\", "/"))[:_LONGEST_LABEL] or "segment"
+
 
 def source_datasets(source: DicomSource) -> list[Any]:
     """The datasets of a source's files without their voxels, each once, in the order of k.
 
-    What must be there but may be empty is added where it lacks.
+    What must be there but may be empty is added where it lacks; a multi-frame file keeps the volume's frames alone.
 
     Raises:
         OutputError: the files lack what an export must refer to.
     """
     from pydicom import dcmread
 
+    thickness = decimals([source.grid.spacing[2]])[0]
     datasets = [dcmread(path, stop_before_pixels=True, force=True) for path in source.paths]
     for dataset in datasets:
         lacking = [name for name in _NEEDED if not dataset.get(name)]
@@ -73,6 +82,18 @@ def source_datasets(source: DicomSource) -> list[Any]:
             )
         for name in (name for name in _MAY_BE_EMPTY if name not in dataset):
             setattr(dataset, name, "")
+        # Scanners may leave it empty, a SEG's frames may not: it is the step then.
+        if not dataset.get("SliceThickness"):
+            dataset.SliceThickness = thickness
+    if source.frames[0].header.frames > 1:
+        if len(datasets) > 1:
+            raise OutputError(
+                "The volume lies in several multi-frame files, which a DICOM export cannot refer to; write a .seg.nrrd."
+            )
+        keep_frames_of(source, datasets[0])
+    # What an export is written in, of the first file: a segment's name need not fit into the source's own letters.
+    datasets[0].decode()
+    datasets[0].SpecificCharacterSet = UNICODE
     return datasets
 
 
@@ -132,4 +153,11 @@ def code(coded: Coded) -> Any:
     """A concept as pydicom's codes are."""
     from pydicom.sr.coding import Code
 
-    return Code(coded.value, coded.scheme, coded.meaning)
+    return Code(coded.value, coded.scheme, coded.meaning[:_LONGEST_LABEL])
+
+
+def code_attributes(coded: Coded) -> dict[str, str]:
+    """A concept as the attributes of a code sequence's item; values longer than 16 letters have one of their own."""
+    value = "LongCodeValue" if len(coded.value) > _LONGEST_CODE else "CodeValue"
+    meaning = coded.meaning[:_LONGEST_LABEL]
+    return {value: coded.value, "CodingSchemeDesignator": coded.scheme, "CodeMeaning": meaning}

@@ -30,6 +30,7 @@ from inference_core.io.dicom_export import (
     series_number,
     source_datasets,
 )
+from inference_core.io.dicom_multiframe import refer_to_frames_of
 from inference_core.io.dicom_writer import new_uid
 from inference_core.io.findings import coded
 from inference_core.io.opening import check_readable
@@ -49,7 +50,7 @@ def write_dicom_seg(
     datasets = source_datasets(source)
     dataset = seg.Segmentation(
         source_images=datasets,
-        pixel_array=_frames(segments, source, in_file_order=len(datasets) == 1),
+        pixel_array=_frames(segments, source),
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(segment, number) for number, segment in enumerate(segments, start=1)],
         series_instance_uid=new_uid(),
@@ -61,10 +62,13 @@ def write_dicom_seg(
         software_versions=__version__,
         device_serial_number="0",
         content_label="SEGMENTATION",
+        content_creator_name="",
         content_description=description[:64] or None,
         series_description=description[:64] or "SAM3DSegment",
         omit_empty_frames=False,
     )
+    if source.frames[0].header.frames > 1:
+        refer_to_frames_of(source, dataset)
     save(dataset, path)
     return dataset
 
@@ -93,13 +97,9 @@ def read_dicom_seg(path: str | os.PathLike[str], grid: Grid) -> dict[str, Mask]:
     return {names[number]: Mask.of(voxels) for number, voxels in found.items()}
 
 
-def _frames(segments: Sequence[ExportedSegment], source: DicomSource, *, in_file_order: bool) -> NDArray[np.uint8]:
-    """(frames, rows, columns, segments): along k or, of a multi-frame file, in the order of its own frames."""
-    shape = source.grid.shape
-    stacked = np.stack([segment.mask.on(shape).transpose(2, 1, 0) for segment in segments], axis=-1)
-    if not in_file_order:
-        return stacked
-    return stacked[np.argsort([frame.index for frame in source.frames])]
+def _frames(segments: Sequence[ExportedSegment], source: DicomSource) -> NDArray[np.uint8]:
+    """(frames, rows, columns, segments), along k."""
+    return np.stack([segment.mask.on(source.grid.shape).transpose(2, 1, 0) for segment in segments], axis=-1)
 
 
 def _description(segment: ExportedSegment, number: int) -> Any:
@@ -107,13 +107,13 @@ def _description(segment: ExportedSegment, number: int) -> Any:
     category, kind = coded(segment.finding)
     return seg.SegmentDescription(
         segment_number=number,
-        segment_label=segment.name[:64],
+        segment_label=segment.label,
         segmented_property_category=code(category),
         segmented_property_type=code(kind),
         algorithm_type=kinds.MANUAL if segment.algorithm is None else kinds.SEMIAUTOMATIC,
         algorithm_identification=None if segment.algorithm is None else _identified(segment.algorithm),
         tracking_uid=segment.tracking_uid,
-        tracking_id=segment.name[:64],
+        tracking_id=segment.label,
     )
 
 

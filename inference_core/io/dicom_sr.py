@@ -158,7 +158,7 @@ def _contents(lesion: ReportedLesion, numbers: Sequence[Reported], context: _Con
     category, kind = coded(segment.finding)
     found = [_measurement(number, context) for number in numbers]
     return {
-        "tracking_identifier": sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.name),
+        "tracking_identifier": sr.TrackingIdentifier(uid=segment.tracking_uid, identifier=segment.label),
         "finding_category": code(category),
         "finding_type": code(kind),
         "algorithm_id": None if segment.algorithm is None else _identified(segment.algorithm),

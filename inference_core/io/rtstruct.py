@@ -26,6 +26,7 @@ from inference_core.io.dicom_export import (
     PRODUCT,
     ExportedSegment,
     check_on_source,
+    code_attributes,
     save,
     series_number,
     source_datasets,
@@ -160,7 +161,7 @@ def _roi(segment: ExportedSegment, number: int, frame_of_reference: str) -> Any:
     region = _item(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=frame_of_reference,
-        ROIName=segment.name[:64],
+        ROIName=segment.label,
         ROIGenerationAlgorithm="MANUAL" if segment.algorithm is None else "SEMIAUTOMATIC",
     )
     if (algorithm := segment.algorithm) is not None:
@@ -197,8 +198,7 @@ def _in_lps(polygon: Float, k: int, grid: Grid) -> Float:
 
 
 def _observation(segment: ExportedSegment, number: int) -> Any:
-    kind = coded(segment.finding)[1]
-    concept = _item(CodeValue=kind.value, CodingSchemeDesignator=kind.scheme, CodeMeaning=kind.meaning)
+    concept = _item(**code_attributes(coded(segment.finding)[1]))
     return _item(
         ObservationNumber=number,
         ReferencedROINumber=number,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+from support.dicom_peers import complaints, measured_by_dcmqi, needs_dcmqi, needs_validator, segments_by_dcmqi
 
 from inference_core.cli.parsing import UsageError
 from inference_core.cli.starting_mask import read_starting_mask
@@ -47,6 +49,26 @@ def test_one_run_writes_all_three_of_one_mask(run, a_ct_series, a_target_click, 
         assert np.array_equal(found["liver tumor"].on(grid.shape), expected)
     assert sha256_of(Path(a_small_model[-1])).encode() in sr.read_bytes()
     assert pydicom.dcmread(seg).SegmentSequence[0].TrackingUID.encode() in sr.read_bytes()
+
+
+@needs_validator
+@needs_dcmqi
+def test_independent_programs_take_what_one_run_writes(run, a_ct_series, a_target_click, a_small_model, tmp_path):
+    seg, sr, rt = tmp_path / "x.seg.dcm", tmp_path / "x.sr.dcm", tmp_path / "rt.dcm"
+    done = run(
+        "segment", a_ct_series, "--output", seg, "--report", sr, "--rtstruct", rt, "--click", *a_target_click,
+        *a_small_model, "--name", "liver tumor", "--measure", "--json", tmp_path / "x.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert complaints(seg, sr, rt) == []
+    expected = json.loads((tmp_path / "x.json").read_text())
+    places = segments_by_dcmqi(seg, tmp_path / "dcmqi")["liver tumor"]
+    assert len(places) == expected["voxels"]
+    found = measured_by_dcmqi(sr, tmp_path / "sr.json")
+    assert found["liver tumor", "Volume", ""] == (pytest.approx(expected["volume_ml"], abs=1e-6), "ml")
+    grid = read_volume(a_ct_series).grid
+    ijk = grid.to_ijk(places)
+    assert np.abs((ijk - np.rint(ijk)) * grid.spacing).max() < 0.01
 
 
 @pytest.mark.parametrize("arguments", [("--output", "x.seg.dcm"), ("--output", "x.nii.gz", "--rtstruct", "rt.dcm")])

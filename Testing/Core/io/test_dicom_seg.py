@@ -76,6 +76,88 @@ def test_the_frames_of_an_enhanced_file_are_found_whatever_their_order(tmp_path,
         assert np.array_equal(found[segment.name].on(grid.shape), segment.mask.on(grid.shape))
 
 
+@pytest.mark.parametrize("order", [[*range(9), *range(9)], [*range(8, -1, -1), 4, 1, 8, 0, 3, 2, 7, 6, 5]])
+def test_one_phase_of_an_enhanced_file_is_referred_to_frame_by_frame(
+    tmp_path, a_larger_oblique_grid, lesions_on, order
+):
+    grid = a_larger_oblique_grid
+    array = np.random.default_rng(3).integers(-100, 200, grid.shape).astype(np.int16)
+    dataset = enhanced(array, grid, order, series="2.25.8")
+    for n, groups in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        groups.FrameContentSequence[0].TemporalPositionIndex = n // 9 + 1
+    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = "2.25.81", "2.25.82"
+    save(dataset, tmp_path / "ct" / "enhanced.dcm")
+    source, volume = find_source(tmp_path / "ct", part=2), read_volume(tmp_path / "ct", part=2)
+    seg = write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), source)
+    write_dicom_sr(
+        tmp_path / "x.sr.dcm", [ReportedLesion(segment, ()) for segment in lesions_on()], source, segmentation=seg
+    )
+    found = read_dicom_seg(tmp_path / "x.seg.dcm", volume.grid)
+    assert np.array_equal(found["ring"].on(grid.shape), lesions_on()[0].mask.on(grid.shape))
+    for groups in pydicom.dcmread(tmp_path / "x.seg.dcm").PerFrameFunctionalGroupsSequence:
+        number = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber
+        referred = dataset.PerFrameFunctionalGroupsSequence[number - 1]
+        assert referred.FrameContentSequence[0].TemporalPositionIndex == 2
+        there, here = (item.PlanePositionSequence[0].ImagePositionPatient for item in (referred, groups))
+        assert [float(x) for x in here] == pytest.approx([float(x) for x in there], abs=1e-6)
+
+
+@pytest.mark.parametrize("lacking", ["SliceThickness", "SpecificCharacterSet"])
+def test_what_a_series_does_not_say_does_not_stop_an_export(tmp_path, a_ct_folder, a_source, lesions_on, lacking):
+    for path in a_ct_folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        setattr(dataset, lacking, None)
+        dataset.save_as(path)
+    write_dicom_seg(tmp_path / "x.seg.dcm", lesions_on(), find_source(a_ct_folder))
+    found = pydicom.dcmread(tmp_path / "x.seg.dcm")
+    assert found.SegmentSequence[1].SegmentLabel == "Läsion 2"
+    measures = found.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SliceThickness) == pytest.approx(a_source.grid.spacing[2])
+    assert found["ContentCreatorName"].is_empty  # type 2: may be empty, may not be absent
+
+
+def test_a_name_in_another_script_than_the_patients_is_kept_beside_it(tmp_path, a_ct_folder, lesions_on):
+    for path in a_ct_folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.SpecificCharacterSet, dataset.PatientName = ["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"
+        dataset.save_as(path)
+    source = find_source(a_ct_folder)
+    lesion = replace(lesions_on()[0], name="肝臓 Läsion Ω")
+    write_dicom_seg(tmp_path / "x.seg.dcm", [lesion], source)
+    write_dicom_sr(tmp_path / "x.sr.dcm", [ReportedLesion(lesion, ())], source)
+    write_rtstruct(tmp_path / "rt.dcm", [lesion], source)
+    seg, sr, rt = (pydicom.dcmread(tmp_path / name) for name in ("x.seg.dcm", "x.sr.dcm", "rt.dcm"))
+    for dataset in (seg, sr, rt):
+        assert str(dataset.PatientName) == "Yamada^Tarou=山田^太郎"
+    assert seg.SegmentSequence[0].SegmentLabel == rt.StructureSetROISequence[0].ROIName == lesion.name
+    assert lesion.name.encode() in (tmp_path / "x.sr.dcm").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("left\\right", "left/right"), ("two\nlines\x07", "two lines"), ("  ", "segment"), ("x" * 70, "x" * 64)],
+)
+def test_a_name_is_written_as_dicom_allows_it(tmp_path, a_source, lesions_on, name, label):
+    lesion = replace(lesions_on()[0], name=name)
+    seg = write_dicom_seg(tmp_path / "x.seg.dcm", [lesion], a_source)
+    rt = write_rtstruct(tmp_path / "rt.dcm", [lesion], a_source)
+    assert seg.SegmentSequence[0].SegmentLabel == seg.SegmentSequence[0].TrackingID == label
+    assert rt.StructureSetROISequence[0].ROIName == label
+
+
+def test_a_code_longer_than_sixteen_letters_is_a_long_one(tmp_path, a_source, lesions_on):
+    kind = Coded("12345678901234567890", "99LOCAL", "Something of a hospital's own")
+    lesion = replace(lesions_on()[0], finding=(ANATOMY, kind))
+    seg = write_dicom_seg(tmp_path / "x.seg.dcm", [lesion], a_source)
+    rt = write_rtstruct(tmp_path / "rt.dcm", [lesion], a_source)
+    for item in (
+        seg.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0],
+        rt.RTROIObservationsSequence[0].RTROIIdentificationCodeSequence[0],
+    ):
+        assert item.LongCodeValue == kind.value
+        assert "CodeValue" not in item
+
+
 def test_a_series_without_what_is_referred_to_is_refused(tmp_path, a_ct_folder, lesions_on):
     for path in a_ct_folder.iterdir():
         dataset = pydicom.dcmread(path)
