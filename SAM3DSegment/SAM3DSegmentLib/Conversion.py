@@ -1,7 +1,7 @@
 """Between MRML and the core: volumes, segments, their grids. Slicer's arrays are (k, j, i); they are turned here, once.
 
-A segmentation has one grid for all its segments, which need not be the volume's. `SegmentGrid` says where it lies in
-the world; masks are `Mask`es in the labelmaps' own indices.
+A segmentation has one common grid for all its segments, which need not be the volume's. `SegmentGrid` says where it
+lies in the world; masks are `Mask`es in its indices. A labelmap that was brought in on another grid is read onto it.
 """
 
 from collections.abc import Hashable
@@ -92,6 +92,19 @@ def volumeFromNode(node: Any) -> "Volume":
     return Volume(array, Grid(array.shape, nodeToWorld(node) @ slicer.util.arrayFromVTKMatrix(matrix)), node.GetName())
 
 
+def asInFile(node: Any) -> "Volume":
+    """A scalar volume node's voxels where the node has them itself, below its transforms: as they were loaded.
+
+    Raises:
+        VolumeError: as `volumeFromNode`.
+    """
+    from inference_core.geometry.grid import Grid
+    from inference_core.geometry.volume import Volume
+
+    shown = volumeFromNode(node)
+    return Volume(shown.array, Grid(shown.grid.shape, np.linalg.inv(nodeToWorld(node)) @ shown.grid.affine), shown.name)
+
+
 def segmentGrid(segmentationNode: Any) -> SegmentGrid:
     """The grid of a segmentation: that of its labelmaps, else its reference geometry.
 
@@ -115,8 +128,29 @@ def segmentGrid(segmentationNode: Any) -> SegmentGrid:
     return SegmentGrid(Grid((1, 1, 1), nodeToWorld(segmentationNode) @ imageToNode), imageToNode)
 
 
+def ownGrid(segmentationNode: Any, segmentId: str) -> SegmentGrid | None:
+    """The grid of the labelmap that holds a segment; None where none does.
+
+    Slicer keeps labelmaps as they were brought in: one may be finer or turned against the segmentation's common grid.
+    """
+    from inference_core.geometry.grid import Grid
+
+    image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
+    if image is None:
+        return None
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    imageToNode = slicer.util.arrayFromVTKMatrix(matrix)
+    return SegmentGrid(Grid((1, 1, 1), nodeToWorld(segmentationNode) @ imageToNode), imageToNode)
+
+
 def readSegment(segmentationNode: Any, segmentId: str) -> "Mask":
-    """The voxels of a segment, in its labelmap's own indices."""
+    """The voxels of a segment, in the indices of the segmentation's common grid."""
+    return _onCommonGrid(segmentationNode, segmentId, readOwn(segmentationNode, segmentId))
+
+
+def readOwn(segmentationNode: Any, segmentId: str) -> "Mask":
+    """The voxels of a segment, in the indices of the labelmap that holds it: those of `ownGrid`."""
     from inference_core.geometry.mask import EMPTY, Mask
 
     view = labelView(segmentationNode, segmentId)
@@ -126,8 +160,16 @@ def readSegment(segmentationNode: Any, segmentId: str) -> "Mask":
     return Mask.of(array == value, first)
 
 
+def _onCommonGrid(segmentationNode: Any, segmentId: str, mask: "Mask") -> "Mask":
+    own = ownGrid(segmentationNode, segmentId)
+    if own is None or not mask.array.size:
+        return mask
+    common = segmentGrid(segmentationNode)
+    return mask if own.sameVoxelsAs(common) else onSegmentGrid(mask, own.lattice, common)
+
+
 def readLayer(segmentationNode: Any, segmentId: str) -> "dict[str, Mask]":
-    """The voxels of a segment and of all that share its labelmap, in its own indices, by their ids.
+    """The voxels of a segment and of all that share its labelmap, by their ids, as `readSegment` has them.
 
     The labelmap is gone through once, however many share it.
     """
@@ -154,7 +196,8 @@ def readLayer(segmentationNode: Any, segmentId: str) -> "dict[str, Mask]":
             continue
         box = VoxelBox(np.array([axis.min() for axis in ijk]), np.array([axis.max() + 1 for axis in ijk]))
         start = np.add(first, box.start).tolist()
-        found[other] = Mask((start[0], start[1], start[2]), np.asfortranarray(array[box.slices()] == value))
+        mask = Mask((start[0], start[1], start[2]), np.asfortranarray(array[box.slices()] == value))
+        found[other] = _onCommonGrid(segmentationNode, other, mask)
     return found
 
 
@@ -193,22 +236,10 @@ def orientedImage(patch: "Mask", where: SegmentGrid) -> Any:
 
 
 def onSegmentGrid(patch: "Mask", volumeGrid: "Grid", where: SegmentGrid) -> "Mask":
-    """A mask on the volume's voxels, on the segmentation's: shifted where the voxels coincide, else interpolated."""
-    from inference_core.geometry.grid import corners_ijk
-    from inference_core.geometry.mask import EMPTY, Mask
-    from inference_core.geometry.sampling import resample_onto
+    """A mask on the volume's voxels, on the segmentation's: shifted where the voxels coincide, else resampled."""
+    from inference_core.geometry.regridding import on_grid
 
-    if not patch.array.size:
-        return EMPTY
-    source = volumeGrid.cropped(np.subtract(patch.start, 1), np.add(patch.stop, 1))
-    if _sameLattice(source, where.lattice):
-        start = where.voxelAt(volumeGrid.to_ras(patch.start))
-        return Mask(start, patch.array)
-    corners = where.lattice.to_ijk(source.to_ras(corners_ijk(source.shape)))
-    start, stop = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
-    values = np.pad(patch.array, 1).astype(np.float32)
-    inside = resample_onto(values, source, where.lattice.cropped(start, stop), outside=0.0) > 0.5
-    return Mask.of(inside, start)
+    return on_grid(patch, volumeGrid, where.lattice)
 
 
 def asVolume(patch: "Mask", where: SegmentGrid) -> "Volume":
@@ -216,11 +247,3 @@ def asVolume(patch: "Mask", where: SegmentGrid) -> "Volume":
     from inference_core.geometry.volume import Volume
 
     return Volume(patch.array.view(np.uint8), where.lattice.cropped(patch.start, patch.stop), "initial mask")
-
-
-def _sameLattice(first: "Grid", second: "Grid") -> bool:
-    """Whether voxel centers of one grid, over its whole extent, are voxel centers of the other with the same axes."""
-    ends = np.vstack([np.zeros(3), np.diag(np.subtract(first.shape, 1))])
-    placed = second.to_ijk(first.to_ras(ends))
-    wanted = np.rint(placed[0]) + ends
-    return bool(np.abs((placed - wanted) * second.spacing).max() < _SAME_MM)

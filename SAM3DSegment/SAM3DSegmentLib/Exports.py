@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import segmentGrid, volumeFromNode
+from SAM3DSegmentLib.Conversion import asInFile
 from SAM3DSegmentLib.DicomFiles import filesOf
 from SAM3DSegmentLib.FollowUp import patientIdOf
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.MadeBy import algorithmOf, findingOf
-from SAM3DSegmentLib.Measuring import Measuring, onVolume, unitOf
+from SAM3DSegmentLib.Measuring import Measuring, unitOf
 from SAM3DSegmentLib.PredictionController import PredictionController
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Setup import ExportPackages
@@ -43,6 +43,7 @@ class _Content:
     segments: "list[ExportedSegment]"
     files: list[Path]
     patientId: str
+    note: str
 
 
 class Exports:
@@ -62,19 +63,7 @@ class Exports:
             SAM3DError: there is nothing to export, or DICOM is asked for and the image came from none.
             DependencyError: a package is missing and was not installed.
         """
-        from inference_core.errors import OutputError
-
-        image = self._image()
-        if kind in LABEL_SUFFIXES:
-            return
-        if not filesOf(image):
-            raise OutputError(
-                _(
-                    "DICOM SEG, report and RTSTRUCT refer to the DICOM series of an image, and this one was not loaded "
-                    "from Slicer's DICOM database; export a label map, or save the table and the page."
-                )
-            )
-        ExportPackages.ensureInstalled(withHighdicom=kind != "rtstruct")
+        self._checked(kind)
 
     def start(self, kind: str, path: Path) -> None:
         """Write a kind of file, under this name with the kind's suffix; of all three, each with its own.
@@ -85,10 +74,10 @@ class Exports:
         """
         from inference_core.errors import OutputError
 
-        self.check(kind)
+        image, files = self._checked(kind)
         if self._controller.busy:
             raise OutputError(_("Wait until the last answer is there, then export."))
-        content, places = self._content(), _placesOf(kind, path)
+        content, places = self._content(image, files), _placesOf(kind, path)
         # Of the name that was chosen, the file dialog has asked.
         if there := [place.name for place in places.values() if place != path and place.exists()]:
             raise OutputError(_("'{name}' is there already; choose another name.").format(name=there[0]))
@@ -101,35 +90,48 @@ class Exports:
                 _writeDicom(places, content)
             return list(places.values())
 
-        self._controller.startJob(
-            run, onDone=lambda paths: self._tell("exported", paths=paths), onError=self._controller.tellFailure
-        )
+        def onDone(paths: list[Path]) -> None:
+            self._tell("exported", paths=paths)
+            if content.note:
+                self._tell("cautioned", message=content.note)
+
+        self._controller.startJob(run, onDone=onDone, onError=self._controller.tellFailure)
         self._tell("state")
 
-    def _image(self) -> Any:
+    def _checked(self, kind: str) -> tuple[Any, list[Path]]:
+        """The image, and the files of its series, none for a label map; refused as `check` says."""
         from inference_core.errors import OutputError
 
         node = self._workspace.segmentationNode
         image = self._measuring.imageOf(node) if node is not None else None
         if image is None or not self._segments.ids():
             raise OutputError(_("There is no segment to export; segment something first."))
-        return image
+        if kind in LABEL_SUFFIXES:
+            return image, []
+        files = filesOf(image)
+        if not files:
+            raise OutputError(
+                _(
+                    "DICOM SEG, report and RTSTRUCT refer to the DICOM series of an image, and this one was not loaded "
+                    "from Slicer's DICOM database; export a label map, or save the table and the page."
+                )
+            )
+        ExportPackages.ensureInstalled(withHighdicom=kind != "rtstruct")
+        return image, files
 
-    def _content(self) -> _Content:
+    def _content(self, image: Any, files: list[Path]) -> _Content:
         from inference_core.errors import OutputError
         from inference_core.io.dicom_export import ExportedSegment
 
-        image, node = self._image(), self._workspace.segmentationNode
-        volume, where, found = volumeFromNode(image), segmentGrid(node), []
-        for segmentId in self._segments.ids():
+        there, found = self._measuring.onImage(segmentIds=self._segments.ids()), []
+        for segmentId, mask in there.masks.items():
             segment = self._segments.get(segmentId)
-            mask = onVolume(self._measuring.maskOf(segmentId), where, volume)
-            if mask is not None:
-                made = ExportedSegment(segment.GetName(), mask, algorithmOf(segment), findingOf(segment))
-                found.append(_tracked(made, segment))
+            made = ExportedSegment(segment.GetName(), mask, algorithmOf(segment), findingOf(segment))
+            found.append(_tracked(made, segment))
         if not any(segment.mask.array.size for segment in found):
             raise OutputError(_("There is no segment to export; segment something first."))
-        return _Content(volume, unitOf(image), found, filesOf(image), patientIdOf(image))
+        volume = asInFile(image) if files else there.volume
+        return _Content(volume, unitOf(image), found, files, patientIdOf(image), there.note)
 
 
 def _placesOf(kind: str, path: Path) -> dict[str, Path]:

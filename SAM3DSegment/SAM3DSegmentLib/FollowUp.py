@@ -12,10 +12,10 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import segmentGrid, transformToWorld, volumeFromNode
+from SAM3DSegmentLib.Conversion import transformToWorld, volumeFromNode
 from SAM3DSegmentLib.Lesions import ORGAN_TAG, ROLE_TAG, Lesions
 from SAM3DSegmentLib.Listeners import Tell
-from SAM3DSegmentLib.Measuring import Measuring, onVolume
+from SAM3DSegmentLib.Measuring import Measuring
 from SAM3DSegmentLib.PredictionController import PredictionController
 from SAM3DSegmentLib.PromptNodes import PromptNodes, promptSetOf
 from SAM3DSegmentLib.Segments import Segments
@@ -162,20 +162,10 @@ class FollowUp:
 
     def _wanted(self, earlier: Any) -> "list[tuple[Earlier, Any]]":
         """The lesions to find again, each with its `vtkSegment`: named, with a mask, and not here already."""
-        from inference_core.followup.carrying import prompts_for
-        from inference_core.followup.visits import Earlier
-
-        image, where, found = volumeFromNode(self._measuring.imageOf(earlier)), segmentGrid(earlier), []
         here = {lesion.name for lesion in self._lesions.lesions() if lesion.present}
-        for segmentId in earlier.GetSegmentation().GetSegmentIDs():
-            segment = earlier.GetSegmentation().GetSegment(segmentId)
-            mask = onVolume(self._measuring.maskOf(segmentId, earlier), where, image)
-            if mask is None or not mask.array.size or segment.GetName() in here:
-                continue
-            placed = promptSetOf(PromptNodes(earlier, segmentId).items())
-            prompts = placed if placed.prompts else prompts_for(mask, image.grid)
-            found.append((Earlier(segment.GetName(), prompts, mask), segment))
-        return found
+        segmentation = earlier.GetSegmentation()
+        found = earlierOf(self._measuring, earlier)
+        return [(lesion, segmentation.GetSegment(key)) for key, lesion in found.items() if lesion.name not in here]
 
     def _carry(self, earlier: Any, wanted: "list[tuple[Earlier, Any]]", alignment: "Alignment") -> None:
         """The images are aligned: make the segments, place the prompts, and ask about the first."""
@@ -231,14 +221,29 @@ class FollowUp:
         """Flag the review of a lesion that should be looked at first."""
         from inference_core.followup.visits import doubt_about
 
-        node, volume = self._workspace.segmentationNode, volumeFromNode(self._workspace.volumeNode)
-        mask = onVolume(self._measuring.maskOf(segmentId, node), segmentGrid(node), volume)
+        there = self._measuring.onImage(segmentIds=[segmentId])
+        mask = there.masks.get(segmentId)
         if self._beforeNode is None or self._beforeNode.GetScene() is None or mask is None:
             return
-        doubt = doubt_about(earlier, volumeFromNode(self._beforeNode), mask, volume)
+        doubt = doubt_about(earlier, volumeFromNode(self._beforeNode), mask, there.volume)
         if doubt:
             self._notes.append(doubt)
             self._segments.setStatus(segmentId, "flagged")
+
+
+def earlierOf(measuring: Measuring, segmentationNode: Any) -> "dict[str, Earlier]":
+    """The segments that hold something by their ids: with their prompts, or their longest axis where they have none."""
+    from inference_core.followup.carrying import prompts_for
+    from inference_core.followup.visits import Earlier
+
+    there, found = measuring.onImage(segmentationNode), {}
+    for segmentId, mask in there.masks.items():
+        if mask.array.size:
+            placed = promptSetOf(PromptNodes(segmentationNode, segmentId).items())
+            prompts = placed if placed.prompts else prompts_for(mask, there.volume.grid)
+            name = segmentationNode.GetSegmentation().GetSegment(segmentId).GetName()
+            found[segmentId] = Earlier(name, prompts, mask)
+    return found
 
 
 def _matrixOf(nodeId: str, image: Any) -> np.ndarray:

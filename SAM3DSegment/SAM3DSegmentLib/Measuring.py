@@ -4,17 +4,19 @@ Lengths and the volume are those of the segmentation's own voxels; statistics ar
 segmentation on another grid is brought first.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import SegmentGrid, labelTime, onSegmentGrid, readLayer, segmentGrid, volumeFromNode
+from SAM3DSegmentLib.Conversion import SegmentGrid, labelTime, ownGrid, readLayer, readOwn, segmentGrid, volumeFromNode
 from SAM3DSegmentLib.Workspace import Workspace, volumeOf
 
 if TYPE_CHECKING:
+    from inference_core.geometry.grid import Grid
     from inference_core.geometry.mask import Mask, PackedMask
     from inference_core.geometry.volume import Volume
     from inference_core.measures.measurements import Measurements
@@ -34,6 +36,16 @@ class Frame:
     where: SegmentGrid
     unit: str
     key: Hashable
+
+
+@dataclass(frozen=True, eq=False)
+class OnImage:
+    """An image, and segments on its voxels by their ids; `note` says what became of them where they lie on others."""
+
+    image: Any
+    volume: "Volume"
+    masks: "dict[str, Mask]"
+    note: str
 
 
 @dataclass(frozen=True)
@@ -90,9 +102,29 @@ class Measuring:
         return known is not None and known[0] == self._state(node, segmentId, frame or self.frame(node))
 
     def maskOf(self, segmentId: str, segmentationNode: Any = None) -> "Mask":
-        """A segment's voxels, in its labelmap's own indices."""
+        """A segment's voxels, in the indices of the segmentation's common grid."""
         node = segmentationNode or self._workspace.segmentationNode
         return self._look(node, segmentId).packed.unpack()
+
+    def onImage(self, segmentationNode: Any = None, segmentIds: Sequence[str] | None = None) -> OnImage:
+        """Segments of a segmentation, all by default, on the voxels of its image, as far as they lie on it.
+
+        Raises:
+            VolumeError: there is no image, or one of the two cannot be read or lies under a transform that bends it.
+        """
+        from inference_core.errors import VolumeError
+        from inference_core.geometry.regridding import regridded
+
+        node = segmentationNode or self._workspace.segmentationNode
+        image = self.imageOf(node) if node is not None else None
+        if image is None:
+            raise VolumeError(_("It is not known which image the segmentation belongs to; choose the image."))
+        volume, where = volumeFromNode(image), segmentGrid(node)
+        ids = list(node.GetSegmentation().GetSegmentIDs()) if segmentIds is None else list(segmentIds)
+        names = {segmentId: node.GetSegmentation().GetSegment(segmentId).GetName() for segmentId in ids}
+        masks = {segmentId: self._held(node, segmentId, where) for segmentId in ids}
+        found = regridded(masks, volume.grid, on=volume.name, names=names)
+        return OnImage(image, volume, found.masks, found.note)
 
     def forget(self) -> None:
         """Everything goes, as where a scene is closed."""
@@ -124,35 +156,29 @@ class Measuring:
         same = before is not None and before.packed == packed
         self._seen[key] = _Seen(time, packed, before.revision if same and before else next(self._revisions))
 
+    def _held(self, node: Any, segmentId: str, where: SegmentGrid) -> "tuple[Mask, Grid]":
+        """A segment's voxels and their grid: those of the labelmap that it was brought in, not resampled yet."""
+        own = ownGrid(node, segmentId)
+        if own is None or own.sameVoxelsAs(where):
+            return self.maskOf(segmentId, node), where.lattice
+        return readOwn(node, segmentId), own.lattice
+
     def _measure(self, node: Any, segmentId: str, frame: Frame) -> "Measurements":
+        from inference_core.geometry.regridding import on_grid, within
         from inference_core.geometry.volume import Volume
         from inference_core.measures.measurements import measure, statistics
 
-        volume, where, unit = frame.volume, frame.where, frame.unit
-        mask = self.maskOf(segmentId, node)
-        onImage = onVolume(mask, where, volume)
-        if onImage is not None and onImage.array.shape == mask.array.shape:
+        volume, unit = frame.volume, frame.unit
+        mask, lattice = self._held(node, segmentId, frame.where)
+        onImage = within(on_grid(mask, lattice, volume.grid), volume.grid.shape)
+        if onImage.array.shape == mask.array.shape:
             return measure(onImage, volume, unit=unit)
         # On voxels of its own: lengths and milliliters there, gray values on the image.
         from inference_core.geometry.mask import Mask
 
-        own = where.lattice.cropped(mask.start, mask.stop)
+        own = lattice.cropped(mask.start, mask.stop)
         found = measure(Mask((0, 0, 0), mask.array), Volume(np.zeros(own.shape, np.uint8), own, volume.name), unit=unit)
-        return replace(found, statistics=None if onImage is None else statistics(onImage, volume))
-
-
-def onVolume(mask: "Mask", where: SegmentGrid, volume: "Volume") -> "Mask | None":
-    """A segment's voxels on an image's, as far as they lie on it; None where none does."""
-    target = SegmentGrid(volume.grid, volume.grid.affine)
-    moved = onSegmentGrid(mask, where.lattice, target)
-    if not moved.array.size:
-        return moved
-    if moved.fits(volume.grid.shape):
-        return moved
-    from inference_core.geometry.mask import Mask, VoxelBox
-
-    shared = moved.box.within(VoxelBox(np.zeros(3, dtype=int), np.array(volume.grid.shape)))
-    return Mask.of(moved.crop(shared.start, shared.stop), shared.start) if shared is not None else None
+        return replace(found, statistics=statistics(onImage, volume) if onImage.array.size else None)
 
 
 def unitOf(volumeNode: Any) -> str:

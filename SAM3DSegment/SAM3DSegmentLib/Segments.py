@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import slicer
 
-from SAM3DSegmentLib.Conversion import labelView, readSegment, segmentGrid
+from SAM3DSegmentLib.Conversion import labelView, ownGrid, readSegment, segmentGrid
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.PromptNodes import PromptNodes
 from SAM3DSegmentLib.Workspace import Workspace
@@ -75,11 +75,11 @@ class Segments:
     def volumeMl(self, segmentId: str) -> float:
         """A segment's volume in milliliters."""
         node = self._workspace.segmentationNode
-        view = labelView(node, segmentId)
-        if view is None:
+        view, own = labelView(node, segmentId), ownGrid(node, segmentId)
+        if view is None or own is None:
             return 0.0
         array, _, value = view
-        voxel = segmentGrid(node).lattice.voxel_volume_mm3
+        voxel = own.lattice.voxel_volume_mm3
         return float(np.count_nonzero(array == value) * voxel / 1000)
 
     def center(self, segmentId: str) -> tuple[float, float, float] | None:

@@ -4,10 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import segmentGrid, volumeFromNode
 from SAM3DSegmentLib.FollowUp import FollowUp
 from SAM3DSegmentLib.MadeBy import modelOf, weightsOf
-from SAM3DSegmentLib.Measuring import Measuring, onVolume
+from SAM3DSegmentLib.Measuring import Measuring
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Workspace import Workspace
 
@@ -47,15 +46,13 @@ class StudyReports:
         from inference_core.measures.diameters import axial_diameters
         from inference_core.measures.key_picture import key_picture, png_of
 
-        node, found = self._workspace.segmentationNode, {}
-        image = self._measuring.imageOf(node)
-        volume, where, window = volumeFromNode(image), segmentGrid(node), _windowOf(image)
-        for segmentId in self._segments.ids():
-            mask = onVolume(self._measuring.maskOf(segmentId), where, volume)
-            axial = axial_diameters(mask, volume.grid) if mask is not None else None
-            if mask is not None and axial is not None:
+        there, found = self._measuring.onImage(segmentIds=self._segments.ids()), {}
+        window = _windowOf(there.image)
+        for segmentId, mask in there.masks.items():
+            axial = axial_diameters(mask, there.volume.grid)
+            if axial is not None:
                 name = self._segments.get(segmentId).GetName()
-                found[name] = png_of(key_picture(mask, volume, axial, window=window))
+                found[name] = png_of(key_picture(mask, there.volume, axial, window=window))
         return found
 
     def _madeBy(self) -> list[str]:

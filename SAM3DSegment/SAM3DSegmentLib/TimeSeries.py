@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import SegmentGrid, nodeToWorld, orientedImage, segmentGrid, volumeFromNode
+from SAM3DSegmentLib.Conversion import SegmentGrid, nodeToWorld, orientedImage, volumeFromNode
+from SAM3DSegmentLib.FollowUp import earlierOf
 from SAM3DSegmentLib.Listeners import Tell
-from SAM3DSegmentLib.Measuring import Measuring, onVolume, unitOf
+from SAM3DSegmentLib.Measuring import Measuring, unitOf
 from SAM3DSegmentLib.Options import Options
 from SAM3DSegmentLib.PredictionController import PredictionController
-from SAM3DSegmentLib.PromptNodes import PromptNodes, promptSetOf
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Workspace import Workspace
 
@@ -99,20 +99,10 @@ class TimeSeries:
 
     def _lesions(self) -> "list[Earlier]":
         """The segments that hold something, by their prompts where they have any, else by their longest axis."""
-        from inference_core.followup.carrying import prompts_for
-        from inference_core.followup.visits import Earlier
-
-        node, found = self._workspace.segmentationNode, []
+        node = self._workspace.segmentationNode
         if node is None or self._workspace.volumeNode is None:
             return []
-        volume, where = volumeFromNode(self._workspace.volumeNode), segmentGrid(node)
-        for segmentId in self._segments.ids():
-            mask = onVolume(self._measuring.maskOf(segmentId), where, volume)
-            if mask is not None and mask.array.size:
-                placed = promptSetOf(PromptNodes(node, segmentId).items())
-                prompts = placed if placed.prompts else prompts_for(mask, volume.grid)
-                found.append(Earlier(self._segments.get(segmentId).GetName(), prompts, mask))
-        return found
+        return list(earlierOf(self._measuring, node).values())
 
     def _play(self, browser: Any, sequence: Any, points: "Sequence[AtTime]") -> None:
         """The masks as a sequence of segmentations, shown with the image."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import slicer
 
-from SAM3DSegmentLib.Conversion import SegmentGrid, labelView, orientedImage, readSegment
+from SAM3DSegmentLib.Conversion import SegmentGrid, labelView, orientedImage, ownGrid, readSegment, segmentGrid
 
 if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask, VoxelBox
@@ -83,7 +83,7 @@ def writeSegment(
     if editor is not None:
         _modify(segmentationNode, segmentId, written, where=where, editor=editor)
         return _difference(before, readSegment(segmentationNode, segmentId))
-    if not _writeInPlace(segmentationNode, segmentId, written):
+    if not _writeInPlace(segmentationNode, segmentId, written, where):
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         image = orientedImage(written.mask, where) if written.mask.array.size else _oneEmptyVoxel(where)
         logic.SetBinaryLabelmapToSegment(image, segmentationNode, segmentId, logic.MODE_REPLACE)
@@ -126,6 +126,10 @@ def _heldWithin(mask: "Mask", segmentationNode: Any, segmentId: str) -> "tuple[V
     view = labelView(segmentationNode, segmentId)
     if view is None or not mask.array.size:
         return None
+    own = ownGrid(segmentationNode, segmentId)
+    if own is None or not own.sameVoxelsAs(segmentGrid(segmentationNode)):
+        held = readSegment(segmentationNode, segmentId)
+        return mask.box, held.crop(mask.start, mask.stop)
     array, first, value = view
     shared = mask.box.within(VoxelBox(np.asarray(first), np.add(first, array.shape)))
     return None if shared is None else (shared, array[shared.slices(first)] == value)
@@ -135,16 +139,20 @@ def _difference(before: "Mask", after: "Mask") -> Written:
     return Written(after, after.minus(before), before.minus(after))
 
 
-def _writeInPlace(segmentationNode: Any, segmentId: str, written: Written) -> bool:
+def _writeInPlace(segmentationNode: Any, segmentId: str, written: Written, where: SegmentGrid) -> bool:
     """Write the changed voxels alone into the segment's labelmap, which other segments may share.
 
-    False, and nothing is written, where the labelmap does not reach that far or another segment has a voxel that is to
-    be added. A surface shown in 3D would not follow; that, too, is left to Slicer's own logic.
+    False, and nothing is written, where the labelmap does not reach that far or lies on a grid of its own, or another
+    segment has a voxel that is to be added. A surface shown in 3D would not follow; that, too, is left to Slicer's own
+    logic.
     """
     segmentation = segmentationNode.GetSegmentation()
     view = labelView(segmentationNode, segmentId)
     surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     if view is None or segmentation.ContainsRepresentation(surface):
+        return False
+    own = ownGrid(segmentationNode, segmentId)
+    if own is None or not own.sameVoxelsAs(where):
         return False
     array, first, value = view
     boxes = [mask.box for mask in (written.added, written.removed) if mask.array.size]

@@ -203,6 +203,91 @@ def test_an_image_that_was_moved_is_not_exported_to_its_series(a_dicom_panel, sa
     assert not (tmp_path / "x.rt.dcm").exists()
 
 
+def turned(grid):
+    """Finer, and turned about its middle by angles that no axis shares."""
+    from inference_core.geometry.grid import Grid
+    from inference_core.geometry.sampling import rescaled
+
+    fine, (a, b) = rescaled(grid, tuple(2 * n for n in grid.shape)), np.deg2rad((17.0, -11.0))
+    about_s = [[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]]
+    about_r = [[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]]
+    matrix, back = np.eye(4), np.eye(4)
+    matrix[:3, :3] = np.array(about_s) @ np.array(about_r)
+    matrix[:3, 3], back[:3, 3] = grid.center_ras, -grid.center_ras
+    return Grid(fine.shape, matrix @ back @ fine.affine)
+
+
+def shell(grid, center):
+    places = grid.to_ras(np.moveaxis(np.indices(grid.shape), 0, -1))
+    far = np.linalg.norm(places - center, axis=-1)
+    return (far < 9.0) & (far > 3.5)
+
+
+@pytest.fixture
+def a_foreign_segmentation(a_stand_in, a_series, a_grid):
+    """A segment on a grid that is finer than the image's and turned against it, as other programs bring them."""
+    from Host.opening import openInput
+
+    app, other = a_stand_in, turned(a_grid)
+    app.panel.parameters.choose(volume=openInput(a_series))
+    app.panel.logic.segments.next("ring")
+    array = shell(other, center_of(a_grid, FIRST)).astype(np.uint8).T
+    reference = slicer.util.addVolumeFromArray(array, ijkToRAS=other.affine, name="elsewhere")
+    logic = app.panel.logic
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, logic.segmentationNode, logic.segmentId, reference)
+    app.panel.ui.lesionsSection.collapsed = False
+    rest(app)
+    return app
+
+
+def found_in(tmp_path, grid):
+    from inference_core.io.dicom_seg import read_dicom_seg
+    from inference_core.io.rtstruct import read_rtstruct
+
+    seg, rt = read_dicom_seg(tmp_path / "x.seg.dcm", grid)["ring"], read_rtstruct(tmp_path / "x.rt.dcm", grid)["ring"]
+    assert np.array_equal(seg.on(grid.shape), rt.on(grid.shape))
+    return seg.on(grid.shape) > 0
+
+
+def test_a_segmentation_on_another_grid_is_exported_on_the_series_and_it_is_said(
+    a_foreign_segmentation, saved_as, tmp_path, a_grid
+):
+    pytest.importorskip("highdicom")
+    from inference_core.evaluation.metrics import dice
+    from inference_core.io.files import read_labels
+
+    app = a_foreign_segmentation
+    saved_as(tmp_path / "x.seg.dcm")
+    export(app, "DICOM SEG, report")
+    assert "they were resampled onto its own" in app.panel.ui.messageLabel.text
+    found = found_in(tmp_path, a_grid)
+    assert dice(found, shell(a_grid, center_of(a_grid, FIRST))) > 0.92
+    saved_as(tmp_path / "x.nii.gz")
+    export(app, "Label map (.nii.gz)")
+    assert np.array_equal(read_labels(tmp_path / "x.nii.gz").array == 1, found)
+
+
+def test_image_and_segmentation_under_one_transform_are_exported_where_the_series_lies(
+    a_foreign_segmentation, saved_as, tmp_path, a_grid
+):
+    pytest.importorskip("highdicom")
+    from SAM3DSegmentLib.Conversion import matrixFromArray
+
+    app = a_foreign_segmentation
+    saved_as(tmp_path / "x.seg.dcm")
+    export(app, "DICOM SEG, report")
+    before = found_in(tmp_path, a_grid)
+    for path in tmp_path.glob("x.*"):
+        path.unlink()
+    moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    matrix = np.array([[0.96, -0.28, 0, 40.0], [0.28, 0.96, 0, -7.0], [0, 0, 1.0, 12.0], [0, 0, 0, 1.0]])
+    moved.SetMatrixTransformToParent(matrixFromArray(matrix))
+    for node in (app.panel.logic.volumeNode, app.panel.logic.segmentationNode):
+        node.SetAndObserveTransformNodeID(moved.GetID())
+    export(app, "DICOM SEG, report")
+    assert np.array_equal(found_in(tmp_path, a_grid), before)
+
+
 def test_files_that_are_there_are_not_overwritten_beside_the_one_that_was_named(a_dicom_panel, saved_as, tmp_path):
     pytest.importorskip("highdicom")
     (tmp_path / "x.sr.dcm").write_text("mine")

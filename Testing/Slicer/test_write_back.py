@@ -262,3 +262,32 @@ def test_no_editor_node_is_left_in_the_scene(an_editor, a_pair, a_grid):
     before = slicer.mrmlScene.GetNumberOfNodes()
     writeSegment(segmentation, first, after=ball(a_grid), where=segmentGrid(segmentation))
     assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_a_labelmap_that_was_brought_in_on_another_grid_is_read_and_written_in_its_place(a_pair, a_grid):
+    """Slicer keeps it as it is, beside the segmentation's own grid: finer here, and turned against it."""
+    from inference_core.evaluation.metrics import dice
+    from inference_core.geometry.grid import Grid
+    from inference_core.geometry.sampling import rescaled
+
+    segmentation, first, second = a_pair
+    fine, about = rescaled(a_grid, tuple(2 * n for n in a_grid.shape)), np.eye(4)
+    about[:3, :3] = turn(17)
+    about[:3, 3] = a_grid.center_ras - about[:3, :3] @ a_grid.center_ras
+    other = Grid(fine.shape, about @ fine.affine)
+    away = np.array((4.0, -3.0, 2.0))
+    mask = ball(other, away, 9.0)
+    reference = volume_node(other)
+    array = mask.on(other.shape).T
+    slicer.util.updateSegmentBinaryLabelmapFromArray(np.ascontiguousarray(array), segmentation, first, reference)
+    where = segmentGrid(segmentation)
+    found, expected = readSegment(segmentation, first), a_grid.center_ras + away
+    places = where.lattice.to_ras(np.argwhere(found.array) + found.start)
+    assert np.allclose(places.mean(axis=0), expected, atol=0.3)
+    smaller = Mask.of(found.array & (np.arange(found.array.shape[0]) > 3)[:, None, None], found.start)
+    writeSegment(segmentation, first, after=smaller, where=where)
+    assert same(readSegment(segmentation, first), smaller)
+    writeSegment(segmentation, second, after=onSegmentGrid(ball(a_grid, away, 9.0), a_grid, where), where=where)
+    kept = readSegment(segmentation, second)
+    box = kept.box.joined(found.box)
+    assert dice(kept.crop(box.start, box.stop), found.crop(box.start, box.stop)) > 0.9

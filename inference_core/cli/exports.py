@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
     from inference_core.io.dicom import DicomSource
+    from inference_core.io.dicom_export import ExportedSegment
 
 SEG_SUFFIX = ".seg.dcm"
 
@@ -37,9 +38,9 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def is_dicom_seg(path: Path) -> bool:
+def is_dicom_seg(path: Path | None) -> bool:
     """Whether a mask is to be written as DICOM SEG, by its name."""
-    return path.name.lower().endswith(SEG_SUFFIX)
+    return path is not None and path.name.lower().endswith(SEG_SUFFIX)
 
 
 def exports_of(options: argparse.Namespace) -> list[Path]:
@@ -131,19 +132,38 @@ def staged_exports(
     if source is None:
         yield
         return
-    from inference_core.io.dicom_export import Algorithm, ExportedSegment, check_same_grid
+    from inference_core.io.dicom_export import Algorithm, ExportedSegment
+    from inference_core.models.weights import sha256_of
+
+    segment = ExportedSegment(options.name, mask, Algorithm(model, sha256_of(weights)), finding=options.finding)
+    with staged_segments(options, [segment], volume, source):
+        yield
+
+
+@contextmanager
+def staged_segments(
+    options: argparse.Namespace, segments: Sequence[ExportedSegment], volume: Volume, source: DicomSource
+) -> Iterator[None]:
+    """As `staged_exports`, of segments on a volume's voxels.
+
+    Raises:
+        OutputError: one cannot be written; the block has not been run then.
+    """
+    from inference_core.io.dicom_export import check_same_grid
     from inference_core.io.dicom_exports import staged_dicom_exports
     from inference_core.io.dicom_sr import ReportedLesion
     from inference_core.measures.measurements import measure
     from inference_core.measures.reported import reported
-    from inference_core.models.weights import sha256_of
 
     check_same_grid(volume.grid, source)
-    segment = ExportedSegment(options.name, mask, Algorithm(model, sha256_of(weights)), finding=options.finding)
-    numbers = reported(measure(mask, volume, unit=source.unit)) if _structured(options) else ()
+    lesions = [
+        ReportedLesion(
+            segment, reported(measure(segment.mask, volume, unit=source.unit)) if _structured(options) else ()
+        )
+        for segment in segments
+    ]
     with staged_dicom_exports(
-        [ReportedLesion(segment, numbers)], source,
-        seg=options.output if is_dicom_seg(options.output) else None, reports=_structured(options),
+        lesions, source, seg=options.output if is_dicom_seg(options.output) else None, reports=_structured(options),
         rtstruct=options.rtstruct,
     ):  # fmt: skip
         yield

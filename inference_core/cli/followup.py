@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inference_core.cli.given_masks import labels_on
 from inference_core.cli.loading import find_model, load, model_files
 from inference_core.cli.measure import unit_of
 from inference_core.cli.pages import add_report_option, check_page, made_by, page_content, pictures_of
@@ -159,17 +160,16 @@ def masks_by_name(path: Path, volume: Volume) -> dict[str, Mask]:
     """The masks in a file on a volume's voxels: of a .seg.nrrd by the segments' names, else "lesion" and its number.
 
     Raises:
-        VolumeError: the file cannot be read, lies on other voxels or is empty.
+        VolumeError: the file cannot be read, lies beside the volume or is empty.
         UsageError: two segments have one name.
     """
     import numpy as np
 
     from inference_core.errors import VolumeError
     from inference_core.geometry.mask import Mask
-    from inference_core.io.files import read_labels_on
     from inference_core.io.segment_names import segment_names
 
-    labels, names = read_labels_on(path, volume), segment_names(path)
+    labels, names = labels_on(path, volume), segment_names(path)
     values = [int(value) for value in np.unique(labels.array) if value != 0]
     if not values:
         raise VolumeError(f"'{path.name}' is empty: it holds no lesion; choose another mask.")

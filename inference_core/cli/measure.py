@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inference_core.cli.given_masks import labels_on
 from inference_core.cli.pages import add_report_option, check_page, page_content, study_of
 from inference_core.cli.parsing import add_json_option, add_series_options, count, text_file
 from inference_core.cli.reporting import check_inputs_are_kept, check_outputs, staged, table, write_json
@@ -31,7 +32,7 @@ _TITLES = ("label", "ml", "axial mm", "across mm", "3D mm", "mean", "SD", "media
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("image", type=Path, metavar="IMAGE", help="a DICOM folder or an image file")
-    parser.add_argument("mask", type=Path, metavar="MASK", help="a mask or label map on the image's own voxels")
+    parser.add_argument("mask", type=Path, metavar="MASK", help="a mask or label map of this image")
     parser.add_argument("--label", type=count, metavar="N", help="measure this value only (default every one but 0)")
     parser.add_argument("--unit", metavar="UNIT", help="the unit of the image's voxels (default HU for a CT in DICOM)")
     add_series_options(parser)
@@ -103,13 +104,12 @@ def _masks_of(volume: Volume, path: Path, *, label: int | None) -> dict[int, Mas
     """The mask of each label in a file, or of the one asked for.
 
     Raises:
-        VolumeError: the mask cannot be read, lies on another grid, or does not hold the label.
+        VolumeError: the mask cannot be read, lies beside the image, or does not hold the label.
     """
     from inference_core.errors import VolumeError
     from inference_core.geometry.mask import Mask
-    from inference_core.io.files import read_labels_on
 
-    labels = read_labels_on(path, volume)
+    labels = labels_on(path, volume)
     present = [value for value in _values(labels.array) if value != 0]
     if label is not None and label not in present:
         there = ", ".join(map(str, present)) or "none"

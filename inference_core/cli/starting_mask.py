@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference_core.cli.given_masks import labels_on
 from inference_core.cli.parsing import UsageError
 
 if TYPE_CHECKING:
@@ -18,12 +19,11 @@ def read_starting_mask(path: Path, volume: Volume, *, name: str) -> Volume:
     Of several segments the one called `name` is taken; of a label map all labels together.
 
     Raises:
-        VolumeError: the file cannot be read, or lies on other voxels.
+        VolumeError: the file cannot be read, or lies beside the volume.
         UsageError: it holds several segments, of which none has the name.
     """
     from inference_core.geometry.volume import Volume as VolumeOf
     from inference_core.io.dicom_header import is_dicom
-    from inference_core.io.files import read_labels_on
     from inference_core.io.opening import check_readable
     from inference_core.io.segmentation_objects import segments_of
 
@@ -31,7 +31,7 @@ def read_starting_mask(path: Path, volume: Volume, *, name: str) -> Volume:
     if path.is_file() and is_dicom(path):
         mask = _chosen(segments_of(path, volume.grid), path, name=name).on(volume.grid.shape)
         return VolumeOf(mask, volume.grid, name)
-    labels = read_labels_on(path, volume)
+    labels = labels_on(path, volume)
     return VolumeOf((labels.array != 0).astype("uint8"), volume.grid, name)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.errors import OutputError, VolumeError
-from inference_core.geometry.grid import SAME_GRID_MM, Grid
+from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import Mask
 from inference_core.geometry.volume import Volume
 from inference_core.io.atomic import check_writable, replacing
@@ -112,19 +112,6 @@ def read_labels(path: AnyPath, *, single_slice: bool = False) -> Volume:
     if not whole or np.abs(volume.array).max() > np.iinfo(np.int32).max:
         raise VolumeError(f"'{volume.name}' holds fractions, so it is no label map; choose the file with the labels.")
     return Volume(volume.array.astype(np.int32), volume.grid, volume.name)
-
-
-def read_labels_on(path: AnyPath, volume: Volume) -> Volume:
-    """As `read_labels`, of a label map that lies on a volume's voxels.
-
-    Raises:
-        VolumeError: as `read_labels`, or it lies on others.
-    """
-    labels = read_labels(path)
-    if not labels.grid.matches(volume.grid, tolerance_mm=SAME_GRID_MM):
-        name = Path(path).name
-        raise VolumeError(f"'{name}' does not lie on the voxels of '{volume.name}'; resample it onto them first.")
-    return labels
 
 
 def write_labels(

@@ -10,6 +10,7 @@ import pytest
 from support.dicom_files import save, slice_of
 from support.scenes import oblique_grid
 
+from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import Mask
 from inference_core.io.files import read_labels, read_volume, write_labels
 from inference_core.measures.measurements import measure
@@ -65,12 +66,13 @@ def test_the_part_that_was_chosen_is_asked_for_its_unit(run, tmp_path):
     assert done.stdout.splitlines()[1].endswith("HU")
 
 
-def test_a_mask_on_other_voxels_is_refused(run, a_ct, a_series, tmp_path):
-    volume = read_volume(a_series)
-    write_labels(tmp_path / "mask.nii.gz", np.ones(volume.grid.shape, dtype=np.uint8), volume.grid)
+def test_a_mask_that_lies_beside_the_image_is_refused(run, a_ct, a_series, tmp_path):
+    grid = read_volume(a_series).grid
+    away = Grid(grid.shape, grid.affine + np.pad(np.full((3, 1), 2000.0), ((0, 1), (3, 0))))
+    write_labels(tmp_path / "mask.nii.gz", np.ones(grid.shape, dtype=np.uint8), away)
     done = run("measure", a_ct, tmp_path / "mask.nii.gz")
     assert done.returncode == 2
-    assert "does not lie on the voxels" in done.stderr
+    assert "lies beside" in done.stderr
 
 
 def test_an_empty_mask_is_refused(run, a_series, tmp_path):
