@@ -8,11 +8,11 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import transformToWorld, volumeFromNode
+from SAM3DSegmentLib.Conversion import volumeFromNode
+from SAM3DSegmentLib.GivenTransforms import givenBy
 from SAM3DSegmentLib.Lesions import ORGAN_TAG, ROLE_TAG, Lesions
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.Measuring import Measuring
@@ -76,7 +76,7 @@ class FollowUp:
     def start(self, how: str = "rigid") -> None:
         """Align the images and find the earlier visit's lesions again.
 
-        how: "rigid", "affine", "none" (as they lie), or the ID of a linear transform node: what it would move the
+        how: "rigid", "affine", "none" (as they lie), or the ID of a transform node: what it would move the
         earlier image by to bring it onto this one. Lesions whose names have a mask already are left alone.
 
         Raises:
@@ -84,7 +84,7 @@ class FollowUp:
             DependencyError: a package is missing.
         """
         from inference_core.errors import SAM3DError
-        from inference_core.followup.registration import align, given_alignment
+        from inference_core.followup.registration import align, given
 
         earlier = self.earlier
         if earlier is None:
@@ -96,12 +96,12 @@ class FollowUp:
         self._controller.ensureDependencies()
         image = self._measuring.imageOf(earlier)
         before, after = volumeFromNode(image), volumeFromNode(self._workspace.requireVolume())
-        matrix = None if how in _WAYS else _matrixOf(how, image)
+        own = None if how in _WAYS else givenBy(how, image, before.grid, after.grid)
 
         def run(notify: Any) -> "Alignment":
             notify("aligning", 0.0)
-            if matrix is not None:
-                return given_alignment(matrix, before, after)
+            if own is not None:
+                return given(own, before, after)
             return align(before, after, how=how)
 
         self._controller.startJob(
@@ -169,19 +169,22 @@ class FollowUp:
 
     def _carry(self, earlier: Any, wanted: "list[tuple[Earlier, Any]]", alignment: "Alignment") -> None:
         """The images are aligned: make the segments, place the prompts, and ask about the first."""
-        from inference_core.errors import PromptError
+        from inference_core.errors import PromptError, VolumeError
         from inference_core.followup.carrying import carried
 
         node, volumeNode = self._workspace.segmentationNode, self._workspace.volumeNode
         if volumeNode is None or earlier.GetScene() is None or self.earlier is not earlier:
             return
-        grid, missed = volumeFromNode(volumeNode).grid, []
+        grid, missed, folded = volumeFromNode(volumeNode).grid, [], {}
         self._beforeNode = self._measuring.imageOf(earlier)
         self._notes = [alignment.caution] if alignment.caution else []
         for lesion, source in wanted:
-            prompts = carried(lesion.prompts, alignment.matrix)
             try:
+                prompts = carried(lesion.prompts, alignment.way)
                 prompts.checked_on(grid, lesion.name)
+            except VolumeError as error:
+                folded[lesion.name] = str(error)
+                continue
             except PromptError:
                 missed.append(lesion.name)
                 continue
@@ -191,7 +194,8 @@ class FollowUp:
         if missed:
             text = _("Outside this image, and so not measured: {names}.")
             self._notes.append(text.format(names=", ".join(missed)))
-        node.SetAttribute(_MISSED_ATTRIBUTE, json.dumps(missed))
+        self._notes += [_("'{name}' is not measured: {why}").format(name=name, why=why) for name, why in folded.items()]
+        node.SetAttribute(_MISSED_ATTRIBUTE, json.dumps([*missed, *folded]))
         self._next()
 
     def _segmentFor(self, source: Any) -> str:
@@ -244,26 +248,6 @@ def earlierOf(measuring: Measuring, segmentationNode: Any) -> "dict[str, Earlier
             name = segmentationNode.GetSegmentation().GetSegment(segmentId).GetName()
             found[segmentId] = Earlier(name, prompts, mask)
     return found
-
-
-def _matrixOf(nodeId: str, image: Any) -> np.ndarray:
-    """A transform node's effect (4, 4), RAS mm, on an image that does not lie under it yet.
-
-    Raises:
-        VolumeError: it has left the scene, is not linear any more, or flattens the image.
-    """
-    from inference_core.errors import VolumeError
-    from inference_core.followup.registration import check_invertible
-
-    node = image.GetScene().GetNodeByID(nodeId)
-    matrix = transformToWorld(node) if node is not None else None
-    if matrix is None:
-        raise VolumeError(_("That transform is not in the scene any more, or not linear; choose another way to align."))
-    check_invertible(matrix, node.GetName())
-    parent = image.GetParentTransformNode()
-    while parent is not None and parent is not node:
-        parent = parent.GetParentTransformNode()
-    return np.eye(4) if parent is node else matrix
 
 
 def patientOf(volumeNode: Any) -> str:

@@ -185,7 +185,56 @@ def test_an_image_that_lies_under_the_transform_already_is_not_moved_twice(two_v
     assert np.allclose(places, [grid.center_ras + FIRST], atol=1e-3)
 
 
-def test_the_scenes_linear_transforms_are_offered_and_leave_with_it(two_visits):
+def bent_by(landmarks, name="bent"):
+    """A thin-plate spline in the scene, which takes the first of each pair of points to the second."""
+    source, target = vtk.vtkPoints(), vtk.vtkPoints()
+    for before, after in landmarks:
+        source.InsertNextPoint(before)
+        target.InsertNextPoint(after)
+    spline = vtk.vtkThinPlateSplineTransform()
+    spline.SetBasisToR()
+    spline.SetSourceLandmarks(source)
+    spline.SetTargetLandmarks(target)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", name)
+    node.SetAndObserveTransformToParent(spline)
+    return node
+
+
+def test_a_transform_that_bends_carries_the_prompts_where_it_takes_them(two_visits_and_a_transform):
+    app, first, grid = two_visits_and_a_transform, oblique_grid(29, 1), oblique_grid(7, 1)
+    corners = [first.center_ras + 60.0 * (np.array([(n >> a) & 1 for a in range(3)]) - 0.5) for n in range(8)]
+    landmarks = [(place, place + (grid.center_ras - first.center_ras)) for place in corners]
+    landmarks.append((first.center_ras + FIRST, grid.center_ras + FIRST + (2.0, -1.5, 1.0)))
+    node = bent_by(landmarks)
+    rest(app)
+    align(app, node.GetID())
+    press_and_wait(app, app.panel.ui.followButton)
+    from SAM3DSegmentLib.FollowUp import earlierOf
+    from SAM3DSegmentLib.PromptNodes import promptSetOf
+
+    logic = app.panel.logic
+    (lesion,) = earlierOf(logic.measuring, app.earlier).values()
+    (line,) = lesion.prompts.prompts
+    expected = [node.GetTransformToParent().TransformPoint(point) for point in line.points_ras]
+    moved = np.subtract(expected, line.points_ras) - (grid.center_ras - first.center_ras)
+    assert np.linalg.norm(moved, axis=1).min() > 0.5
+    (carried,) = promptSetOf(logic.prompts.items()).prompts
+    assert np.allclose(carried.points_ras, expected, atol=1e-3)
+
+
+def test_a_transform_that_folds_where_a_lesion_lies_is_told(two_visits_and_a_transform):
+    app, first, grid = two_visits_and_a_transform, oblique_grid(29, 1), oblique_grid(7, 1)
+    center, there = first.center_ras + FIRST, grid.center_ras + FIRST
+    offsets = [(x, y, z) for x in (-8.0, -3.0, 3.0, 8.0) for y in (-30.0, 30.0) for z in (-30.0, 30.0)]
+    folded = {-8.0: 20.0, -3.0: 60.0, 3.0: -60.0, 8.0: -20.0}
+    node = bent_by([(center + at, there + (folded[at[0]], *at[1:])) for at in offsets], "folded")
+    rest(app)
+    align(app, node.GetID())
+    press_and_wait(app, app.panel.ui.followButton)
+    assert "'folded' folds or tears where a lesion lies" in app.panel.ui.messageLabel.text
+
+
+def test_the_scenes_transforms_are_offered_and_leave_with_it(two_visits):
     selector = two_visits.panel.ui.alignSelector
     words = lambda: [selector.itemText(n) for n in range(selector.count)]  # noqa: E731
     other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "by hand")
@@ -194,8 +243,7 @@ def test_the_scenes_linear_transforms_are_offered_and_leave_with_it(two_visits):
     assert not bent.IsLinear()
     rest(two_visits)
     assert words()[:3] == ["Rigid", "Affine", "As they lie"]
-    assert {"moved", "by hand"} <= set(words())
-    assert "bent" not in words()
+    assert {"moved", "by hand", "bent"} <= set(words())
     align(two_visits, other.GetID())
     slicer.mrmlScene.RemoveNode(other)
     two_visits.pressButton(two_visits.panel.ui.followButton)
@@ -221,6 +269,36 @@ def test_what_slicer_saves_of_a_transform_is_read_as_the_panel_takes_its_node(tw
     assert storage.WriteData(node)
     found = read_alignment(tmp_path / f"moved{suffix}", moves_the_image=True)
     assert np.allclose(found.matrix, slicer.util.arrayFromVTKMatrix(node.GetMatrixTransformToParent()), atol=1e-9)
+
+
+def test_a_displacement_field_that_slicer_saves_is_read_as_the_panel_takes_its_node(two_visits, tmp_path):
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    from inference_core.followup.registration import read_alignment
+
+    center = oblique_grid(29, 1).center_ras
+    nodes = np.moveaxis(np.indices((21, 21, 21)), 0, -1).reshape(-1, 3)[:, ::-1] * 6.0 - 60.0
+    bend = 5.0 * np.exp(-((nodes / 30.0) ** 2).sum(axis=1))[:, None] * (1.0, -0.6, 0.4) + (4.0, 0, -2.0)
+    image = vtk.vtkImageData()
+    image.SetDimensions(21, 21, 21)
+    image.SetSpacing(6.0, 6.0, 6.0)
+    image.SetOrigin(*(center - 60.0))
+    image.GetPointData().SetScalars(numpy_to_vtk(bend, deep=1))
+    grid = slicer.vtkOrientedGridTransform()
+    grid.SetDisplacementGridData(image)
+    grid.SetInterpolationModeToLinear()
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "field")
+    node.SetAndObserveTransformFromParent(grid)
+    storage = slicer.vtkMRMLTransformStorageNode()
+    storage.SetFileName(str(tmp_path / "field.h5"))
+    assert storage.WriteData(node)
+    points = center + np.random.default_rng(3).uniform(-25, 25, (20, 3))
+    toWorld = vtk.vtkGeneralTransform()
+    node.GetTransformToWorld(toWorld)
+    expected = [toWorld.TransformPoint(point) for point in points]
+    found = read_alignment(tmp_path / "field.h5", moves_the_image=True).way(points)
+    assert np.linalg.norm(expected - points, axis=1).min() > 2.0
+    assert np.abs(found - expected).max() < 0.02
 
 
 def test_the_images_own_segmentation_and_another_patients_are_refused(two_visits):

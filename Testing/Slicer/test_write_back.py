@@ -270,9 +270,9 @@ def test_a_labelmap_that_was_brought_in_on_another_grid_is_read_and_written_in_i
     from inference_core.geometry.grid import Grid
     from inference_core.geometry.sampling import rescaled
 
-    segmentation, first, second = a_pair
+    segmentation, (first, second) = a_pair
     fine, about = rescaled(a_grid, tuple(2 * n for n in a_grid.shape)), np.eye(4)
-    about[:3, :3] = turn(17)
+    about[:3, :3] = turn((9, -4, 17))
     about[:3, 3] = a_grid.center_ras - about[:3, :3] @ a_grid.center_ras
     other = Grid(fine.shape, about @ fine.affine)
     away = np.array((4.0, -3.0, 2.0))

@@ -62,11 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     way.add_argument(
         "--align", default="rigid", metavar="rigid|affine|none|FILE",
         help="how the earlier image is brought onto the later one (default rigid); none: they share a frame of "
-        "reference; FILE: a linear transform of ITK's, found with the earlier image fixed",
+        "reference; FILE: a transform of ITK's, found with the earlier image fixed",
     )  # fmt: skip
     way.add_argument(
         "--transform", type=Path, metavar="FILE",
-        help="a linear transform that moves the earlier image onto the later one, as Slicer saves it (.tfm, .h5, .txt)",
+        help="a transform that moves the earlier image onto the later one, as Slicer saves it (.tfm, .h5, .txt)",
     )  # fmt: skip
     names: dict[str, Any] = {"action": "append", "default": [], "metavar": "NAME"}
     parser.add_argument("--node", **names, help="this lesion is a lymph node, of which the short axis counts")
@@ -200,7 +200,7 @@ def _followed(
     progress.show(f"loading {spec.title}")
     session = Session(volume, load(spec, weights, options))
     later = follow(
-        wanted, before=before.volume, session=session, matrix=found.matrix,
+        wanted, before=before.volume, session=session, way=found.way,
         tell=lambda name: progress.show(f"segmenting {name}"),
     )  # fmt: skip
     model, package = made_by(spec.name, weights)
@@ -210,13 +210,13 @@ def _followed(
 
 
 def _aligned(options: argparse.Namespace, before: Volume, after: Volume) -> Alignment:
-    from inference_core.followup.registration import AFFINE, NONE, RIGID, align, given_alignment, read_alignment
+    from inference_core.followup.registration import AFFINE, NONE, RIGID, align, given, read_alignment
 
     if options.transform is not None:
-        return given_alignment(read_alignment(options.transform, moves_the_image=True).matrix, before, after)
+        return given(read_alignment(options.transform, moves_the_image=True), before, after)
     if options.align in (RIGID, AFFINE, NONE):
         return align(before, after, how=options.align)
-    return given_alignment(read_alignment(options.align).matrix, before, after)
+    return given(read_alignment(options.align), before, after)
 
 
 def _lesions(options: argparse.Namespace, visit: _Visit) -> list[Lesion]:

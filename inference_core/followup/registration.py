@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from inference_core.errors import OptionError, VolumeError
+from inference_core.followup.warping import Bent, Warp, bent_by_itk, linear_part
 from inference_core.geometry.grid import LPS_FROM_RAS, Float, apply_affine
 from inference_core.geometry.values import is_constant, with_background
 from inference_core.geometry.volume import Volume
@@ -32,12 +33,21 @@ _FLAT = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """matrix (4, 4): RAS mm before to RAS mm after; how it was found; how far it moved the image's middle, in mm."""
+    """matrix (4, 4): RAS mm before to RAS mm after; how it was found; how far it moved the image's middle, in mm.
+
+    Of a transform that bends, `bent` has the points' way, and the matrix is what it does around the image's middle.
+    """
 
     matrix: Float
     how: str
     moved_mm: float
     caution: str = ""
+    bent: Bent | None = None
+
+    @property
+    def way(self) -> Float | Warp:
+        """What carries points."""
+        return self.matrix if self.bent is None else self.bent.warp
 
 
 def align(before: Volume, after: Volume, *, how: str = RIGID) -> Alignment:
@@ -75,12 +85,15 @@ def align(before: Volume, after: Volume, *, how: str = RIGID) -> Alignment:
 def read_alignment(path: str | os.PathLike[str], *, moves_the_image: bool = False) -> Alignment:
     """The user's own transform, as ITK and Slicer write it (.tfm, .txt, .mat, .h5); see `given_alignment` for the rest.
 
+    One that bends (a displacement field, B-splines) carries points, too; where its way back is needed, it is found by
+    iteration, and refused where there is none.
+
     By default from the earlier visit's points to the later one's, as it resamples the later image onto the earlier one
     (ITK, the earlier image fixed). With `moves_the_image` it is one that moves the earlier image onto the later one, as
     Slicer saves it: a file then holds the points' way back.
 
     Raises:
-        VolumeError: the file cannot be read, or its transform is not linear or has no way back.
+        VolumeError: the file cannot be read, or its transform has no way back.
     """
     name = Path(path).name
     if stat.S_ISDIR(check_readable(Path(path)).st_mode):
@@ -90,7 +103,7 @@ def read_alignment(path: str | os.PathLike[str], *, moves_the_image: bool = Fals
     except RuntimeError as error:
         raise VolumeError("'{name}' is no transform that can be read; give a .tfm, .mat or .h5.", name=name) from error
     if not transform.IsLinear():
-        raise VolumeError("'{name}' bends the image; give a rigid or affine transform.", name=name)
+        return Alignment(np.eye(4), GIVEN, 0.0, bent=bent_by_itk(transform, name, forward=not moves_the_image))
     matrix = _matrix_of(transform)
     check_invertible(matrix, name)
     return Alignment(_inverse(matrix) if moves_the_image else matrix, GIVEN, 0.0)
@@ -106,6 +119,33 @@ def check_invertible(matrix: Float, name: str) -> None:
         raise VolumeError("The transform '{name}' flattens the image; give a rigid or affine one.", name=name)
 
 
+def given(alignment: Alignment, before: Volume, after: Volume) -> Alignment:
+    """An alignment that was read, with how far it moves the image and a caution where the images speak against it.
+
+    Raises:
+        VolumeError: it bends, and has no way back in the middle of the earlier image.
+    """
+    if alignment.bent is None:
+        return given_alignment(alignment.matrix, before, after)
+    return given_bent(alignment.bent, before, after)
+
+
+def given_bent(bent: Bent, before: Volume, after: Volume) -> Alignment:
+    """As `given_alignment`, of a transform that bends.
+
+    Raises:
+        VolumeError: it has no way back in the middle of the earlier image.
+    """
+    matrix, center = np.eye(4), before.grid.center_ras
+    matrix[:3, :3] = linear_part(bent.warp, center)
+    matrix[:3, 3] = bent.warp(center[None])[0] - matrix[:3, :3] @ center
+    moved, caution = _moved_mm(matrix, before), ""
+    if not is_constant(before.array) and not is_constant(after.array):
+        first, second = (_prepared(volume) for volume in ((before, after) if bent.forward else (after, before)))
+        caution = _against(_alike(first, second, bent.transform), _alike(second, first, bent.transform))
+    return Alignment(matrix, GIVEN, moved, caution, bent)
+
+
 def given_alignment(matrix: Float, before: Volume, after: Volume) -> Alignment:
     """The user's own alignment (4, 4), RAS mm before to RAS mm after, with a caution where the images speak against it.
 
@@ -116,9 +156,7 @@ def given_alignment(matrix: Float, before: Volume, after: Volume) -> Alignment:
         return Alignment(matrix, GIVEN, moved)
     fixed, moving = _prepared(before), _prepared(after)
     this, other = (_alike(fixed, moving, _transform_of(way)) for way in (matrix, _inverse(matrix)))
-    if other is not None and other > (this or 0.0) + _CLEARLY:
-        return Alignment(matrix, GIVEN, moved, "The images fit better with the transform the other way round.")
-    return Alignment(matrix, GIVEN, moved, _caution(this))
+    return Alignment(matrix, GIVEN, moved, _against(this, other))
 
 
 def _prepared(volume: Volume) -> Any:
@@ -196,6 +234,13 @@ def _alike(fixed: Any, moving: Any, transform: Any) -> float | None:
         return None
     ranks = [values.argsort().argsort() for values in (one[both], other[both])]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _against(this: float | None, other: float | None) -> str:
+    """What speaks against a transform by how alike the images are under it, and under it the other way round."""
+    if other is not None and other > (this or 0.0) + _CLEARLY:
+        return "The images fit better with the transform the other way round."
+    return _caution(this)
 
 
 def _caution(alike: float | None) -> str:

@@ -70,7 +70,7 @@ def _next(
 ) -> AtTime:
     found = align(before, after, how=how)
     later = follow(
-        lesions, before=before, session=open_session(after), matrix=found.matrix, tell=lambda name: tell(point, name)
+        lesions, before=before, session=open_session(after), way=found.way, tell=lambda name: tell(point, name)
     )
     return AtTime(point, after, tuple(later), found.caution)
 

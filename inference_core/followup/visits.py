@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from inference_core.engine.session import Session
-from inference_core.errors import PromptError
+from inference_core.errors import PromptError, VolumeError
 from inference_core.followup.carrying import carried
+from inference_core.followup.warping import Warp
 from inference_core.geometry.grid import Float
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
 from inference_core.geometry.volume import Volume
@@ -51,10 +52,10 @@ def follow(
     *,
     before: Volume,
     session: Session,
-    matrix: Float,
+    way: Float | Warp,
     tell: Callable[[str], None] = lambda name: None,
 ) -> list[Later]:
-    """Answer each lesion's prompts anew on the session's image; `matrix` (4, 4) maps RAS mm before to RAS mm there.
+    """Answer each lesion's prompts anew on the session's image; `way` takes RAS mm before to there, as in `carried`.
 
     tell(name) is called before each lesion.
 
@@ -64,7 +65,12 @@ def follow(
     found = []
     for lesion in lesions:
         tell(lesion.name)
-        prompts = carried(lesion.prompts, matrix)
+        try:
+            prompts = carried(lesion.prompts, way)
+        except VolumeError as error:
+            doubt = f"'{lesion.name}' is not measured: {error}"
+            found.append(Later(lesion.name, lesion.prompts, EMPTY, measured=False, doubt=doubt))
+            continue
         try:
             prompts.checked_on(session.volume.grid, session.volume.name)
         except PromptError:

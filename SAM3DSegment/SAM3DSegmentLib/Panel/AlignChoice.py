@@ -1,4 +1,4 @@
-"""How two visits are aligned: by registration, as they lie, or by one of the scene's linear transforms."""
+"""How two visits are aligned: by registration, as they lie, or by one of the scene's transforms."""
 
 from typing import Any
 
@@ -28,4 +28,4 @@ class AlignChoice:
 
 
 def _isOffered(node: Any) -> bool:
-    return bool(node.IsLinear()) and not node.GetHideFromEditors()
+    return not node.GetHideFromEditors()

@@ -86,7 +86,16 @@ def test_the_report_is_a_pdf_too_with_a_picture_of_each_lesion_and_the_change(ru
     assert sum(len(page.images) for page in document.pages) == 2
 
 
-def test_a_transform_as_slicer_saves_it_takes_the_place_of_the_alignment(run, two_visits, tmp_path):
+def as_a_field(translation, image):
+    """The same shift of every point, as a displacement field over an image's surroundings."""
+    nodes = sitk.GetImageFromArray(np.tile(translation, (9, 9, 9, 1)), isVector=True)
+    nodes.SetOrigin((np.array(image.TransformIndexToPhysicalPoint([n // 2 for n in image.GetSize()])) - 800).tolist())
+    nodes.SetSpacing([200.0] * 3)
+    return sitk.DisplacementFieldTransform(nodes)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_a_transform_as_slicer_saves_it_takes_the_place_of_the_alignment(run, two_visits, tmp_path, bent):
     before, mask, after, _ = two_visits
     moved, away = sitk.ReadImage(str(before)), np.array([60.0, -35.0, 20.0])
     lps = away * (-1, -1, 1)
@@ -95,7 +104,8 @@ def test_a_transform_as_slicer_saves_it_takes_the_place_of_the_alignment(run, tw
     volume = read_volume(tmp_path / "moved.nii.gz")
     write_labels(tmp_path / "moved.seg.nrrd", read_labels(mask).array, volume.grid, names=["grows", "node"])
     # Slicer saves what moves the earlier image by `away` as ITK's way back, from the later points.
-    sitk.WriteTransform(sitk.TranslationTransform(3, (-lps).tolist()), str(tmp_path / "own.h5"))
+    back = sitk.TranslationTransform(3, (-lps).tolist())
+    sitk.WriteTransform(as_a_field(-lps, moved) if bent else back, str(tmp_path / "own.h5"))
     done = run(
         "followup", tmp_path / "moved.nii.gz", tmp_path / "moved.seg.nrrd", after, "--node", "node",
         "--transform", tmp_path / "own.h5", "--output", tmp_path / "o.nii.gz", "--json", tmp_path / "o.json",

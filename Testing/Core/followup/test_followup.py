@@ -241,7 +241,7 @@ def a_model():
 
 def test_growth_shrinkage_and_a_vanished_lesion_come_out_with_their_numbers(a_patient, a_model):
     before, after, matrix, lesions = a_patient
-    found = follow(lesions, before=before, session=Session(after, a_model), matrix=matrix)
+    found = follow(lesions, before=before, session=Session(after, a_model), way=matrix)
     assert [later.name for later in found] == ["grows", "shrinks", "vanishes"]
     assert [bool(later.doubt) for later in found] == [False, False, True]
     assert "look whether it vanished" in found[2].doubt
@@ -263,7 +263,7 @@ def test_a_lesion_beyond_the_later_image_is_not_measured_and_makes_no_response(a
     before, after, matrix, lesions = a_patient
     far = matrix.copy()
     far[:3, 3] += (500.0, 0.0, 0.0)
-    found = follow(lesions[:1], before=before, session=Session(after, BrightnessModel()), matrix=far)
+    found = follow(lesions[:1], before=before, session=Session(after, BrightnessModel()), way=far)
     assert not found[0].measured
     assert "outside the later image" in found[0].doubt
     first = [Lesion("grows", measure(lesions[0].mask, before))]
@@ -286,7 +286,7 @@ def test_glioblastomas_are_found_again_at_the_next_visit(a_model):
         mask = Mask.of(labels[0])
         lesion = Earlier("tumor", prompts_for(mask, images[0].grid), mask)
         matrix = align(*images).matrix
-        (later,) = follow([lesion], before=images[0], session=Session(images[1], a_model), matrix=matrix)
+        (later,) = follow([lesion], before=images[0], session=Session(images[1], a_model), way=matrix)
         both = (later.mask.on(images[1].grid.shape) > 0) & labels[1]
         assert 2 * both.sum() / (later.mask.voxel_count + labels[1].sum()) > 0.25, patient
 
