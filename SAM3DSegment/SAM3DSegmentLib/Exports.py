@@ -16,7 +16,7 @@ from SAM3DSegmentLib.DicomFiles import filesOf
 from SAM3DSegmentLib.FollowUp import patientIdOf
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.MadeBy import algorithmOf, findingOf
-from SAM3DSegmentLib.Measuring import Measuring, unitOf
+from SAM3DSegmentLib.Measuring import Held, Measuring, unitOf
 from SAM3DSegmentLib.PredictionController import PredictionController
 from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Setup import ExportPackages
@@ -36,14 +36,27 @@ TRACKING_TAG = "SAM3DSegment.TrackingUID"
 
 @dataclass(frozen=True, eq=False)
 class _Content:
-    """The image, and its segments on its voxels, as they were when the export was asked for."""
+    """The image and its segments, as they were when the export was asked for; `segments` have no voxels yet."""
 
     volume: "Volume"
     unit: str
-    segments: "list[ExportedSegment]"
+    segments: "dict[str, ExportedSegment]"
+    held: Held
     files: list[Path]
     patientId: str
-    note: str
+
+    def placed(self) -> "tuple[list[ExportedSegment], str]":
+        """The segments on the image's voxels, and what is to be said of them.
+
+        Raises:
+            OutputError: none lies there.
+        """
+        from inference_core.errors import OutputError
+
+        there = self.held.onImage()
+        if not any(mask.array.size for mask in there.masks.values()):
+            raise OutputError(_("No segment lies on the image's voxels; export it with the image that it is of."))
+        return [replace(self.segments[key], mask=mask) for key, mask in there.masks.items()], there.note
 
 
 class Exports:
@@ -82,18 +95,19 @@ class Exports:
         if there := [place.name for place in places.values() if place != path and place.exists()]:
             raise OutputError(_("'{name}' is there already; choose another name.").format(name=there[0]))
 
-        def run(notify: Any) -> list[Path]:
+        def run(notify: Any) -> str:
             notify("exporting", 0.0)
+            segments, note = content.placed()
             if kind in LABEL_SUFFIXES:
-                _writeLabels(places[kind], content)
+                _writeLabels(places[kind], content.volume, segments)
             else:
-                _writeDicom(places, content)
-            return list(places.values())
+                _writeDicom(places, content, segments)
+            return note
 
-        def onDone(paths: list[Path]) -> None:
-            self._tell("exported", paths=paths)
-            if content.note:
-                self._tell("cautioned", message=content.note)
+        def onDone(note: str) -> None:
+            self._tell("exported", paths=list(places.values()))
+            if note:
+                self._tell("cautioned", message=note)
 
         self._controller.startJob(run, onDone=onDone, onError=self._controller.tellFailure)
         self._tell("state")
@@ -121,17 +135,18 @@ class Exports:
 
     def _content(self, image: Any, files: list[Path]) -> _Content:
         from inference_core.errors import OutputError
+        from inference_core.geometry.mask import EMPTY
         from inference_core.io.dicom_export import ExportedSegment
 
-        there, found = self._measuring.onImage(segmentIds=self._segments.ids()), []
-        for segmentId, mask in there.masks.items():
-            segment = self._segments.get(segmentId)
-            made = ExportedSegment(segment.GetName(), mask, algorithmOf(segment), findingOf(segment))
-            found.append(_tracked(made, segment))
-        if not any(segment.mask.array.size for segment in found):
+        held, made = self._measuring.held(segmentIds=self._segments.ids()), {}
+        if not any(mask.array.size for mask, _grid in held.masks.values()):
             raise OutputError(_("There is no segment to export; segment something first."))
-        volume = asInFile(image) if files else there.volume
-        return _Content(volume, unitOf(image), found, files, patientIdOf(image), there.note)
+        for segmentId in held.masks:
+            segment = self._segments.get(segmentId)
+            blank = ExportedSegment(segment.GetName(), EMPTY, algorithmOf(segment), findingOf(segment))
+            made[segmentId] = _tracked(blank, segment)
+        volume = asInFile(image) if files else held.volume
+        return _Content(volume, unitOf(image), made, held, files, patientIdOf(image))
 
 
 def _placesOf(kind: str, path: Path) -> dict[str, Path]:
@@ -151,7 +166,7 @@ def _tracked(made: "ExportedSegment", segment: Any) -> "ExportedSegment":
     return made
 
 
-def _writeDicom(places: dict[str, Path], content: _Content) -> None:
+def _writeDicom(places: dict[str, Path], content: _Content, segments: "list[ExportedSegment]") -> None:
     from inference_core.errors import OutputError
     from inference_core.geometry.mask import Mask
     from inference_core.geometry.volume import Volume
@@ -171,7 +186,7 @@ def _writeDicom(places: dict[str, Path], content: _Content) -> None:
         )
     volume = Volume(_reordered(source.grid, own.array, own), source.grid, own.name)
     lesions = []
-    for segment in content.segments:
+    for segment in segments:
         mask = Mask.of(_reordered(source.grid, segment.mask.on(own.grid.shape).view(np.bool_), own))
         numbers = reported(measure(mask, volume, unit=content.unit)) if "report" in places else ()
         lesions.append(ReportedLesion(replace(segment, mask=mask), numbers))
@@ -188,13 +203,13 @@ def _reordered(grid: Any, array: Any, own: "Volume") -> Any:
     return found
 
 
-def _writeLabels(path: Path, content: _Content) -> None:
+def _writeLabels(path: Path, volume: "Volume", segments: "list[ExportedSegment]") -> None:
     """A label map holds a voxel of one segment only."""
     from inference_core.errors import OutputError
     from inference_core.io.files import write_labels
 
-    labels = np.zeros(content.volume.grid.shape, np.uint8, order="F")
-    for value, segment in enumerate(content.segments, start=1):
+    labels = np.zeros(volume.grid.shape, np.uint8, order="F")
+    for value, segment in enumerate(segments, start=1):
         held = labels[segment.mask.box.slices()]
         if (held[segment.mask.array] != 0).any():
             raise OutputError(
@@ -203,4 +218,4 @@ def _writeLabels(path: Path, content: _Content) -> None:
                 )
             )
         held[segment.mask.array] = value
-    write_labels(path, labels, content.volume.grid, names=[segment.name for segment in content.segments])
+    write_labels(path, labels, volume.grid, names=[segment.name for segment in segments])

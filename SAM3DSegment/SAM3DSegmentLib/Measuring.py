@@ -48,6 +48,23 @@ class OnImage:
     note: str
 
 
+@dataclass(frozen=True, eq=False)
+class Held:
+    """An image, and segments of its segmentation, by their ids, on the grids of the labelmaps that hold them."""
+
+    image: Any
+    volume: "Volume"
+    masks: "dict[str, tuple[Mask, Grid]]"
+    names: dict[str, str]
+
+    def onImage(self) -> OnImage:
+        """The segments on the image's voxels, as far as they lie on it; in any thread: it takes seconds for liters."""
+        from inference_core.geometry.regridding import regridded
+
+        found = regridded(self.masks, self.volume.grid, on=self.volume.name, names=self.names)
+        return OnImage(self.image, self.volume, found.masks, found.note)
+
+
 @dataclass(frozen=True)
 class _Seen:
     """A segment's voxels as they were seen last; `revision` is another one for other voxels."""
@@ -107,13 +124,20 @@ class Measuring:
         return self._look(node, segmentId).packed.unpack()
 
     def onImage(self, segmentationNode: Any = None, segmentIds: Sequence[str] | None = None) -> OnImage:
-        """Segments of a segmentation, all by default, on the voxels of its image, as far as they lie on it.
+        """As `held`, on the voxels of the image.
+
+        Raises:
+            VolumeError: as `held`.
+        """
+        return self.held(segmentationNode, segmentIds).onImage()
+
+    def held(self, segmentationNode: Any = None, segmentIds: Sequence[str] | None = None) -> Held:
+        """Segments of a segmentation, all by default, and its image.
 
         Raises:
             VolumeError: there is no image, or one of the two cannot be read or lies under a transform that bends it.
         """
         from inference_core.errors import VolumeError
-        from inference_core.geometry.regridding import regridded
 
         node = segmentationNode or self._workspace.segmentationNode
         image = self.imageOf(node) if node is not None else None
@@ -123,8 +147,7 @@ class Measuring:
         ids = list(node.GetSegmentation().GetSegmentIDs()) if segmentIds is None else list(segmentIds)
         names = {segmentId: node.GetSegmentation().GetSegment(segmentId).GetName() for segmentId in ids}
         masks = {segmentId: self._held(node, segmentId, where) for segmentId in ids}
-        found = regridded(masks, volume.grid, on=volume.name, names=names)
-        return OnImage(image, volume, found.masks, found.note)
+        return Held(image, volume, masks, names)
 
     def forget(self) -> None:
         """Everything goes, as where a scene is closed."""
