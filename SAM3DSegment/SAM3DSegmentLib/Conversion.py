@@ -112,7 +112,6 @@ def segmentGrid(segmentationNode: Any) -> SegmentGrid:
         VolumeError: it has none, it cannot be trusted, or it lies under a transform that is not linear.
     """
     from inference_core.errors import VolumeError
-    from inference_core.geometry.grid import Grid
 
     segmentation = segmentationNode.GetSegmentation()
     # Labelmaps that are there count for more than the reference, which may have been changed after they were made.
@@ -122,10 +121,7 @@ def segmentGrid(segmentationNode: Any) -> SegmentGrid:
     image = slicer.vtkOrientedImageData()
     if not text or not slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False):
         raise VolumeError(f"The segmentation '{segmentationNode.GetName()}' has no geometry; choose or make another.")
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    imageToNode = slicer.util.arrayFromVTKMatrix(matrix)
-    return SegmentGrid(Grid((1, 1, 1), nodeToWorld(segmentationNode) @ imageToNode), imageToNode)
+    return _gridOf(segmentationNode, image)
 
 
 def ownGrid(segmentationNode: Any, segmentId: str) -> SegmentGrid | None:
@@ -133,11 +129,16 @@ def ownGrid(segmentationNode: Any, segmentId: str) -> SegmentGrid | None:
 
     Slicer keeps labelmaps as they were brought in: one may be finer or turned against the segmentation's common grid.
     """
-    from inference_core.geometry.grid import Grid
-
     image = segmentationNode.GetBinaryLabelmapInternalRepresentation(segmentId)
     if image is None:
         return None
+    return _gridOf(segmentationNode, image)
+
+
+def _gridOf(segmentationNode: Any, image: Any) -> SegmentGrid:
+    """The grid of one of a segmentation's oriented images."""
+    from inference_core.geometry.grid import Grid
+
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     imageToNode = slicer.util.arrayFromVTKMatrix(matrix)

@@ -6,7 +6,7 @@ import numpy as np
 import vtk
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import arrayFromMatrix
+from SAM3DSegmentLib.Conversion import transformToWorld
 
 if TYPE_CHECKING:
     from inference_core.followup.registration import Alignment
@@ -34,10 +34,10 @@ def givenBy(nodeId: str, image: Any, before: "Grid", after: "Grid") -> "Alignmen
         parent = parent.GetParentTransformNode()
     if parent is node:
         return Alignment(np.eye(4), GIVEN, 0.0)
-    matrix = vtk.vtkMatrix4x4()
-    if node.IsTransformToWorldLinear() and node.GetMatrixTransformToWorld(matrix):
-        check_invertible(arrayFromMatrix(matrix), node.GetName())
-        return Alignment(arrayFromMatrix(matrix), GIVEN, 0.0)
+    matrix = transformToWorld(node)
+    if matrix is not None:
+        check_invertible(matrix, node.GetName())
+        return Alignment(matrix, GIVEN, 0.0)
     toWorld, fromWorld = vtk.vtkGeneralTransform(), vtk.vtkGeneralTransform()
     node.GetTransformToWorld(toWorld)
     node.GetTransformFromWorld(fromWorld)
