@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from inference_core.geometry.axes import matching_axes
 from inference_core.geometry.grid import Float, Grid, squared_distances
 from inference_core.geometry.mask import VoxelBox
-from inference_core.geometry.sampling import rescaled
+from inference_core.geometry.sampling import extent_on, rescaled
 from inference_core.models.interface import Float32
 from inference_core.prompts.prompt_set import Click, Prompt, PromptSet, center_of
 from inference_core.prompts.strokes import Scribble
@@ -45,19 +45,21 @@ class Reach:
     full_mm: float
     end_mm: float
 
-    def weights(self, grid: Grid) -> Float32:
-        """How much the correction counts in each of a grid's cells, 0 to 1.
+    def weights(self, grid: Grid, box: VoxelBox | None = None) -> Float32:
+        """How much the correction counts in each of a grid's cells, or of a box of them, 0 to 1.
 
         A reach that ends at once counts only in cells from which no interpolation leads beyond it.
         """
         full, end = self.full_mm, self.end_mm
         if full == end:
             full = end = max(0.0, end - float(np.linalg.norm(grid.spacing)))
-        return _falling(_distances(self.center_ras, grid), full, end)
+        part = (VoxelBox.whole(grid.shape) if box is None else box).slices()
+        return _falling(np.sqrt(squared_distances(self.center_ras, grid, part)), full, end)
 
     def weights_in(self, region: Grid, box: VoxelBox) -> Float32:
         """How much it counts in each voxel of a box of a region."""
-        return _falling(_distances(self.center_ras, region.cropped(box.start, box.stop)), self.full_mm, self.end_mm)
+        here = region.cropped(box.start, box.stop)
+        return _falling(np.sqrt(squared_distances(self.center_ras, here)), self.full_mm, self.end_mm)
 
     def covers(self, region: Grid, box: VoxelBox) -> bool | None:
         """Whether it counts in full in a whole box (True) or nowhere in it (False); None where it takes computing."""
@@ -93,10 +95,10 @@ def reach_of(prompt: Prompt, before: PromptSet, logits: Float32, window: Grid) -
     return Reach((r, a, s), full, 2 * full)
 
 
-def fading(window: Grid, cells: Grid) -> Float32:
+def fading(window: Grid, cells: Grid, box: VoxelBox | None = None) -> Float32:
     """How much an answer in a window counts in each of a grid's cells: 1 inside, falling to 0 at its faces and beyond.
 
-    The grid's axes are the window's, in any order.
+    The grid's axes are the window's, in any order. With a box, in its cells only.
     """
     step = window.inverse @ cells.affine
     axes = matching_axes(step, cells.shape)
@@ -108,8 +110,32 @@ def fading(window: Grid, cells: Grid) -> Float32:
         inside = np.minimum(at + 0.5, size - 0.5 - at) / (FADING * size)
         # A single slice has no inside; it counts as a whole.
         profiles[other] = np.clip(inside, 0, 1).astype(np.float32) if size > 1 else (inside >= 0).astype(np.float32)
-    i, j, k = profiles
+    part = (VoxelBox.whole(cells.shape) if box is None else box).slices()
+    i, j, k = (profile[taken] for profile, taken in zip(profiles, part, strict=True))
     return np.asarray(i[:, None, None] * j[:, None] * k)
+
+
+@dataclass(frozen=True, eq=False)
+class Counting:
+    """The cells of a grid in which a correction counts at all, and how much it does in each of them."""
+
+    box: VoxelBox
+    weights: Float32
+
+    @classmethod
+    def on(cls, cells: Grid, reach: Reach, window: Grid) -> Counting | None:
+        """Of a correction seen in a window; None where it counts in no cell."""
+        center, radii = cells.to_ijk(reach.center_ras), reach.end_mm / np.asarray(cells.spacing)
+        ball = VoxelBox(np.floor(center - radii).astype(np.int64), np.ceil(center + radii).astype(np.int64) + 1)
+        box = ball.within(VoxelBox(*extent_on(window, cells)))
+        return None if box is None else cls(box, reach.weights(cells, box) * fading(window, cells, box))
+
+    def laid_over(self, old: Float32, new: Float32) -> Float32:
+        """The new logits of all cells where they count, the old ones elsewhere."""
+        logits = old.copy(order="K")
+        here = self.box.slices()
+        logits[here] = mixed(new[here], old[here], self.weights)
+        return logits
 
 
 def mixed(new: Float32, old: Float32, weights: Float32) -> Float32:
@@ -138,10 +164,6 @@ def _distance_to_surface(ras: tuple[float, float, float], inside: NDArray[np.boo
         return None
     held = bool(inside[cells.voxel_of(ras)]) if cells.contains(ras) else False
     return float(np.sqrt(squared_distances(ras, cells)[inside != held].min()))
-
-
-def _distances(center_ras: tuple[float, float, float], grid: Grid) -> Float:
-    return np.asarray(np.sqrt(squared_distances(center_ras, grid)))
 
 
 def _falling(distances: Float, full: float, end: float) -> Float32:

@@ -31,7 +31,7 @@ class LogitField:
     """A windowed prediction's logits less the threshold on the voxels of a region; positive is inside."""
 
     def __init__(self, prediction: WindowedPrediction, region: Grid, *, threshold: float, smoothing_mm: float) -> None:
-        self.box = VoxelBox(np.zeros(3, dtype=np.int64), np.asarray(region.shape))
+        self.box = VoxelBox.whole(region.shape)
         self._parts = [_field_of(group, region) for group in prediction]
         self._region, self._threshold = region, threshold
         self._widths = _smoothing(smoothing_mm, prediction, region)

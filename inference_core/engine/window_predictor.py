@@ -20,6 +20,7 @@ from inference_core.engine.windowed_prediction import (
     FAR_OUTSIDE,
     INITIAL_LOGIT,
     MOST_PATCHES,
+    KnownLogits,
     LogitLayer,
     PromptGroup,
     RefinementPatch,
@@ -69,6 +70,7 @@ class WindowPredictor:
     ) -> None:
         self.volume, self.calls = volume, calls
         self.refine, self.edge_mm, self.local = refine, edge_mm, local
+        self._known = KnownLogits()
 
     def start(self, mask: Volume) -> WindowedPrediction:
         """The prediction that an initial mask stands for; nothing is encoded yet."""
@@ -115,14 +117,13 @@ class WindowPredictor:
             after = self._expand_and_refine(self._again(group, prompt))
         else:
             after = self._refined(self._predicted(group, prompts, window))
-        return after if reach is None else held_back(after, group, reach)
+        return after if reach is None else held_back(after, group, reach, self._known)
 
-    @staticmethod
-    def _reach(group: PromptGroup, prompt: Placed) -> Reach | None:
+    def _reach(self, group: PromptGroup, prompt: Placed) -> Reach | None:
         """How far a correction counts; its distance from the surface is measured in the finest window around it."""
         holding = [layer for layer in group.layers if layer.window.contains(center_of(prompt))]
         layer = min(holding or [group.base], key=lambda layer: layer.window.spacing)
-        before = group.logits_on(layer.window, layer.logits.shape, outside=FAR_OUTSIDE)
+        before = self._known.of(group, layer.window, layer.logits.shape, outside=FAR_OUTSIDE)
         return reach_of(prompt, group.prompts, before, layer.window)
 
     def _window_around(self, group: PromptGroup, reach: Reach) -> Grid | None:
@@ -258,9 +259,8 @@ class WindowPredictor:
             return earlier
         return RefinementPatch(self._decode(group.prompts, window, self._prior(group, window), step=step), under)
 
-    @staticmethod
-    def _prior(group: PromptGroup, window: Grid) -> Float32:
-        return group.logits_on(window, group.base.logits.shape, outside=-INITIAL_LOGIT)
+    def _prior(self, group: PromptGroup, window: Grid) -> Float32:
+        return self._known.of(group, window, group.base.logits.shape, outside=-INITIAL_LOGIT)
 
     def _decode(
         self, prompts: PromptSet, window: Grid, prior: Float32 | None, *, step: tuple[int, int] = (0, 1)

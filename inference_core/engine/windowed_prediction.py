@@ -5,12 +5,13 @@ A windowed prediction is a tuple of groups of prompts, each answered in windows 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.engine.local_correction import Reach, fading, mixed
+from inference_core.engine.local_correction import Counting, Reach
 from inference_core.geometry.grid import Grid, corners_ijk
 from inference_core.geometry.sampling import resample_onto, rescaled
 from inference_core.models.interface import Float32
@@ -21,6 +22,8 @@ INITIAL_LOGIT = 4.0
 MOST_PATCHES = 27
 _MOST_ANSWERS = 12
 _MOST_CELLS = 2**20
+# Each is a megabyte and more.
+_MOST_KNOWN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,48 +76,83 @@ class PromptGroup:
         """How many answers it is made of."""
         return 1 if self.earlier is None else 1 + self.earlier.answers_held
 
-    def logits_on(self, window: Grid, shape: tuple[int, ...], *, outside: float) -> Float32:
-        """The logits on the cells of a window: of the layer that has it, else of the base; and of what holds before."""
-        cells = window if shape == window.shape else rescaled(window, shape)
+    def logits_on(
+        self, window: Grid, shape: tuple[int, ...], *, outside: float, known: KnownLogits | None = None
+    ) -> Float32:
+        """The logits on the cells of a window: of the layer that has it, else of the base; and of what holds before.
+
+        What is `known` is not computed again.
+        """
+        known = KnownLogits() if known is None else known
+        return known.of(self, window, shape, outside=outside)
+
+    def own_logits_on(self, window: Grid, shape: tuple[int, ...], *, outside: float) -> Float32:
+        """The same without what holds before."""
         same = (layer.logits for layer in self.layers if layer.window == window and layer.logits.shape == shape)
         own = next(same, None)
-        if own is None:
-            own = resample_onto(self.base.logits, self.base.window, cells, outside=outside)
-        if self.earlier is None or self.reach is None:
+        if own is not None:
             return own
-        weights = self.reach.weights(cells) * fading(self.base.window, cells)
-        return mixed(own, self.earlier.logits_on(window, shape, outside=outside), weights)
+        return resample_onto(self.base.logits, self.base.window, _cells(window, shape), outside=outside)
+
+
+class KnownLogits:
+    """Logits of groups on windows, of which one question asks for the same ones again and again; the latest few."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[PromptGroup, Grid, tuple[int, ...], float], Float32] = OrderedDict()
+
+    def of(self, group: PromptGroup, window: Grid, shape: tuple[int, ...], *, outside: float) -> Float32:
+        """As `PromptGroup.logits_on`; not to be written to."""
+        key = (group, window, shape, outside)
+        if key not in self._kept:
+            found = self._computed(group, window, shape, outside=outside)
+            self._kept[key] = found
+            while len(self._kept) > _MOST_KNOWN:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def _computed(self, group: PromptGroup, window: Grid, shape: tuple[int, ...], *, outside: float) -> Float32:
+        if group.earlier is None or group.reach is None:
+            return group.own_logits_on(window, shape, outside=outside)
+        before = self.of(group.earlier, window, shape, outside=outside)
+        counting = Counting.on(_cells(window, shape), group.reach, group.base.window)
+        if counting is None:
+            return before
+        return counting.laid_over(before, group.own_logits_on(window, shape, outside=outside))
 
 
 WindowedPrediction = tuple[PromptGroup, ...]
 
 
-def held_back(after: PromptGroup, before: PromptGroup, reach: Reach) -> PromptGroup:
+def held_back(after: PromptGroup, before: PromptGroup, reach: Reach, known: KnownLogits | None = None) -> PromptGroup:
     """The answer after a correction near it, the one before it elsewhere.
 
     Where both lie in the same windows, logits are mixed; else the answer before is kept beside.
     """
+    known = KnownLogits() if known is None else known
     same_windows = {layer.window for layer in after.layers} == {layer.window for layer in before.layers}
     if not same_windows or before.earlier is not None:
-        return _shortened(replace(after, earlier=before, reach=reach))
-    return _mixed_into(after, after, before, reach)
+        return _shortened(replace(after, earlier=before, reach=reach), known)
+    return _mixed_into(after, after, before, reach=reach, known=known)
 
 
-def _shortened(group: PromptGroup) -> PromptGroup:
+def _shortened(group: PromptGroup, known: KnownLogits) -> PromptGroup:
     """The same, of too many answers the two oldest mixed into one."""
-    return _oldest_mixed(group) if group.answers_held > _MOST_ANSWERS else group
+    return _oldest_mixed(group, known) if group.answers_held > _MOST_ANSWERS else group
 
 
-def _oldest_mixed(group: PromptGroup) -> PromptGroup:
+def _oldest_mixed(group: PromptGroup, known: KnownLogits) -> PromptGroup:
     newer, oldest = group, group.earlier
     assert oldest is not None, "there are several answers"
     if oldest.earlier is not None:
-        return replace(newer, earlier=_oldest_mixed(oldest))
+        return replace(newer, earlier=_oldest_mixed(oldest, known))
     assert newer.reach is not None, "an answer before holds beyond the reach"
     wide = _united(oldest.base.window, newer.base.window)
     base = LogitLayer(wide, np.zeros(wide.shape, dtype=np.float32), newer.base.quality)
     patches = (*oldest.patches, *newer.patches)[-MOST_PATCHES:]
-    mixture = _mixed_into(replace(newer, base=base, patches=patches), newer, oldest, newer.reach)
+    target = replace(newer, base=base, patches=patches)
+    mixture = _mixed_into(target, newer, oldest, reach=newer.reach, known=known)
     return replace(mixture, earlier=None, reach=None)
 
 
@@ -129,14 +167,23 @@ def _united(first: Grid, second: Grid) -> Grid:
     return rescaled(wide, tuple(int(np.ceil(n / factor)) for n in wide.shape))
 
 
-def _mixed_into(target: PromptGroup, after: PromptGroup, before: PromptGroup, reach: Reach) -> PromptGroup:
+def _mixed_into(
+    target: PromptGroup, after: PromptGroup, before: PromptGroup, *, reach: Reach, known: KnownLogits
+) -> PromptGroup:
     """Two answers mixed on the windows of a group."""
 
     def mix(layer: LogitLayer) -> LogitLayer:
         window, shape = layer.window, layer.logits.shape
-        cells = rescaled(window, shape)
-        new, old = (group.logits_on(window, shape, outside=FAR_OUTSIDE) for group in (after, before))
-        return replace(layer, logits=mixed(new, old, reach.weights(cells) * fading(after.base.window, cells)))
+        old = known.of(before, window, shape, outside=FAR_OUTSIDE)
+        counting = Counting.on(_cells(window, shape), reach, after.base.window)
+        if counting is None:
+            return replace(layer, logits=old)
+        new = known.of(after, window, shape, outside=FAR_OUTSIDE)
+        return replace(layer, logits=counting.laid_over(old, new))
 
     patches = tuple(replace(patch, layer=mix(patch.layer)) for patch in target.patches)
     return replace(target, base=mix(target.base), patches=patches)
+
+
+def _cells(window: Grid, shape: tuple[int, ...]) -> Grid:
+    return window if shape == window.shape else rescaled(window, shape)

@@ -173,11 +173,11 @@ def squared_lengths(offsets: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.asarray(i**2 + j**2 + k**2)
 
 
-def squared_distances(center_ras: ArrayLike, grid: Grid) -> Float:
-    """How far each voxel of a grid of right angles is from a point in RAS mm, squared, as (ni, nj, nk)."""
+def squared_distances(center_ras: ArrayLike, grid: Grid, part: tuple[slice, ...] = (slice(None),) * 3) -> Float:
+    """How far each voxel of (a part of) a grid of right angles is from a point in RAS mm, squared, as (ni, nj, nk)."""
     center = grid.to_ijk(center_ras)
     offsets = [(np.arange(n) - c) * step for n, c, step in zip(grid.shape, center, grid.spacing, strict=True)]
-    return squared_lengths(offsets)
+    return squared_lengths([along[taken] for along, taken in zip(offsets, part, strict=True)])
 
 
 def corners_ijk(shape: tuple[int, int, int]) -> Float:

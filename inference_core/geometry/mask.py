@@ -28,6 +28,11 @@ class VoxelBox:
         return cls(np.asarray(voxel), np.asarray(voxel) + 1)
 
     @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> VoxelBox:
+        """All voxels of a shape."""
+        return cls(np.zeros(3, dtype=np.int64), np.asarray(shape, dtype=np.int64))
+
+    @classmethod
     def over(cls, mask: NDArray[Any]) -> VoxelBox | None:
         """The smallest box that holds a mask's nonzero voxels; None if there are none."""
         used = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]

@@ -9,7 +9,7 @@ import pytest
 from support.scenes import SPEC, BrightnessModel, oblique_grid, spheres
 
 from inference_core.engine.cache import EmbeddingCache
-from inference_core.engine.local_correction import LEAST_REACH_MM, Reach, fading, mixed, reach_of
+from inference_core.engine.local_correction import LEAST_REACH_MM, Counting, Reach, fading, mixed, reach_of
 from inference_core.engine.mask_composition import MaskOptions
 from inference_core.engine.model_calls import ModelCalls
 from inference_core.engine.session import Session
@@ -181,3 +181,16 @@ def test_an_answer_fades_towards_its_windows_faces_and_counts_nowhere_beyond():
 def test_logits_are_mixed_only_where_both_count():
     new, old = np.array([9.0, 9.0, 9.0], np.float32), np.array([-30.0, -30.0, -30.0], np.float32)
     assert np.allclose(mixed(new, old, np.array([1.0, 0.5, 0.0], np.float32)), [9.0, 0.0, -30.0])
+
+
+@pytest.mark.parametrize("offset", [(0, 0, 0), (20, -14, 9), (38, 0, 0), (90, 0, 0)])
+@pytest.mark.parametrize(("full", "end"), [(10.0, 24.0), (16.0, 16.0)])
+def test_logits_laid_over_a_part_are_those_mixed_over_the_whole_bit_for_bit(offset, full, end):
+    cells = oblique_grid(orientation=37, spacing=2, size_mm=110.0)
+    window = isotropic_grid(cells.center_ras + 13.0, shape=(32, 32, 32), spacing=2.0, axes=cells.directions)
+    reach = Reach(tuple(cells.center_ras + np.array(offset, dtype=float)), full, end)
+    new, old = np.random.default_rng(0).normal(scale=6, size=(2, *cells.shape)).astype(np.float32)
+    wanted = mixed(new, old, reach.weights(cells) * fading(window, cells))
+    counting = Counting.on(cells, reach, window)
+    found = old if counting is None else counting.laid_over(old, new)
+    assert np.array_equal(found, wanted)
