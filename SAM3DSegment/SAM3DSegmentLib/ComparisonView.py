@@ -53,7 +53,7 @@ class ComparisonView:
             self._outline.hide()
         elif which == ONLY_B:
             self._hidden.hide(editor)
-            self._outline.show(editor, {"B": (result.b, B_COLOR)}, opacity=_fillOf(editor))
+            self._outline.show(editor, {"B": (result.b, B_COLOR)}, opacity=fillOf(editor))
         else:
             self._showBoth(result, editor, differences=differences, percent=percent, axis=axis)
 
@@ -105,7 +105,7 @@ def drawAgain(display: Any) -> None:
         getattr(display, f"Set{part}")(segmentId, wasDrawn)
 
 
-def _fillOf(editor: "SegmentEditor") -> float:
+def fillOf(editor: "SegmentEditor") -> float:
     """How opaque the segmentation is filled, so that A and B are seen alike."""
     display = editor.segmentationNode.GetDisplayNode()
     return float(display.GetOpacity2DFill()) if display is not None else 0.5

@@ -57,8 +57,12 @@ class Engine:
         cautions, self._cautions = self._cautions, ()
         return cautions
 
-    def answer(self, request: Request, notify: Notify) -> "Prediction":
+    def answer(
+        self, request: Request, notify: Notify, *, onPreview: "Callable[[Prediction], None] | None" = None
+    ) -> "Prediction":
         """Answer a request; on a GPU that runs out of memory, again without caches, and then on the CPU.
+
+        onPreview() is told of an answer near to it, where the answer itself will take a while.
 
         Raises:
             SAM3DError: the request cannot be answered, with what to do; `Cancelled` when notify raises it.
@@ -66,6 +70,9 @@ class Engine:
         from inference_core.errors import DeviceError
 
         try:
+            if onPreview is not None and (preview := self._preview(request, notify)) is not None:
+                onPreview(preview)
+                tell, notify = notify, lambda _stage, fraction: tell("refining", fraction)
             return self._answer(request, request.settings.device, notify)
         except DeviceError:
             self.forget()
@@ -153,6 +160,13 @@ class Engine:
         """Let go of all sessions and their embeddings."""
         self._sessions.clear()
         _empty_gpu_cache()
+
+    def _preview(self, request: Request, notify: Notify) -> "Prediction | None":
+        """Of a segment that was asked about before, with the model as it is."""
+        session = self._sessions.get(_sessionKey(request))
+        if session is None or self._loaded != request.settings.loading:
+            return None
+        return session.preview(request.prompts, options=request.segmentSettings.maskOptions, notify=notify)
 
     def _answer(self, request: Request, device: str, notify: Notify) -> "Prediction":
         model = self._open(request.settings, device, notify)

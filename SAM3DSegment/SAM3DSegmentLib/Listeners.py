@@ -15,7 +15,7 @@ class Tell(Protocol):
 
 
 class Listeners:
-    """Those who want to hear of "state", "progress", "answered", "cautioned" and "failed"."""
+    """Those who want to hear of "state", "progress", "previewed", "answered", "cautioned" and "failed"."""
 
     def __init__(self) -> None:
         self._all: list[Listener] = []

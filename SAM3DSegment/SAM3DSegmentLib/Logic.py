@@ -107,7 +107,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         return self.segmentId is not None and self.segments.isLocked(self.segmentId)
 
     def addListener(self, listener: Listener) -> None:
-        """Call listener(event, info) on "state", "progress", "answered", "cautioned", "exported" and "failed"."""
+        """Call listener(event, info) on what happens, such as "state", "previewed" and "answered" (`Listeners`)."""
         self._listeners.add(listener)
 
     def removeListener(self, listener: Listener) -> None:

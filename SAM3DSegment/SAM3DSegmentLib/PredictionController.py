@@ -44,10 +44,19 @@ class _Asked:
     started: float
 
 
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What the answer to a question will be near to, in the segment's own indices; the segment does not hold it."""
+
+    editor: SegmentEditor
+    mask: "Mask"
+
+
 class PredictionController:
     """Asks, takes in answers, undoes them.
 
     ensureDependencies() makes sure that packages are there, or raises; report() is what is told with a failure.
+    preview: to be shown while the answer is worked out, None otherwise; it goes into no segment.
     """
 
     def __init__(
@@ -60,6 +69,8 @@ class PredictionController:
         self.lastError = ""
         self.failure: Exception | None = None
         self.onModelsStep: Callable[[str, str], None] = _ignore
+        self.preview: Preview | None = None
+        self._asked: _Asked | None = None
         self._dirty = False
 
     @property
@@ -91,6 +102,7 @@ class PredictionController:
         """Stop what is being computed; prompts and masks stay as they are."""
         self.worker.cancel()
         self._dirty = False
+        self.preview = self._asked = None
 
     def lookAhead(self, ras: tuple[float, float, float]) -> None:
         """Have a foreground click at a point (world RAS mm) answered before it is made, as a segment's first prompt.
@@ -243,8 +255,13 @@ class PredictionController:
         request = self._requestAbout(editor)
         grid, key = request.volume.grid, request.volumeKey
         asked = _Asked(editor, editor.state, request.settings, grid, key, time.monotonic())
+        self._asked = asked
+
+        def onPreview(answer: "Prediction") -> None:
+            self.worker.leave(lambda: self._previewed(asked, answer))
+
         self.startJob(
-            lambda notify: self.engine.answer(request, notify),
+            lambda notify: self.engine.answer(request, notify, onPreview=onPreview),
             onDone=lambda answer: self._answered(asked, answer),
             onError=lambda error: self._failed(asked.editor, error),
             subject=_subject(request),
@@ -300,10 +317,19 @@ class PredictionController:
 
     # Answers
 
+    def _previewed(self, asked: _Asked, answer: "Prediction") -> None:
+        """What the answer will be near to has come; nothing where it was asked for no more."""
+        editor = asked.editor
+        if self._asked is not asked or not self._workspace.isKnown(editor) or editor.state is not asked.state:
+            return
+        self.preview = Preview(editor, editor.wanted(answer.mask, asked.grid, asked.state, asked.settings))
+        self._tell("previewed", seconds=time.monotonic() - asked.started, voxels=self.preview.mask.voxel_count)
+
     def _answered(self, asked: _Asked, answer: "Prediction") -> None:
         """An answer has come; one about a volume, a segment or voxels that are gone since is dropped."""
         from inference_core.errors import SAM3DError
 
+        self.preview = None
         editor, volumeNode = asked.editor, self._workspace.volumeNode
         if not self._workspace.isKnown(editor):
             return
@@ -342,6 +368,7 @@ class PredictionController:
         """A prompt that cannot be used is taken back, all others stay; then say what went wrong."""
         from inference_core.errors import Cancelled, PromptError
 
+        self.preview = None
         if isinstance(error, PromptError) and editor.segment is not None:
             self._bring(editor, editor.history.revert())
         elif not isinstance(error, Cancelled):

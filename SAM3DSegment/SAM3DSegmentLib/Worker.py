@@ -124,6 +124,10 @@ class Worker:
         if not (self.busy or self.isAhead):
             GarbageGuard.release(self)
 
+    def leave(self, call: Callable[[], None]) -> None:
+        """Have the main thread make a call at its next `poll`; for a job that runs, before it is done."""
+        self._tell(call)
+
     def close(self) -> None:
         """Stop the thread and wait for it, at most `CLOSE_SECONDS`; forget what was left to say.
 

@@ -115,6 +115,16 @@ def fading(window: Grid, cells: Grid, box: VoxelBox | None = None) -> Float32:
     return np.asarray(i[:, None, None] * j[:, None] * k)
 
 
+def reach_of_exchange(old: Prompt, new: Prompt) -> Reach | None:
+    """How far it counts that a prompt is another one now, such as one moved: around both; None is everywhere."""
+    if not isinstance(old, Click | Scribble) or not isinstance(new, Click | Scribble):
+        return None
+    ends = np.stack([center_of(old), center_of(new)])
+    r, a, s = (float(value) for value in ends.mean(axis=0))
+    full = LEAST_REACH_MM + float(np.linalg.norm(ends[1] - ends[0])) / 2 + max(_extent_mm(old), _extent_mm(new))
+    return Reach((r, a, s), full, full + LEAST_REACH_MM)
+
+
 @dataclass(frozen=True, eq=False)
 class Counting:
     """The cells of a grid in which a correction counts at all, and how much it does in each of them."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.engine.windowed_prediction import WindowedPrediction
-from inference_core.prompts.prompt_set import PromptSet
+from inference_core.prompts.prompt_set import Prompt, PromptSet
 
 
 class PredictionCache:
@@ -37,6 +37,16 @@ class PredictionCache:
             self._kept.move_to_end(prompts)
         return found
 
+    def but_for_one(self, prompts: PromptSet) -> tuple[PromptSet, WindowedPrediction] | None:
+        """The newest prompts that differ from these in one of the same kind, such as one moved, and what they led to.
+
+        Asking does not make it more recent.
+        """
+        for known, prediction in reversed(self._kept.items()):
+            if known.initial_mask is prompts.initial_mask and _exchanges(known.prompts, prompts.prompts):
+                return known, prediction
+        return None
+
     def put(self, prompts: PromptSet, prediction: WindowedPrediction) -> None:
         """Keep a prediction, letting the oldest go until the bound holds."""
         earlier = self._kept.pop(prompts, None)
@@ -58,6 +68,14 @@ class PredictionCache:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+def _exchanges(known: tuple[Prompt, ...], prompts: tuple[Prompt, ...]) -> bool:
+    """Whether two lists of prompts are as long and differ in one of the same kind."""
+    if len(known) != len(prompts):
+        return False
+    kinds = [(type(old), type(new)) for old, new in zip(known, prompts, strict=True) if old != new]
+    return len(kinds) == 1 and kinds[0][0] is kinds[0][1]
 
 
 def _arrays(prediction: WindowedPrediction) -> Iterator[NDArray[np.float32]]:

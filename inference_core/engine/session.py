@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -50,6 +50,8 @@ _TYPES: dict[PromptKind, type[Prompt]] = {
     PromptKind.SCRIBBLE: Scribble,
     PromptKind.LASSO: Lasso,
 }
+# With fewer prompts to go through again, the answer itself is there as soon.
+_LEAST_LOOKS = 3
 NO_CONTRAST = "The image has one single value around the prompts, so there is nothing to segment there."
 
 
@@ -68,7 +70,7 @@ class Prediction:
 
     mask on the volume's voxels; the prompts it answers; logits (d, h, w) and their window (of the first group, where
     prompts lie far apart or on several slices); the model's own estimate of the IoU, the mean over the groups, if it
-    has one; sentences on what the answer should be doubted for.
+    has one; sentences on what the answer should be doubted for; whether it is near the answer only (`Session.preview`).
     """
 
     prompts: PromptSet
@@ -78,6 +80,7 @@ class Prediction:
     quality: float | None
     seconds: Seconds
     cautions: tuple[str, ...] = ()
+    is_preview: bool = False
 
 
 class Session:
@@ -146,26 +149,37 @@ class Session:
             DeviceError: the memory ran out.
         """
         started, options = perf_counter(), options or MaskOptions()
-        told = in_known_kinds(prompts.checked_on(self.volume.grid, self.volume.name), self._known_kinds())
-        self._check_kinds(told)
-        self._check_clicked_values(prompts)
+        told = self._told(prompts)
         calls = ModelCalls(self.model, self.cache, notify)
         with memory_errors_as_device_error(self.model.device):
             found = self._replay(told, calls, local=options.local_corrections)
-            seen, marked, cautions = self._seen(found, prompts, options)
-            mask = compose_mask(seen, prompts, self.volume, options) if seen else EMPTY
-            mask, doubt = believable(mask, prompts, self.volume)
-        window = found[0].base.window
-        qualities = [group.base.quality for group in found if group.base.quality is not None]
-        return Prediction(
-            prompts=prompts,
-            mask=mask.union(marked),
-            low_res_logits=found[0].logits_on(window, found[0].base.logits.shape, outside=FAR_OUTSIDE),
-            window=window,
-            quality=float(np.mean(qualities)) if qualities else None,
-            seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
-            cautions=cautions if doubt is None else (*cautions, doubt),
-        )
+            return self._answer(found, prompts, options, calls=calls, started=started)
+
+    def preview(
+        self, prompts: PromptSet, *, options: MaskOptions | None = None, notify: Notify = silent
+    ) -> Prediction | None:
+        """An answer near to that of `predict`, from the one before, where an early prompt was moved or flipped.
+
+        `predict` goes through all prompts after it again. Here the model looks once, around that prompt, and nothing of
+        it is remembered. None where there is no such answer before, or `predict` takes hardly longer.
+
+        Args and errors are those of `predict`.
+        """
+        started, options = perf_counter(), options or MaskOptions()
+        told = self._told(prompts)
+        turn, predictions = PromptSet(_in_turn(told), told.initial_mask), self._predictions[options.local_corrections]
+        calls = ModelCalls(self.model, self.cache, notify)
+        predictor = self._predictor(calls, local=options.local_corrections)
+        before = predictions.but_for_one(turn)
+        if before is None or not isinstance(predictor, WindowPredictor):
+            return None
+        exchanged = [(old, new) for old, new in zip(before[0].prompts, turn.prompts, strict=True) if old != new]
+        if len(turn.prompts) - _known_run(turn, predictions)[0] < _LEAST_LOOKS:
+            return None
+        with memory_errors_as_device_error(self.model.device):
+            found = predictor.exchanged(before[1], *exchanged[0])
+            answer = self._answer(found, prompts, options, calls=calls, started=started)
+        return replace(answer, is_preview=True)
 
     def unsure_band(self, prompts: PromptSet, *, options: MaskOptions | None = None, margin: float = 1.0) -> Mask:
         """The voxels that a threshold lower or higher by `margin` (in logits) would add to the mask or take from it.
@@ -190,10 +204,7 @@ class Session:
         """What all prompts in turn lead to, going on from the longest run of them whose prediction is still kept."""
         predictor, predictions = self._predictor(calls, local=local), self._predictions[local]
         turn, mask = _in_turn(prompts), prompts.initial_mask
-        # From the longest on, so that one more click costs one or two looks, however many there are.
-        runs = (PromptSet(turn[:count], mask) for count in range(len(turn), -1, -1))
-        known = ((len(run.prompts), kept) for run in runs if (kept := predictions.get(run)))
-        count, found = next(known, (0, ()))
+        count, found = _known_run(PromptSet(turn, mask), predictions)
         if not found and mask is not None:
             found = predictor.start(mask)
             predictions.put(PromptSet((), mask), found)
@@ -201,6 +212,32 @@ class Session:
             found = predictor.next(found, turn[end])
             predictions.put(PromptSet(turn[: end + 1], mask), found)
         return found
+
+    def _told(self, prompts: PromptSet) -> PromptSet:
+        """Prompts as the model reads them, checked."""
+        told = in_known_kinds(prompts.checked_on(self.volume.grid, self.volume.name), self._known_kinds())
+        self._check_kinds(told)
+        self._check_clicked_values(prompts)
+        return told
+
+    def _answer(
+        self, found: WindowedPrediction, prompts: PromptSet, options: MaskOptions, *, calls: ModelCalls, started: float
+    ) -> Prediction:
+        """The answer that a windowed prediction stands for."""
+        seen, marked, cautions = self._seen(found, prompts, options)
+        mask = compose_mask(seen, prompts, self.volume, options) if seen else EMPTY
+        mask, doubt = believable(mask, prompts, self.volume)
+        window = found[0].base.window
+        qualities = [group.base.quality for group in found if group.base.quality is not None]
+        return Prediction(
+            prompts=prompts,
+            mask=mask.union(marked),
+            low_res_logits=found[0].logits_on(window, found[0].base.logits.shape, outside=FAR_OUTSIDE),
+            window=window,
+            quality=float(np.mean(qualities)) if qualities else None,
+            seconds=Seconds(calls.encode_seconds, calls.decode_seconds, perf_counter() - started),
+            cautions=cautions if doubt is None else (*cautions, doubt),
+        )
 
     def _predictor(self, calls: ModelCalls, *, local: bool) -> WindowPredictor | SlicePredictor:
         if self.model.spec.window.layout is Layout.SLICES:
@@ -258,6 +295,14 @@ class Session:
             raise PromptError("{title} takes no background clicks; choose another model.", title=self.model.spec.title)
         if PromptKind.POSITIVE_CLICK not in kinds and any(click.positive for click in prompts.clicks):
             raise PromptError("{title} takes no clicks; draw a box around the target.", title=self.model.spec.title)
+
+
+def _known_run(turn: PromptSet, predictions: PredictionCache) -> tuple[int, WindowedPrediction]:
+    """Of prompts in turn, how many first ones are known together, and what they led to."""
+    # From the longest on, so that one more click costs one or two looks, however many there are.
+    runs = (PromptSet(turn.prompts[:count], turn.initial_mask) for count in range(len(turn.prompts), -1, -1))
+    known = ((len(run.prompts), kept) for run in runs if (kept := predictions.get(run)))
+    return next(known, (0, ()))
 
 
 def _in_turn(prompts: PromptSet) -> tuple[Prompt, ...]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.engine.local_correction import Reach, reach_of
+from inference_core.engine.local_correction import Reach, reach_of, reach_of_exchange
 from inference_core.engine.model_calls import ModelCalls
 from inference_core.engine.windowed_prediction import (
     FAR_OUTSIDE,
@@ -26,6 +26,7 @@ from inference_core.engine.windowed_prediction import (
     RefinementPatch,
     WindowedPrediction,
     held_back,
+    held_beside,
 )
 from inference_core.engine.windows import (
     candidate_windows,
@@ -89,6 +90,35 @@ class WindowPredictor:
             self._corrected(group, prompt) if self._concerns(group, prompt, group is joined) else group
             for group in prediction
         )
+
+    def exchanged(self, prediction: WindowedPrediction, old: Prompt, new: Prompt) -> WindowedPrediction:
+        """Predict in one look what another prompt in an earlier one's place will lead to: near it, not the same.
+
+        The answer there is stays, but for the surroundings of both; that takes the prompts after it as said.
+        """
+        return tuple(
+            self._exchanged(group, old, new) if old in group.prompts.prompts else group for group in prediction
+        )
+
+    def _exchanged(self, group: PromptGroup, old: Prompt, new: Prompt) -> PromptGroup:
+        prompts = group.prompts.replaced(group.prompts.prompts.index(old), new)
+        window = self._window_for(group, prompts) or self._windows(prompts)[-1]
+        base = self._decode(prompts, window, self._prior(group, window))
+        after = replace(group, prompts=prompts, base=base, earlier=None, reach=None)
+        after = replace(after, patches=self._with_nearest_anew(after, new))
+        reach = reach_of_exchange(old, new) if self.local else None
+        return after if reach is None else held_beside(after, group, reach, self._known)
+
+    def _with_nearest_anew(self, group: PromptGroup, new: Prompt) -> tuple[RefinementPatch, ...]:
+        """A group's patches, of which the one that has a prompt deepest inside is looked at again."""
+        assert not isinstance(new, TextPrompt), "no model of windows reads texts, and the session has said so"
+        point = center_of(new)
+        holding = [patch for patch in group.patches if patch.layer.window.contains(point)]
+        if not holding:
+            return group.patches
+        nearest = min(holding, key=lambda patch: float(np.linalg.norm(patch.layer.window.center_ras - point)))
+        layer = self._decode(group.prompts, nearest.layer.window, self._prior(group, nearest.layer.window))
+        return tuple(replace(patch, layer=layer) if patch is nearest else patch for patch in group.patches)
 
     def _group_for(self, prediction: WindowedPrediction, prompt: Placed) -> PromptGroup | None:
         """The group a prompt belongs to: the nearest whose window can hold it too; None starts a new one."""

@@ -126,14 +126,19 @@ WindowedPrediction = tuple[PromptGroup, ...]
 
 
 def held_back(after: PromptGroup, before: PromptGroup, reach: Reach, known: KnownLogits | None = None) -> PromptGroup:
-    """The answer after a correction near it, the one before it elsewhere.
+    """The answer after a correction near it, the one before it elsewhere, of no more answers than there is time for."""
+    known = KnownLogits() if known is None else known
+    return _shortened(held_beside(after, before, reach, known), known)
+
+
+def held_beside(after: PromptGroup, before: PromptGroup, reach: Reach, known: KnownLogits) -> PromptGroup:
+    """The same of as many answers as there are.
 
     Where both lie in the same windows, logits are mixed; else the answer before is kept beside.
     """
-    known = KnownLogits() if known is None else known
     same_windows = {layer.window for layer in after.layers} == {layer.window for layer in before.layers}
     if not same_windows or before.earlier is not None:
-        return _shortened(replace(after, earlier=before, reach=reach), known)
+        return replace(after, earlier=before, reach=reach)
     return _mixed_into(after, after, before, reach=reach, known=known)
 
 

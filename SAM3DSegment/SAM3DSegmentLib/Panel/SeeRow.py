@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from SAM3DSegmentLib.ChangeFlash import ChangeFlash
 from SAM3DSegmentLib.Panel import Switches
 from SAM3DSegmentLib.Panel.Choices import Choices
+from SAM3DSegmentLib.PreviewView import PreviewView
 from SAM3DSegmentLib.UnsureBand import UnsureBand
 
 _FLASH_SETTING = "SAM3DSegment/flashChanges"
@@ -23,6 +24,7 @@ class SeeRow:
         self._presets = Choices(ui.presetSelector)
         self._hidden: Any = None
         self.flash = ChangeFlash()
+        self.preview = PreviewView()
         self._timer: Any = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_FLASH_MS)
@@ -50,6 +52,10 @@ class SeeRow:
         self._offerPresets()
         self._followUnsure()
 
+    def followPreview(self) -> None:
+        """Show what the answer that is worked out will be near to, or the segment as it is."""
+        self.preview.follow(self._logic.controller.preview)
+
     def flashChange(self, editor: Any, written: Any) -> None:
         """Show for a second what an answer changed, if that is wanted and there was a mask before."""
         if (
@@ -73,6 +79,7 @@ class SeeRow:
     def close(self) -> None:
         """Leave the scene as it was."""
         self.peek(False)
+        self.preview.follow(None)
         self.unsure.follow(False)
         self._timer.stop()
         self._timer.disconnect("timeout()", self.flash.hide)

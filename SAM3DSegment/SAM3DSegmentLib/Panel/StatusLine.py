@@ -25,6 +25,7 @@ class StatusLine:
             "loading": _("Loading the model..."),
             "encoding": _("Looking at the image..."),
             "decoding": _("Drawing the mask..."),
+            "refining": _("This is a preview, refining it..."),
             "writing": _("Writing the mask..."),
             "exporting": _("Writing the files..."),
         }

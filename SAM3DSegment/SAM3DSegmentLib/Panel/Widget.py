@@ -189,6 +189,7 @@ class SAM3DSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # What the logic says
 
     def _onLogicEvent(self, event: str, info: dict[str, Any]) -> None:
+        self.see.followPreview()
         if event == "progress":
             self.status.showProgress(info["stage"], info["fraction"])
         elif event == "answered":
