@@ -12,8 +12,10 @@ from torch import Tensor
 from inference_core.errors import CheckpointError
 from inference_core.models.mapped_weights import mapped_weights
 
-Instead = Callable[[str, Tensor], Tensor | None]
-"""A tensor's name and values to what is kept in its place, None for itself."""
+Take = Callable[[Tensor], Tensor]
+Instead = Callable[[str, Tensor, Take], Tensor | None]
+"""A tensor's name, the tensor as it lies in the file, and what reads it or a part of it into memory of its own, to what
+is kept in its place; None for itself."""
 
 _WRAPPERS = ("model_state_dict", "state_dict", "model", "network", "net")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -64,9 +66,10 @@ def sound(
     with mapped_weights(path) as file:
         # One after another, so that what a tensor was made of is let go before the next one is made.
         for key in list(state):
-            own = file.taken(state.pop(key))
-            smaller = None if instead is None else instead(key, own)
-            taken[key] = _widened(own) if smaller is None else smaller
+            value = state.pop(key)
+            smaller = None if instead is None else instead(key, value, file.taken)
+            taken[key] = _widened(file.taken(value)) if smaller is None else smaller
+            del value
             _check_finite(key, taken[key], path.name)
     _check_written(taken, path.name)
     return taken

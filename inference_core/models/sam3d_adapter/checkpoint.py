@@ -20,13 +20,14 @@ from inference_core.models import weights_content
 from inference_core.models.blocks.sam_sizes import SIZE_ERRORS, count_numbered, read_sizes
 from inference_core.models.blocks.two_way import ProjectedAttention
 from inference_core.models.sam3d_adapter.network import PromptEncoder, Sam3DAdapterConfig, Sam3DAdapterNetwork
-from inference_core.models.sam3d_adapter.shifted_cube_attention import shifted_mask
+from inference_core.models.sam3d_adapter.shifted_cube_attention import is_shifted_mask, packed_bits, shifted_mask
 from inference_core.models.weights import load_content, load_state_dict, load_strict, shapes_only
 
 _PROMPT_ENCODERS = 4
 _UNUSED = re.compile(
     r"feature_dict\.([012]\.|3\.(positional_encoding_gaussian_matrix$|transformer\.layers\.\d+\.cross_attn_token_to_image))"
 )
+_TELLING = re.compile(r"\.norm\d\.")
 _MASK = re.compile(r"encoder_dict\.blocks\.\d+\.attn_mask$")
 _OURS = (
     (r"^encoder_dict\.", "encoder."),
@@ -51,16 +52,17 @@ def network_from(path: Path) -> Sam3DAdapterNetwork:
 def state_from(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint under flat names, `encoder_dict.*`, `feature_dict.N.*` and `decoder_dict.*`.
 
-    Of the masks of shifted blocks, which are large and mostly alike, it is kept where they are not zero, once.
+    Of the masks of shifted blocks, which are large and mostly alike, bits are kept of where they are not zero, once; of
+    what no forward pass uses, the norms, which tell how a file was trained, and of the rest a single value.
 
     Raises:
         CheckpointError: the file is absent, damaged, carries code, or is of the automatic variant.
     """
     state = _flat(load_content(path), path.name)
     if state is None:
-        state = load_state_dict(path, instead=_mask_places())
+        state = load_state_dict(path, instead=_less_of_it())
     else:
-        state = weights_content.sound(state, path, instead=_mask_places())
+        state = weights_content.sound(state, path, instead=_less_of_it())
     if any(key.startswith("encoder_dict.") for key in state) and not any(key.startswith("feature_") for key in state):
         raise CheckpointError(
             f"'{path.name}' is of 3DSAM-adapter's automatic variant, which takes no clicks; "
@@ -227,29 +229,33 @@ def _flat(content: Any, name: str) -> dict[str, Tensor] | None:
     return {f"{part}.{key}": value for part, tensors in found.items() for key, value in tensors.items()}
 
 
-def _mask_places() -> weights_content.Instead:
-    """Makes of a shifted block's mask where it is not zero; of those that are alike, the same tensor."""
+def _less_of_it() -> weights_content.Instead:
+    """Makes of a shifted block's mask the bits where it is not zero, the same tensor of those that are alike, and one
+    value of what is never used.
+    """
     kept: list[Tensor] = []
 
-    def places(key: str, value: Tensor) -> Tensor | None:
-        if not _MASK.match(key):
+    def less(key: str, value: Tensor, take: weights_content.Take) -> Tensor | None:
+        if _UNUSED.match(key) and not _TELLING.search(key):
+            return take(value.reshape(-1)[:1])
+        if not _MASK.match(key) or value.ndim == 0:
             return None
-        found = value != 0
+        # A cube at a time into room made before: as a whole a mask takes a seventh of what the network does, and what
+        # is kept between cubes would lie in the room that they leave, so that each needs new.
+        found = torch.empty((*value.shape[:-1], -(-value.shape[-1] // 8)), dtype=torch.uint8)
+        for n in range(len(value)):
+            found[n] = packed_bits(take(value[n]) != 0)
         alike = next((mask for mask in kept if torch.equal(mask, found)), None)
         kept.append(found if alike is None else alike)
         return kept[-1]
 
-    return places
+    return less
 
 
 def _check_masks(state: Mapping[str, Tensor], config: Sam3DAdapterConfig, name: str) -> None:
     """Official files keep the constant that shifted blocks add; here it is built into where the cubes are cut."""
     for key in (key for key in state if _MASK.match(key)):
-        cubes, tokens = (config.grid // config.cube) ** 3, config.cube**3
-        # The shape first: the mask of absurd sizes would not fit into memory.
-        if state[key].shape != (cubes, tokens, tokens) or not torch.equal(
-            state[key], shifted_mask(config.grid, config.cube)
-        ):
+        if not is_shifted_mask(state[key], config.grid, config.cube):
             raise CheckpointError(
                 f"'{name}' lets other tokens see each other than 3DSAM-adapter does ('{key}'); "
                 "choose a checkpoint of the published network."

@@ -143,7 +143,9 @@ class ImageEncoder(nn.Module):
         """What the first block is given, (1, h, w, d, C). A smaller crop has the positions of the middle."""
         x = patch_tokens(image, self.patch_embed.proj, self.slice_embed)
         in_plane = F.avg_pool2d(self.pos_embed.movedim(-1, 1), 2).movedim(1, -1)[:, :, :, None]
-        return x + _middle(in_plane + self.depth_embed[:, None, None], x.shape[1:4])
+        h, w, d = x.shape[1:4]
+        along = _middle(self.depth_embed[:, None, None], torch.Size((1, 1, d)))
+        return x + (_middle(in_plane, torch.Size((h, w, 1))) + along)
 
 
 class PromptLayer(nn.Module):

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -90,10 +91,29 @@ def shifted_regions(size: int, side: int) -> Tensor:
 
 def shifted_mask(size: int, side: int) -> Tensor:
     """The constant that official files keep for a shifted block: True where a pair is blocked, (G, n, n) bool."""
+    labels = _regions_by_cube(size, side)
+    return labels[:, :, None] != labels[:, None, :]
+
+
+def is_shifted_mask(packed: Tensor, size: int, side: int) -> bool:
+    """Whether the bits of a mask (G, n, n / 8), as numpy.packbits packs them, are those of `shifted_mask`."""
+    labels = _regions_by_cube(size, side)
+    if packed.shape != (*labels.shape, -(-labels.shape[1] // 8)):
+        return False
+    cubes = zip(packed, labels, strict=True)
+    return all(torch.equal(cube, packed_bits(of[:, None] != of[None, :])) for cube, of in cubes)
+
+
+def packed_bits(found: Tensor) -> Tensor:
+    """Bools (..., n) as bits (..., n / 8), uint8."""
+    return torch.from_numpy(np.packbits(found.numpy(), axis=-1))
+
+
+def _regions_by_cube(size: int, side: int) -> Tensor:
+    """Which end of the roll each token of each cube came from, (G, n) int8."""
     count = size // side
     regions = shifted_regions(size, side).view(count, side, count, side, count, side)
-    labels = regions.permute(0, 2, 4, 1, 3, 5).reshape(count**3, side**3)
-    return labels[:, :, None] != labels[:, None, :]
+    return regions.permute(0, 2, 4, 1, 3, 5).reshape(count**3, side**3)
 
 
 def _slabs(shape: tuple[int, ...], *, side: int, shifted: bool) -> Iterator[Slab]:

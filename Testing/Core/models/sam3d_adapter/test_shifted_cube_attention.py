@@ -11,6 +11,8 @@ from inference_core.models.sam3d_adapter.shifted_cube_attention import (
     ShiftedCubeAttention,
     add_in_cubes,
     relative_positions,
+    is_shifted_mask,
+    packed_bits,
     shifted_mask,
     shifted_regions,
 )
@@ -42,6 +44,14 @@ def some_tokens():
 @pytest.mark.parametrize(("name", "size", "side"), [("mask_small", 8, 4), ("mask_real", 32, 8)])
 def test_the_official_files_mask_is_known(the_references, name, size, side):
     assert np.array_equal(np.packbits(shifted_mask(size, side).numpy()), the_references[name])
+
+
+def test_a_mask_is_known_by_its_bits_and_another_one_is_told():
+    mask = shifted_mask(8, 4)
+    assert is_shifted_mask(packed_bits(mask), 8, 4)
+    mask[5, 3, 2] = ~mask[5, 3, 2]
+    assert not is_shifted_mask(packed_bits(mask), 8, 4)
+    assert not is_shifted_mask(packed_bits(shifted_mask(16, 4)), 8, 4)
 
 
 def test_regions_are_kept_in_single_bytes():
