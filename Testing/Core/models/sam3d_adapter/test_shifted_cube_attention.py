@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from inference_core.models.sam3d_adapter.shifted_cube_attention import (
     ShiftedCubeAttention,
     add_in_cubes,
-    relative_positions,
     is_shifted_mask,
     packed_bits,
+    relative_positions,
     shifted_mask,
     shifted_regions,
 )
