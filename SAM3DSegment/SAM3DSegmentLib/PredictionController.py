@@ -319,10 +319,16 @@ class PredictionController:
 
     def _previewed(self, asked: _Asked, answer: "Prediction") -> None:
         """What the answer will be near to has come; nothing where it was asked for no more."""
+        from inference_core.errors import SAM3DError
+
         editor = asked.editor
         if self._asked is not asked or not self._workspace.isKnown(editor) or editor.state is not asked.state:
             return
-        self.preview = Preview(editor, editor.wanted(answer.mask, asked.grid, asked.state, asked.settings))
+        try:
+            mask = editor.wanted(answer.mask, asked.grid, asked.state, asked.settings)
+        except SAM3DError:
+            return  # the answer itself will say so
+        self.preview = Preview(editor, mask)
         self._tell("previewed", seconds=time.monotonic() - asked.started, voxels=self.preview.mask.voxel_count)
 
     def _answered(self, asked: _Asked, answer: "Prediction") -> None:
