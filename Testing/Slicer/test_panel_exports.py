@@ -271,7 +271,6 @@ def test_image_and_segmentation_under_one_transform_are_exported_where_the_serie
     a_foreign_segmentation, saved_as, tmp_path, a_grid
 ):
     pytest.importorskip("highdicom")
-    from SAM3DSegmentLib.Conversion import matrixFromArray
 
     app = a_foreign_segmentation
     saved_as(tmp_path / "x.seg.dcm")
@@ -281,7 +280,7 @@ def test_image_and_segmentation_under_one_transform_are_exported_where_the_serie
         path.unlink()
     moved = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
     matrix = np.array([[0.96, -0.28, 0, 40.0], [0.28, 0.96, 0, -7.0], [0, 0, 1.0, 12.0], [0, 0, 0, 1.0]])
-    moved.SetMatrixTransformToParent(matrixFromArray(matrix))
+    moved.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
     for node in (app.panel.logic.volumeNode, app.panel.logic.segmentationNode):
         node.SetAndObserveTransformNodeID(moved.GetID())
     export(app, "DICOM SEG, report")
