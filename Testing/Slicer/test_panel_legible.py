@@ -47,9 +47,16 @@ def a_full_panel(a_look, a_panel, a_grid):
     a_panel.window.resize(size)
 
 
-LOOKS = [("light", 1.0), ("dark", 1.0), ("light", 1.5), ("dark", 1.5)]
 LEAST_CONTRAST = 3.0
-in_every_look = pytest.mark.parametrize("a_look", LOOKS, indirect=True, ids=lambda look: f"{look[0]} {look[1]}")
+
+
+def in_looks(*looks):
+    return pytest.mark.parametrize("a_look", looks, indirect=True, ids=lambda look: f"{look[0]} {look[1]}")
+
+
+# What is cut depends on how large text is, and what stands out on the style's colors.
+at_every_size = in_looks(("light", 1.0), ("dark", 1.5))
+in_every_style = in_looks(("light", 1.0), ("dark", 1.0))
 
 
 def shown(ui, *kinds):
@@ -68,7 +75,7 @@ def needed(widget):
     return hint
 
 
-@in_every_look
+@at_every_size
 def test_no_label_button_or_field_is_cut(a_full_panel):
     ui = a_full_panel.panel.ui
     kinds = QtWidgets.QLabel, QtWidgets.QPushButton, QtWidgets.QToolButton, QtWidgets.QCheckBox
@@ -80,7 +87,7 @@ def test_no_label_button_or_field_is_cut(a_full_panel):
         assert widget.height >= size.height(), f"{name}: {widget.height} of {size.height()} px"
 
 
-@in_every_look
+@at_every_size
 def test_nothing_reaches_beyond_the_panel(a_full_panel):
     panel = a_full_panel.panel.parent
     assert panel.width <= panel.parent().width
@@ -88,7 +95,7 @@ def test_nothing_reaches_beyond_the_panel(a_full_panel):
         assert widget.mapTo(panel, QtCore.QPoint(widget.width, 0)).x() <= panel.width, name
 
 
-@in_every_look
+@at_every_size
 def test_no_cell_of_a_list_is_cut(a_full_panel):
     for name, table in shown(a_full_panel.panel.ui, QtWidgets.QTableWidget).items():
         margin = 2 * (table.style().pixelMetric(QtWidgets.QStyle.PM_FocusFrameHMargin, None, table) + 1)
@@ -101,7 +108,7 @@ def test_no_cell_of_a_list_is_cut(a_full_panel):
                 assert table.visualRect(index).height() >= metrics.height(), f"{name}: {item.text()}"
 
 
-@pytest.mark.parametrize("a_look", [("light", 1.0), ("dark", 1.0)], indirect=True)
+@in_every_style
 def test_a_panel_of_400_pixels_is_wide_enough(a_full_panel):
     # Under Slicer's Qt 5 the same panel was wider by a fifth.
     assert 1.2 * a_full_panel.panel.layout.minimumSize().width() <= 400
@@ -153,7 +160,7 @@ def contrast_of_icon(icon, size, ground):
     return np.median(contrast(drawn[solid], ground))
 
 
-@in_every_look
+@in_every_style
 def test_each_icon_stands_out_from_what_it_is_drawn_on(a_full_panel):
     assert_icons_stand_out(a_full_panel.panel.ui)
 
@@ -192,7 +199,7 @@ def assert_icons_stand_out(ui):
     assert seen > 30
 
 
-@in_every_look
+@in_every_style
 def test_each_text_stands_out_from_what_it_is_written_on(a_full_panel):
     ui, seen = a_full_panel.panel.ui, 0
     for name, widget in shown(ui, QtWidgets.QLabel, QtWidgets.QAbstractButton).items():
@@ -218,7 +225,7 @@ def contrast_of_text(widget):
     return contrast(pixels, most_frequent(pixels)).max()
 
 
-@in_every_look
+@in_every_style
 def test_the_words_of_an_empty_list_can_be_read(a_look, a_panel):
     table = a_panel.panel.ui.promptsTable
     item = next(table.item(0, column) for column in range(table.columnCount) if table.item(0, column).text())
@@ -226,7 +233,7 @@ def test_the_words_of_an_empty_list_can_be_read(a_look, a_panel):
     assert contrast(pixels[..., :3], most_frequent(pixels)).max() >= LEAST_CONTRAST
 
 
-@in_every_look
+@in_every_style
 def test_a_row_that_follows_the_words_of_an_empty_list_is_not_gray(a_look, a_panel, a_grid):
     a_panel.panel.logic.prompts.addClick(center_of(a_grid, FIRST))
     rest(a_panel)
