@@ -45,7 +45,11 @@ class AutomaticRun:
         volume = volumeFromNode(self._workspace.requireVolume())
         self._controller.ensureDependencies()
         node = self._workspace.ensureSegmentation()
-        key, settings, started = self._controller.volumeKey(volume.grid), self._options.settings, time.monotonic()
+        key, settings, started = (
+            self._controller.questions.volumeKey(volume.grid),
+            self._options.settings,
+            time.monotonic(),
+        )
         self._controller.startJob(
             lambda notify: self._controller.engine.classes(volume, settings, notify, quick=quick),
             onDone=lambda found: self._foundClasses(found, node, key, makerOf(settings), started),
@@ -57,7 +61,7 @@ class AutomaticRun:
         volumeNode = self._workspace.volumeNode
         if node.GetScene() is None or node is not self._workspace.segmentationNode or volumeNode is None:
             return
-        if self._controller.volumeKey(volumeFromNode(volumeNode).grid) != volumeKey:
+        if self._controller.questions.volumeKey(volumeFromNode(volumeNode).grid) != volumeKey:
             return
         written = 0
         for number, name in enumerate(found.classes, start=1):

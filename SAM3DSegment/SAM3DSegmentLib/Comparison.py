@@ -46,12 +46,11 @@ class Comparison:
         self._about: Hashable = None
         # Of the other model, so that going to and fro loads nothing anew.
         self._engine: Engine | None = None
-        controller.onModelsStep = self._goOn
 
     @property
     def result(self) -> Compared | None:
         """What came of the last comparison; None before one, and once the segment or its prompts are others."""
-        if self._result is not None and self._about != self._controller.answerKey(self._workspace.current()):
+        if self._result is not None and self._about != self._controller.questions.answerKey(self._workspace.current()):
             self._result = None
         return self._result
 
@@ -80,11 +79,11 @@ class Comparison:
         if name == self._options.modelName and threshold == editor.state.settings.threshold:
             raise OptionError(_("B would be the same as A; choose another model or another boundary for it."))
         editor.absorbManualEdits()
-        state, about = editor.state, self._controller.answerKey(editor)
+        state, about = editor.state, self._controller.questions.answerKey(editor)
         settings = replace(self._options.settings, model=name)
 
         def onDone(mask: "Mask", grid: "Grid") -> None:
-            if about == self._controller.answerKey(editor):
+            if about == self._controller.questions.answerKey(editor):
                 self._take(editor, editor.wanted(mask, grid, state, settings), makerOf(settings), threshold)
 
         self._controller.askBeside(
@@ -106,8 +105,8 @@ class Comparison:
         model = self._options.modelName
         if result.made.model != model:
             editor.history.current.models = (model, result.made.model)
-            self._goOn(model, result.made.model)
-        editor.asked = self._controller.questionOf(editor.state)
+            self.goOn(model, result.made.model)
+        editor.asked = self._controller.questions.of(editor.state)
         self.drop()
 
     def drop(self) -> None:
@@ -115,7 +114,7 @@ class Comparison:
         self._result = None
         self._tell("state")
 
-    def _goOn(self, model: str, other: str) -> None:
+    def goOn(self, model: str, other: str) -> None:
         """Go on with another model than a chosen one; where the user has chosen a third one since, it stays."""
         if self._options.modelName == model:
             self._controller.engine, self._engine = self._engineFor(other), self._controller.engine
@@ -131,5 +130,5 @@ class Comparison:
         from inference_core.measures.agreement import agreement
 
         found = agreement(editor.mask, b, editor.where.lattice)
-        self._result, self._about = Compared(b, made, threshold, found), self._controller.answerKey(editor)
+        self._result, self._about = Compared(b, made, threshold, found), self._controller.questions.answerKey(editor)
         self._tell("state")

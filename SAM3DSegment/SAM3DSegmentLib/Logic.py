@@ -37,6 +37,7 @@ from SAM3DSegmentLib.Segments import Segments
 from SAM3DSegmentLib.Setup import Dependencies
 from SAM3DSegmentLib.StudyReports import StudyReports
 from SAM3DSegmentLib.TimeSeries import TimeSeries
+from SAM3DSegmentLib.UndoRedo import UndoRedo
 from SAM3DSegmentLib.Worker import Worker
 from SAM3DSegmentLib.Workspace import Workspace
 
@@ -45,9 +46,9 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
     """The module's logic, a façade; see the file's docstring. All calls come from the main thread.
 
     prompts, segments, options: what can be done with the current segment's prompts, with the list of segments, and with
-    the settings. controller: asks the model and undoes. automatic: models without prompts. warmer: loads ahead.
-    measuring, lesions: the numbers of segments, and the table of them. followUp, studyReports: earlier visits, pages.
-    exports: files for the hospital. timeSeries: lesions along a sequence. comparison: A and B.
+    the settings. controller: asks the model. undoRedo: steps back and on. automatic: models without prompts.
+    warmer: loads ahead. measuring, lesions: the numbers of segments, and the table of them. followUp, studyReports:
+    earlier visits, pages. exports: files for the hospital. timeSeries: lesions along a sequence. comparison: A and B.
     learning: accepted masks, and the model that is adapted to them.
     The engine and the models are the project's own, unless others are handed in.
     """
@@ -80,6 +81,7 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
             self.controller, self.workspace, self.segments, measuring=self.measuring, options=self.options, tell=tell
         )
         self.comparison = Comparison(self.controller, self.workspace, self.options, tell)
+        self.undoRedo = UndoRedo(self.controller, self.workspace, self.comparison.goOn)
         self.learning = Learning(self.workspace, self.options)
         self.automatic = AutomaticRun(self.controller, self.workspace, self.options, tell)
         self.warmer = ModelWarmer(self.controller, self.options, tell)
@@ -197,21 +199,21 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
 
     def undo(self) -> None:
         """Take back the newest change of the segment: its prompts, settings and mask."""
-        self.controller.undo()
+        self.undoRedo.undo()
 
     def redo(self) -> None:
         """Bring back what was taken back last."""
-        self.controller.redo()
+        self.undoRedo.redo()
 
     @property
     def canUndo(self) -> bool:
         """Whether there is something to take back."""
-        return self.controller.canUndo
+        return self.undoRedo.canUndo
 
     @property
     def canRedo(self) -> bool:
         """Whether something was taken back."""
-        return self.controller.canRedo
+        return self.undoRedo.canRedo
 
     def report(self) -> str:
         """Versions, device, model, shapes and the last error, for a message to the developers; no patient data."""

@@ -1,4 +1,4 @@
-"""From what the nodes say to a question, from its answer to voxels, a step of history and tags.
+"""When a question is asked, and what its answer becomes: voxels, a step of history and tags.
 
 The engine and the worker are handed in. A question is asked whenever what the current segment's nodes and settings say
 differs from what was asked last; answers come in through `poll`, on the main thread.
@@ -6,18 +6,19 @@ differs from what was asked last; answers come in through `poll`, on the main th
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from slicer.i18n import tr as _
 
-from SAM3DSegmentLib.Conversion import labelTime, volumeFromNode
-from SAM3DSegmentLib.Engine import Engine, Request
+from SAM3DSegmentLib.Conversion import volumeFromNode
+from SAM3DSegmentLib.Engine import Engine
 from SAM3DSegmentLib.Listeners import Tell
 from SAM3DSegmentLib.MadeBy import makerOf
 from SAM3DSegmentLib.Options import Options
+from SAM3DSegmentLib.Previews import Previews
+from SAM3DSegmentLib.Questions import Asked, Questions, subjectOf
 from SAM3DSegmentLib.SegmentEditor import NEVER, SegmentEditor
-from SAM3DSegmentLib.SegmentState import SegmentState
 from SAM3DSegmentLib.Sentences import sentenceOf
 from SAM3DSegmentLib.Settings import SegmentSettings, Settings
 from SAM3DSegmentLib.Setup.Dependencies import DependencyError
@@ -28,35 +29,14 @@ if TYPE_CHECKING:
     from inference_core.engine.session import Prediction
     from inference_core.geometry.grid import Grid
     from inference_core.geometry.mask import Mask
-    from inference_core.prompts.prompt_set import PromptSet
     from SAM3DSegmentLib.History import Entry
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A question that is out: whose it is, and what it was about, so that a stale answer is known."""
-
-    editor: SegmentEditor
-    state: SegmentState
-    settings: Settings
-    grid: "Grid"
-    volumeKey: Hashable
-    started: float
-
-
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """What the answer to a question will be near to, in the segment's own indices; the segment does not hold it."""
-
-    editor: SegmentEditor
-    mask: "Mask"
-
-
 class PredictionController:
-    """Asks, takes in answers, undoes them.
+    """Asks and takes in answers.
 
     ensureDependencies() makes sure that packages are there, or raises; report() is what is told with a failure.
-    preview: to be shown while the answer is worked out, None otherwise; it goes into no segment.
+    questions: what is asked, and the keys of it. previews: what is shown while an answer is worked out.
     """
 
     def __init__(
@@ -68,9 +48,7 @@ class PredictionController:
         self.ensureDependencies, self._report = ensureDependencies, report
         self.lastError = ""
         self.failure: Exception | None = None
-        self.onModelsStep: Callable[[str, str], None] = _ignore
-        self.preview: Preview | None = None
-        self._asked: _Asked | None = None
+        self.questions, self.previews = Questions(workspace, options), Previews(worker, workspace, tell)
         self._dirty = False
 
     @property
@@ -102,7 +80,7 @@ class PredictionController:
         """Stop what is being computed; prompts and masks stay as they are."""
         self.worker.cancel()
         self._dirty = False
-        self.preview = self._asked = None
+        self.previews.end()
 
     def lookAhead(self, ras: tuple[float, float, float]) -> None:
         """Have a foreground click at a point (world RAS mm) answered before it is made, as a segment's first prompt.
@@ -118,10 +96,10 @@ class PredictionController:
             return
         settings = self._workspace.segmentSettings
         prompts = PromptSet((Click(ras, True, settings.localRadiusMm),))
-        request = self._request(editor, settings, prompts)
+        request = self.questions.request(editor, settings, prompts)
         job = Job(
             run=lambda notify: self.engine.lookAhead(request, notify),
-            onDone=_ignore, onError=_ignore, onProgress=_ignore, ahead=True, subject=_subject(request),
+            onDone=_ignore, onError=_ignore, onProgress=_ignore, ahead=True, subject=subjectOf(request),
         )  # fmt: skip
         self.worker.submit(job)
 
@@ -144,11 +122,6 @@ class PredictionController:
             )
         )
 
-    def volumeKey(self, grid: "Grid") -> Hashable:
-        """What tells these voxels at this place from all others; changing them in place changes the time stamp."""
-        node = self._workspace.volumeNode
-        return node.GetID(), node.GetImageData().GetMTime(), grid
-
     def tellFailure(self, error: Exception) -> None:
         """Say what went wrong in a sentence and a report; being stopped by the user is no failure."""
         from inference_core.errors import Cancelled, SAM3DError
@@ -162,64 +135,16 @@ class PredictionController:
             self._tell("failed", message=message, report=self._report())
         self._tell("state")
 
-    # Undo and redo
-
-    @property
-    def canUndo(self) -> bool:
-        """Whether there is something to take back."""
-        editor = self._workspace.current()
-        return editor is not None and editor.history.canUndo
-
-    @property
-    def canRedo(self) -> bool:
-        """Whether something was taken back."""
-        editor = self._workspace.current()
-        return editor is not None and editor.history.canRedo
-
-    def undo(self) -> None:
-        """Go back a step: its prompts, settings and mask, and the model where the step changed it."""
-        self._applyHistory(back=True)
-
-    def redo(self) -> None:
-        """Bring back what was taken back last."""
-        self._applyHistory(back=False)
-
-    def _applyHistory(self, *, back: bool) -> None:
-        editor = self._workspace.current()
-        if editor is None:
-            return
-        self.cancel()
-        editor.absorbManualEdits()
-        history, left = editor.history, editor.history.current
-        if not (history.canUndo if back else history.canRedo):
-            return
-        entry = history.undo() if back else history.redo()
-        models = (left if back else entry).models
-        if models is not None:
-            self.onModelsStep(*(reversed(models) if back else models))
-        self._bring(editor, entry)
-
-    def _bring(self, editor: SegmentEditor, entry: "Entry") -> None:
+    def bring(self, editor: SegmentEditor, entry: "Entry") -> None:
+        """Bring back a step of a segment's history; what it led to is asked for where that was never answered."""
         with self._workspace.restoring():
             editor.bring(entry, volumeNode=self._workspace.volumeNode)
-        editor.asked = self.questionOf(editor.state) if entry.answered else None
+        editor.asked = self.questions.of(editor.state) if entry.answered else None
         self._dirty = not entry.answered
         self._workspace.watchPrompts()
         self._tell("state")
 
     # Asking
-
-    def questionOf(self, state: SegmentState) -> Hashable:
-        """All that an answer depends on, for comparing."""
-        prompts = tuple(item.prompt for item in state.items)
-        return prompts, self._options.modelName, state.settings.ofMask
-
-    def answerKey(self, editor: SegmentEditor | None) -> Hashable:
-        """What tells an answer, as the current segment holds it, from all others; None where another one is current."""
-        if editor is None or editor is not self._workspace.current():
-            return None
-        node, segmentId = editor.segmentationNode, editor.segmentId
-        return node.GetID(), segmentId, self.questionOf(editor.state), labelTime(node, segmentId)
 
     def _ask(self) -> None:
         """Ask the model, if the current segment's prompts or settings are not those it was asked about last."""
@@ -235,7 +160,7 @@ class PredictionController:
 
     def _askAbout(self, editor: SegmentEditor) -> None:
         editor.takePrompts()
-        question, before = self.questionOf(editor.state), editor.asked
+        question, before = self.questions.of(editor.state), editor.asked
         # What a saved scene holds was answered before it was saved.
         isAnswered = before is NEVER and editor.history.current.answered
         editor.asked = question
@@ -247,24 +172,21 @@ class PredictionController:
             return
         # Nothing says where the target is: what was there before the first prompt comes back.
         self.worker.cancel()
+        self.previews.end()
         grid = volumeFromNode(self._workspace.volumeNode).grid
-        self._accept(_Asked(editor, editor.state, self._options.settings, grid, (), time.monotonic()), answer=None)
+        self._accept(Asked(editor, editor.state, self._options.settings, grid, (), time.monotonic()), answer=None)
 
     def _submit(self, editor: SegmentEditor) -> None:
         self.ensureDependencies()
-        request = self._requestAbout(editor)
+        request = self.questions.requestAbout(editor)
         grid, key = request.volume.grid, request.volumeKey
-        asked = _Asked(editor, editor.state, request.settings, grid, key, time.monotonic())
-        self._asked = asked
-
-        def onPreview(answer: "Prediction") -> None:
-            self.worker.leave(lambda: self._previewed(asked, answer))
-
+        asked = Asked(editor, editor.state, request.settings, grid, key, time.monotonic())
+        onPreview = self.previews.expect(asked)
         self.startJob(
             lambda notify: self.engine.answer(request, notify, onPreview=onPreview),
             onDone=lambda answer: self._answered(asked, answer),
             onError=lambda error: self._failed(asked.editor, error),
-            subject=_subject(request),
+            subject=subjectOf(request),
         )
         self._tell("state")
 
@@ -276,7 +198,7 @@ class PredictionController:
         if editor is None or self._workspace.volumeNode is None or self._workspace.foreignImage(editor):
             return
         try:
-            request = self._requestAbout(editor)
+            request = self.questions.requestAbout(editor)
         except SAM3DError:
             return
         self.startJob(
@@ -298,7 +220,7 @@ class PredictionController:
         """
         editor = self._workspace.require()
         self.ensureDependencies()
-        request = replace(self._requestAbout(editor), settings=settings, segmentSettings=ofSegment)
+        request = replace(self.questions.requestAbout(editor), settings=settings, segmentSettings=ofSegment)
         self.startJob(
             lambda notify: engine.answer(request, notify),
             onDone=lambda answer: onDone(answer.mask, request.volume.grid),
@@ -306,41 +228,18 @@ class PredictionController:
         )
         self._tell("state")
 
-    def _requestAbout(self, editor: SegmentEditor) -> Request:
-        return self._request(editor, editor.state.settings, editor.promptSet(editor.state.items))
-
-    def _request(self, editor: SegmentEditor | None, settings: SegmentSettings, prompts: "PromptSet") -> Request:
-        """A question about the current image, for a segment or for one that is not there yet."""
-        volume = volumeFromNode(self._workspace.volumeNode)
-        segmentKey = None if editor is None else (editor.segmentationNode.GetID(), editor.segmentId)
-        return Request(volume, self.volumeKey(volume.grid), segmentKey, self._options.settings, settings, prompts)
-
     # Answers
 
-    def _previewed(self, asked: _Asked, answer: "Prediction") -> None:
-        """What the answer will be near to has come; nothing where it was asked for no more."""
-        from inference_core.errors import SAM3DError
-
-        editor = asked.editor
-        if self._asked is not asked or not self._workspace.isKnown(editor) or editor.state is not asked.state:
-            return
-        try:
-            mask = editor.wanted(answer.mask, asked.grid, asked.state, asked.settings)
-        except SAM3DError:
-            return  # the answer itself will say so
-        self.preview = Preview(editor, mask)
-        self._tell("previewed", seconds=time.monotonic() - asked.started, voxels=self.preview.mask.voxel_count)
-
-    def _answered(self, asked: _Asked, answer: "Prediction") -> None:
+    def _answered(self, asked: Asked, answer: "Prediction") -> None:
         """An answer has come; one about a volume, a segment or voxels that are gone since is dropped."""
         from inference_core.errors import SAM3DError
 
-        self.preview = None
+        self.previews.hide()
         editor, volumeNode = asked.editor, self._workspace.volumeNode
         if not self._workspace.isKnown(editor):
             return
         try:
-            if volumeNode is None or asked.volumeKey != self.volumeKey(volumeFromNode(volumeNode).grid):
+            if volumeNode is None or asked.volumeKey != self.questions.volumeKey(volumeFromNode(volumeNode).grid):
                 editor.asked = None
                 self._dirty = volumeNode is not None
                 return
@@ -349,7 +248,7 @@ class PredictionController:
         except SAM3DError as error:
             self._failed(editor, error)
 
-    def _accept(self, asked: _Asked, answer: "Prediction | None") -> None:
+    def _accept(self, asked: Asked, answer: "Prediction | None") -> None:
         editor, mask = asked.editor, answer.mask if answer is not None else None
         made = None if answer is None else makerOf(asked.settings, _windowOf(answer))
         written = editor.accept(
@@ -374,18 +273,13 @@ class PredictionController:
         """A prompt that cannot be used is taken back, all others stay; then say what went wrong."""
         from inference_core.errors import Cancelled, PromptError
 
-        self.preview = None
+        self.previews.hide()
         if isinstance(error, PromptError) and editor.segment is not None:
-            self._bring(editor, editor.history.revert())
+            self.bring(editor, editor.history.revert())
         elif not isinstance(error, Cancelled):
             # Whatever is mended (a model chosen, a file repaired), the same prompts may be asked about again.
             editor.asked = None
         self.tellFailure(error)
-
-
-def _subject(request: Request) -> Hashable:
-    """What two requests have in common that have one answer; which segment it is for does not matter."""
-    return request.volumeKey, request.settings, request.segmentSettings.ofMask, request.prompts
 
 
 def _ignore(*_: Any) -> None:

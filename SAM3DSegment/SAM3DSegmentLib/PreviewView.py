@@ -9,11 +9,11 @@ from SAM3DSegmentLib.ComparisonView import UndrawnSegment, fillOf
 from SAM3DSegmentLib.Overlay import Overlay
 
 if TYPE_CHECKING:
-    from SAM3DSegmentLib.PredictionController import Preview
+    from SAM3DSegmentLib.Previews import Preview
 
 
 class PreviewView:
-    """Follows the controller's preview; the same once more costs nothing."""
+    """Follows `Previews.current`; the same once more costs nothing."""
 
     def __init__(self) -> None:
         self._overlay = Overlay("SAM3DSegment preview")

@@ -51,5 +51,5 @@ class UnsureBand:
         editor = self._logic.workspace.current()
         if editor is None or not editor.state.items or self._logic.volumeNode is None:
             return None
-        key: Hashable = self._logic.controller.answerKey(editor)
+        key: Hashable = self._logic.controller.questions.answerKey(editor)
         return key

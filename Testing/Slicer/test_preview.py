@@ -54,7 +54,7 @@ def move_the_first(logic, model, by=(1.0, 1.0, 0.0)):
     logic.prompts.move(first.id, np.asarray(first.ras) + by)
     for _ in range(500):
         logic.poll(0.02)
-        if logic.controller.preview is not None:
+        if logic.controller.previews.current is not None:
             return
     raise AssertionError("no preview came")
 
@@ -62,13 +62,13 @@ def move_the_first(logic, model, by=(1.0, 1.0, 0.0)):
 def test_the_segment_holds_the_last_answer_until_the_next_one_is_there(six_clicks, a_gated_model):
     before, steps = voxels(six_clicks), len(events(six_clicks, "answered"))
     move_the_first(six_clicks, a_gated_model)
-    assert six_clicks.controller.preview.mask.voxel_count > 0
+    assert six_clicks.controller.previews.current.mask.voxel_count > 0
     assert six_clicks.busy
     assert np.array_equal(voxels(six_clicks), before)
     assert len(events(six_clicks, "answered")) == steps
     a_gated_model.gate.set()
     assert six_clicks.waitUntilIdle(20)
-    assert six_clicks.controller.preview is None
+    assert six_clicks.controller.previews.current is None
     assert len(events(six_clicks, "answered")) == steps + 1
 
 
@@ -99,10 +99,10 @@ def test_a_preview_ends_with_its_question(six_clicks, a_gated_model, how):
         six_clicks.setVolume(None)
     else:
         six_clicks.segments.remove(six_clicks.segmentId)
-    assert six_clicks.controller.preview is None
+    assert six_clicks.controller.previews.current is None
     a_gated_model.gate.set()
     assert six_clicks.waitUntilIdle(20)
-    assert six_clicks.controller.preview is None
+    assert six_clicks.controller.previews.current is None
     if how in ("stop", "undo"):
         assert np.array_equal(voxels(six_clicks), before)
 

@@ -54,7 +54,7 @@ class SeeRow:
 
     def followPreview(self) -> None:
         """Show what the answer that is worked out will be near to, or the segment as it is."""
-        self.preview.follow(self._logic.controller.preview)
+        self.preview.follow(self._logic.controller.previews.current)
 
     def flashChange(self, editor: Any, written: Any) -> None:
         """Show for a second what an answer changed, if that is wanted and there was a mask before."""
