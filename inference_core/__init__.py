@@ -6,11 +6,13 @@
     answer = Session(volume, open_model("sam3d_lite")).predict(PromptSet((Click((-81.5, 12.0, -243.0)),)))
     write_segmentation("tumor.seg.nrrd", answer.mask, volume.grid)
 
-Importing this package loads neither torch nor SimpleITK; what is named here is imported when it is first used.
+Importing this package loads neither torch nor SimpleITK; what is named here is imported when it is first used. It says
+to torch's threads, unless the environment does, that they shall wait without spinning.
 """
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from inference_core.prompts.strokes import Scribble as Scribble
 
 __version__ = "0.1.0"
+
+# A thread that waits by spinning takes the processor from the one it waits for (Resources/Docs/speed.md). OpenMP reads
+# this once, while torch is loaded; whatever here loads torch passes by here first.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "Box3D": "geometry.box",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +49,26 @@ def test_a_module_that_needs_torch_would_be_noticed():
 
 def test_the_version_is_one_that_package_indexes_accept():
     assert str(Version(inference_core.__version__)) == inference_core.__version__
+
+
+def told_of_waiting(code: str, **environment: str) -> str | None:
+    """How often torch's OpenMP spins before a thread sleeps, in a fresh Python; None where it is not GNU's."""
+    kept = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**kept, "OMP_DISPLAY_ENV": "VERBOSE", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"GOMP_SPINCOUNT = '(\d+)'", run.stderr)
+    return None if found is None else found[1]
+
+
+def test_torchs_threads_wait_without_spinning_unless_the_environment_says_how():
+    if told_of_waiting("import torch") is None:
+        pytest.skip("torch's OpenMP is not GNU's, which alone tells how it waits")
+    ours = "import inference_core.engine.device; inference_core.engine.device.choose_device()"
+    assert told_of_waiting("import torch") != "0"
+    assert told_of_waiting(ours) == "0"
+    assert told_of_waiting(ours, OMP_WAIT_POLICY="ACTIVE") != "0"

@@ -50,7 +50,6 @@ def run_everything(
     """
     out.mkdir(parents=True, exist_ok=True)
     os.environ[DEVICE_VARIABLE] = device
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     limits = REHEARSAL if steps else ON_A_CARD
     ends = time.monotonic() + limits.whole
     figures: dict[str, Any] = {"device": device, "machine": {**machine_facts(), **environment()}, "parts": {}}

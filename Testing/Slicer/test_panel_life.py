@@ -187,3 +187,26 @@ def test_python_ends_in_order_where_nobody_closed_the_worker():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "computing" in done.stdout
     assert "finished" not in done.stdout
+
+
+# How torch's threads wait is read once, while torch is loaded: whoever opens the panel has said it before.
+OPEN = """
+import os, sys
+from Host.user import User
+user = User()
+user.sitDown()
+user.openModule()
+print("torch" in sys.modules, os.environ["OMP_WAIT_POLICY"])
+user.closeModule()
+"""
+
+
+def test_how_torchs_threads_wait_is_said_before_torch_is_loaded():
+    folders = [ROOT / "Testing", ROOT / "SAM3DSegment", ROOT]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders)), "QT_QPA_PLATFORM": "offscreen"}
+    for name in ("DISPLAY", "OMP_WAIT_POLICY"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN], env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert "False PASSIVE" in done.stdout, done.stdout + done.stderr

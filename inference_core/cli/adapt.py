@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from inference_core.cli.parsing import UsageError, positive
@@ -36,7 +35,6 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; nothing has been trained then.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not options.cases.is_dir():
         raise UsageError(f"There is no folder of accepted cases '{options.cases}'; check the path.")
     from inference_core.models.registry import DEFAULT_MODEL, get_spec

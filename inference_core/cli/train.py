@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -54,9 +53,6 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; nothing has been trained then.
     """
-    # A thread that waits by spinning takes the processor from the one it waits for: measured 3 times slower training
-    # on two busy cores. It must be said before torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     config, flags = parsed(options.rest)
     _check(config)
     if flags["print_config"]:
