@@ -39,11 +39,12 @@ class Request:
 class Engine:
     """Answers requests, keeping the model, the embeddings of each volume and a session for each segment.
 
-    openModel(name, device=, precision=, weights=) loads a model; the core's own does it unless another is handed in.
+    openModel(name, device=, precision=, weights=) loads a model, canHalve(device) says whether a device computes in
+    bfloat16 itself; the core's own do it unless others are handed in. halves: what canHalve said of the loaded model's.
     """
 
-    def __init__(self, openModel: OpenModel | None = None) -> None:
-        self._openModel = openModel
+    def __init__(self, openModel: OpenModel | None = None, canHalve: Callable[[str], bool] | None = None) -> None:
+        self._openModel, self._canHalve = openModel, canHalve
         self._model: Model | None = None
         self._loaded: tuple[str, str, str, str] | None = None
         self._sessions: OrderedDict[tuple[Hashable, ...], Session] = OrderedDict()
@@ -51,6 +52,7 @@ class Engine:
         self._lookedAt: Hashable = None
         self._textEncoder = ""
         self.description = ""
+        self.halves = False
 
     def takeCautions(self) -> tuple[str, ...]:
         """What is to be told since the last call: of a model's file, such as tensors never trained, or of an image."""
@@ -149,7 +151,7 @@ class Engine:
 
     def another(self) -> "Engine":
         """An engine beside this one, that opens models the same way."""
-        return Engine(self._openModel)
+        return Engine(self._openModel, self._canHalve)
 
     def readsTexts(self, modelName: str) -> bool:
         """Whether a model is loaded whose weights have learned to be told in words; False until it is loaded."""
@@ -193,6 +195,8 @@ class Engine:
             self._cautions += volume_cautions(request.volume)
 
     def _open(self, settings: "Settings", device: str, notify: Notify) -> "Model":
+        from inference_core.models.blocks.precision import computes_bfloat16
+
         wanted = replace(settings, device=device).loading
         if self._model is None or self._loaded != wanted:
             notify("loading", 0.0)
@@ -201,6 +205,7 @@ class Engine:
             self._model = self._opened(settings, device)
             self._loaded, self._textEncoder = wanted, ""
             self.description = _described(self._model.device)
+            self.halves = (self._canHalve or computes_bfloat16)(self._model.device)
             self._cautions = self._model.spec.cautions
         return self._model
 

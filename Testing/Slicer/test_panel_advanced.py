@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from support.panel_scenes import FIRST, center_of, click_with, rest
 
+from SAM3DSegmentLib.Engine import Engine
+
 slicer = pytest.importorskip("slicer", reason="slicer-core exists for Python 3.11 on 64-bit Linux")
 QtWidgets = pytest.importorskip("PySide6.QtWidgets")
 
@@ -60,11 +62,39 @@ def test_a_model_of_whole_slices_has_no_window_to_choose(an_open_section):
     assert app.panel.ui.windowSelector.enabled
 
 
-def test_a_precision_is_chosen_for_the_next_answer_and_kept_in_the_settings(an_open_section, a_grid, an_opener):
-    app, ui = an_open_section, an_open_section.panel.ui
+def precisions(app):
+    selector = app.panel.ui.precisionSelector
+    return [selector.itemText(n) for n in range(selector.count)]
+
+
+@pytest.fixture
+def halving(an_open_section, an_opener):
+    """halving(can): the panel with an engine on a device that computes in bfloat16 itself, or does not."""
+
+    def with_engine(can):
+        an_open_section.panel.logic.controller.engine = Engine(an_opener, canHalve=lambda device: can)
+        return an_open_section
+
+    return with_engine
+
+
+def test_a_precision_is_chosen_for_the_next_answer_and_kept_in_the_settings(halving, a_grid, an_opener):
+    app = halving(True)
+    ui = app.panel.ui
+    click_with(app, "foreground", center_of(a_grid, FIRST))
+    assert app.panel.logic.options.precision == "auto", "never by itself"
     choose(app, ui.precisionSelector, "Half (bfloat16)")
     click_with(app, "foreground", center_of(a_grid, FIRST))
     assert an_opener.loaded[-1] == ("sam3d_lite", "auto", "bfloat16")
     choose(app, ui.precisionSelector, "Automatic")
     click_with(app, "foreground", center_of(a_grid, FIRST + (0, 0, 2)))
     assert an_opener.loaded[-1] == ("sam3d_lite", "auto", "auto")
+
+
+def test_half_the_digits_are_offered_only_on_what_computes_in_them(halving, a_grid):
+    app = halving(False)
+    click_with(app, "foreground", center_of(a_grid, FIRST))
+    assert precisions(app) == ["Automatic", "Full (float32)"]
+    app.panel.logic.options.setPrecision("bfloat16")
+    rest(app)
+    assert app.panel.ui.precisionSelector.currentText == "Half (bfloat16)", "what is chosen is not hidden"

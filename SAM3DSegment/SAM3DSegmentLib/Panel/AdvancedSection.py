@@ -27,15 +27,12 @@ class AdvancedSection:
         self, ui: Any, logic: Any, *, guarded: Callable[[Callable[[], Any]], Any], choose: Callable[..., None]
     ) -> None:
         self._ui, self._logic, self._guarded = ui, logic, guarded
-        automatic = (_("Automatic"), "auto")
         self._devices = Choices(
             ui.deviceSelector,
-            (automatic, (_("NVIDIA graphics card (CUDA)"), "cuda"), (_("Apple graphics (MPS)"), "mps"),
+            ((_("Automatic"), "auto"), (_("NVIDIA graphics card (CUDA)"), "cuda"), (_("Apple graphics (MPS)"), "mps"),
              (_("Processor (CPU)"), "cpu")),
         )  # fmt: skip
-        self._precisions = Choices(
-            ui.precisionSelector, (automatic, (_("Full (float32)"), "float32"), (_("Half (bfloat16)"), "bfloat16"))
-        )
+        self._precisions = Choices(ui.precisionSelector)
         self._overwriting = Choices(
             ui.overwriteSelector,
             ((_("stay as they are"), "none"), (_("are cut where visible"), "visible"), (_("are cut"), "all")),
@@ -57,7 +54,7 @@ class AdvancedSection:
         """Show what the logic holds now."""
         logic, ui = self._logic, self._ui
         self._devices.show(logic.options.deviceName)
-        self._precisions.show(logic.options.precision)
+        self._offerPrecisions()
         self._offerWindows()
         self._overwriting.show(logic.options.overwriteMode)
         ui.exportButton.setEnabled(bool(logic.prompts.items()))
@@ -72,6 +69,14 @@ class AdvancedSection:
         name = self._precisions.at(index)
         qt.QSettings().setValue(_PRECISION_SETTING, name)
         self._guarded(lambda: self._logic.options.setPrecision(name))
+
+    def _offerPrecisions(self) -> None:
+        """Half the digits only where the model runs on what computes in them itself; or where they are chosen."""
+        now = self._logic.options.precision
+        offered = self._logic.controller.engine.halves or now == "bfloat16"
+        half = [(_("Half (bfloat16)"), "bfloat16")] if offered else []
+        self._precisions.offer([(_("Automatic"), "auto"), (_("Full (float32)"), "float32"), *half])
+        self._precisions.show(now)
 
     def _offerWindows(self) -> None:
         """The widths of the chosen model, and the one of the scene that may come from another model."""

@@ -26,6 +26,19 @@ def resolve_precision(precision: str, device: str) -> str:
     return "bfloat16" if on_gpu else "float32"
 
 
+def computes_bfloat16(device: str) -> bool:
+    """Whether a torch device multiplies matrices in bfloat16 itself: a processor with AVX512-BF16 or AMX, most GPUs.
+
+    Elsewhere bfloat16 is emulated, which takes longer than float32.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # PyTorch tells no more of its processor in public; where it stops telling this, the answer is no.
+    told = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return kind != "cpu" or any(has is not None and has() for has in told)
+
+
 def autocast_to(precision: str, device: str) -> torch.autocast:
     """A context in which matrix products and attention are computed in "float32" or "bfloat16" on a device."""
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
