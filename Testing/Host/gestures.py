@@ -73,13 +73,23 @@ def drag(sliceView, fromRas, toRas, *, modifier=NO_MODIFIER):
 
 
 def dragPixels(view, start, end, *, modifier=NO_MODIFIER):
+    holdAndMove(view, start, end, modifier=modifier)
+    letGo(view, end, modifier=modifier)
+    settle()
+
+
+def holdAndMove(view, start, end, *, modifier=NO_MODIFIER):
+    """Press the left button and move, without letting it go."""
     hover(view, start)
     QTest.mousePress(view, QtCore.Qt.LeftButton, modifier, start)
     for step in range(1, DRAG_STEPS + 1):
         pixel = start + (end - start) * step / DRAG_STEPS
         hover(view, pixel, buttons=QtCore.Qt.LeftButton, modifier=modifier)
-    QTest.mouseRelease(view, QtCore.Qt.LeftButton, modifier, end)
-    settle()
+
+
+def letGo(view, pixel, *, modifier=NO_MODIFIER):
+    """Let the left button go; what comes of it is not waited for."""
+    QTest.mouseRelease(view, QtCore.Qt.LeftButton, modifier, pixel)
 
 
 def scroll(view, notches, *, modifier=NO_MODIFIER):

@@ -72,6 +72,21 @@ def test_a_point_is_dragged_with_the_tool_in_hand(in_hand, a_grid):
     np.testing.assert_allclose(item.ras, released, atol=1.0)
 
 
+@pytest.mark.parametrize("pixels", [1, 3])
+def test_a_point_dragged_by_a_few_pixels_is_no_click_beside_it(in_hand, a_grid, pixels):
+    app = in_hand
+    click_with(app, "foreground", center_of(a_grid, FIRST))
+    (before,) = app.panel.logic.prompts.items()
+    app.showPoint(app.red, before.ras)
+    start = app.pixelOf(app.red, before.ras)
+    app.hover(app.red, start)
+    app.holdAndMove(app.red, start, start + QtCore.QPoint(pixels, 0))
+    app.letGo(app.red, start + QtCore.QPoint(pixels, 0))
+    rest(app)
+    (after,) = app.panel.logic.prompts.items()
+    assert after.ras != before.ras
+
+
 def test_the_other_planes_follow_a_click_unless_told_not_to(in_hand, a_grid):
     place = center_of(a_grid, FIRST)
     for view in (in_hand.green, in_hand.yellow):

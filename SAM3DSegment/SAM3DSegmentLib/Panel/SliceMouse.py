@@ -91,7 +91,7 @@ class _View:
         self._view, self._interactor, self._sliceNode = view, view.interactor(), view.mrmlSliceNode()
         self._gesture = gesture
         self._pressedAt: tuple[int, int] | None = None
-        self._still = True
+        self._still, self._slackPx = True, _STILL_PX
         self._withControl = False
         self._places: Places = {}
         calls: dict[str, Callable[..., None]] = {
@@ -123,7 +123,9 @@ class _View:
         if self._interactor.GetShiftKey() or self._interactor.GetAltKey():
             return
         self._pressedAt, self._still = self._interactor.GetEventPosition(), True
-        if not _onMarkup():
+        # Slicer takes a markup along from the first pixel on: what moved a point is no click beside it.
+        self._slackPx = 0 if _onMarkup() else _STILL_PX
+        if self._slackPx:
             self._gesture.pressed(self._pointer())
         if self._withControl:
             self._stopHere("LeftButtonPressEvent")
@@ -136,7 +138,7 @@ class _View:
         """Once moved away, a press is a drag, also where it comes back to: an outline ends where it began."""
         if self._pressedAt is not None:
             here, there = self._interactor.GetEventPosition(), self._pressedAt
-            self._still = self._still and all(abs(a - b) <= _STILL_PX for a, b in zip(here, there, strict=True))
+            self._still = self._still and all(abs(a - b) <= self._slackPx for a, b in zip(here, there, strict=True))
 
     def _onRelease(self, *_: Any) -> None:
         if self._pressedAt is not None:
