@@ -19,6 +19,7 @@ import slicer
 from PySide6 import QtCore
 
 from Host.cursor_paths import CursorPaths, report
+from Host.moved_prompt import MovedPrompt
 
 CLICKS, MANY_CLICKS, SWITCHES = 20, 200, 20
 
@@ -75,6 +76,7 @@ class Measuring:
         self._sayPause(gap)
         self._say("writing an answer back", f"{1e3 * median(writes):.1f} ms, worst {1e3 * max(writes):.1f} ms")
         self._cursor()
+        MovedPrompt(self._user, self._center).run(self._say)
         self._memory()
 
     def _firstClick(self, name):
@@ -170,7 +172,7 @@ class Measuring:
 
     @staticmethod
     def _say(what, measured):
-        sys.stdout.write(f"{what:45} {measured}\n")
+        sys.stdout.write(f"{what:55} {measured}\n")
         sys.stdout.flush()
 
 
