@@ -52,6 +52,10 @@ def move_the_first(logic, model, by=(1.0, 1.0, 0.0)):
     close_the_gate(model)
     (first, *_) = logic.prompts.items()
     logic.prompts.move(first.id, np.asarray(first.ras) + by)
+    wait_for_the_preview(logic)
+
+
+def wait_for_the_preview(logic):
     for _ in range(500):
         logic.poll(0.02)
         if logic.controller.previews.current is not None:
@@ -70,6 +74,20 @@ def test_the_segment_holds_the_last_answer_until_the_next_one_is_there(six_click
     assert six_clicks.waitUntilIdle(20)
     assert six_clicks.controller.previews.current is None
     assert len(events(six_clicks, "answered")) == steps + 1
+
+
+def test_deleting_an_early_click_is_previewed_and_undone_at_once(six_clicks, a_gated_model):
+    before = voxels(six_clicks)
+    close_the_gate(a_gated_model)
+    six_clicks.prompts.delete(six_clicks.prompts.items()[0].id)
+    wait_for_the_preview(six_clicks)
+    assert np.array_equal(voxels(six_clicks), before)
+    six_clicks.undo()
+    assert six_clicks.controller.previews.current is None
+    a_gated_model.gate.set()
+    assert six_clicks.waitUntilIdle(20)
+    assert len(six_clicks.prompts.items()) == COUNT
+    assert np.array_equal(voxels(six_clicks), before)
 
 
 def test_the_answer_is_the_one_without_a_preview(six_clicks, a_gated_model, a_grid):

@@ -115,13 +115,14 @@ def fading(window: Grid, cells: Grid, box: VoxelBox | None = None) -> Float32:
     return np.asarray(i[:, None, None] * j[:, None] * k)
 
 
-def reach_of_exchange(old: Prompt, new: Prompt) -> Reach | None:
-    """How far it counts that a prompt is another one now, such as one moved: around both; None is everywhere."""
-    if not isinstance(old, Click | Scribble) or not isinstance(new, Click | Scribble):
+def reach_of_exchange(old: Prompt, new: Prompt | None) -> Reach | None:
+    """How far it counts that a prompt is another now, such as one moved, or gone: around both; None is everywhere."""
+    kept = old if new is None else new
+    if not isinstance(old, Click | Scribble) or not isinstance(kept, Click | Scribble):
         return None
-    ends = np.stack([center_of(old), center_of(new)])
+    ends = np.stack([center_of(old), center_of(kept)])
     r, a, s = (float(value) for value in ends.mean(axis=0))
-    full = LEAST_REACH_MM + float(np.linalg.norm(ends[1] - ends[0])) / 2 + max(_extent_mm(old), _extent_mm(new))
+    full = LEAST_REACH_MM + float(np.linalg.norm(ends[1] - ends[0])) / 2 + max(_extent_mm(old), _extent_mm(kept))
     return Reach((r, a, s), full, full + LEAST_REACH_MM)
 
 

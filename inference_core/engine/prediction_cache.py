@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.engine.windowed_prediction import WindowedPrediction
 from inference_core.prompts.prompt_set import Prompt, PromptSet
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbor:
+    """What other prompts led to, that have `old` where there is `new` now; None is nothing."""
+
+    prediction: WindowedPrediction
+    old: Prompt
+    new: Prompt | None
 
 
 class PredictionCache:
@@ -37,14 +47,17 @@ class PredictionCache:
             self._kept.move_to_end(prompts)
         return found
 
-    def but_for_one(self, prompts: PromptSet) -> tuple[PromptSet, WindowedPrediction] | None:
-        """The newest prompts that differ from these in one of the same kind, such as one moved, and what they led to.
+    def but_for_one(self, prompts: PromptSet) -> Neighbor | None:
+        """The newest prompts that differ from these in one of the same kind, such as one moved, or that have one more.
 
         Asking does not make it more recent.
         """
         for known, prediction in reversed(self._kept.items()):
-            if known.initial_mask is prompts.initial_mask and _exchanges(known.prompts, prompts.prompts):
-                return known, prediction
+            if known.initial_mask is not prompts.initial_mask:
+                continue
+            difference = _exchanged(known.prompts, prompts.prompts) or _removed(known.prompts, prompts.prompts)
+            if difference is not None:
+                return Neighbor(prediction, *difference)
         return None
 
     def put(self, prompts: PromptSet, prediction: WindowedPrediction) -> None:
@@ -70,12 +83,20 @@ class PredictionCache:
         return len(self._kept)
 
 
-def _exchanges(known: tuple[Prompt, ...], prompts: tuple[Prompt, ...]) -> bool:
-    """Whether two lists of prompts are as long and differ in one of the same kind."""
+def _exchanged(known: tuple[Prompt, ...], prompts: tuple[Prompt, ...]) -> tuple[Prompt, Prompt] | None:
+    """The one prompt in which two lists as long differ, in each, if both are of one kind."""
     if len(known) != len(prompts):
-        return False
-    kinds = [(type(old), type(new)) for old, new in zip(known, prompts, strict=True) if old != new]
-    return len(kinds) == 1 and kinds[0][0] is kinds[0][1]
+        return None
+    pairs = [(old, new) for old, new in zip(known, prompts, strict=True) if old != new]
+    return pairs[0] if len(pairs) == 1 and type(pairs[0][0]) is type(pairs[0][1]) else None
+
+
+def _removed(known: tuple[Prompt, ...], prompts: tuple[Prompt, ...]) -> tuple[Prompt, None] | None:
+    """The one prompt that a list has beyond those of another; their order may be another, too."""
+    if len(known) != len(prompts) + 1:
+        return None
+    beyond = list((Counter(known) - Counter(prompts)).elements())
+    return (beyond[0], None) if len(beyond) == 1 else None
 
 
 def _arrays(prediction: WindowedPrediction) -> Iterator[NDArray[np.float32]]:

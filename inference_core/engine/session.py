@@ -158,7 +158,7 @@ class Session:
     def preview(
         self, prompts: PromptSet, *, options: MaskOptions | None = None, notify: Notify = silent
     ) -> Prediction | None:
-        """An answer near to that of `predict`, from the one before, where an early prompt was moved or flipped.
+        """An answer near to that of `predict`, from the one before, where an early prompt was moved, flipped, deleted.
 
         `predict` goes through all prompts after it again. Here the model looks once, around that prompt, and nothing of
         it is remembered. None where there is no such answer before, or `predict` takes hardly longer.
@@ -173,11 +173,12 @@ class Session:
         before = predictions.but_for_one(turn)
         if before is None or not isinstance(predictor, WindowPredictor):
             return None
-        exchanged = [(old, new) for old, new in zip(before[0].prompts, turn.prompts, strict=True) if old != new]
         if len(turn.prompts) - _known_run(turn, predictions)[0] < _LEAST_LOOKS:
             return None
         with memory_errors_as_device_error(self.model.device):
-            found = predictor.exchanged(before[1], *exchanged[0])
+            found = predictor.exchanged(before.prediction, before.old, before.new)
+            if not found:
+                return None
             answer = self._answer(found, prompts, options, calls=calls, started=started)
         return replace(answer, is_preview=True)
 

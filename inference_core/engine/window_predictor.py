@@ -91,28 +91,31 @@ class WindowPredictor:
             for group in prediction
         )
 
-    def exchanged(self, prediction: WindowedPrediction, old: Prompt, new: Prompt) -> WindowedPrediction:
-        """Predict in one look what another prompt in an earlier one's place will lead to: near it, not the same.
+    def exchanged(self, prediction: WindowedPrediction, old: Prompt, new: Prompt | None) -> WindowedPrediction:
+        """Predict in one look what another prompt in an earlier one's place, or none, will lead to: near that.
 
-        The answer there is stays, but for the surroundings of both; that takes the prompts after it as said.
+        The answer there is stays, but for the surroundings of both; that takes the prompts after it as said. A group
+        that nothing tells of any more goes.
         """
-        return tuple(
-            self._exchanged(group, old, new) if old in group.prompts.prompts else group for group in prediction
-        )
+        groups = (self._exchanged(group, old, new) if old in group.prompts.prompts else group for group in prediction)
+        return tuple(group for group in groups if group is not None)
 
-    def _exchanged(self, group: PromptGroup, old: Prompt, new: Prompt) -> PromptGroup:
-        prompts = group.prompts.replaced(group.prompts.prompts.index(old), new)
+    def _exchanged(self, group: PromptGroup, old: Prompt, new: Prompt | None) -> PromptGroup | None:
+        index = group.prompts.prompts.index(old)
+        prompts = group.prompts.without(index) if new is None else group.prompts.replaced(index, new)
+        if prompts.initial_mask is None and all(is_background(prompt) for prompt in prompts.placed):
+            return None
         window = self._window_for(group, prompts) or self._windows(prompts)[-1]
         base = self._decode(prompts, window, self._prior(group, window))
         after = replace(group, prompts=prompts, base=base, earlier=None, reach=None)
-        after = replace(after, patches=self._with_nearest_anew(after, new))
+        after = replace(after, patches=self._with_nearest_anew(after, old if new is None else new))
         reach = reach_of_exchange(old, new) if self.local else None
         return after if reach is None else held_beside(after, group, reach, self._known)
 
-    def _with_nearest_anew(self, group: PromptGroup, new: Prompt) -> tuple[RefinementPatch, ...]:
+    def _with_nearest_anew(self, group: PromptGroup, prompt: Prompt) -> tuple[RefinementPatch, ...]:
         """A group's patches, of which the one that has a prompt deepest inside is looked at again."""
-        assert not isinstance(new, TextPrompt), "no model of windows reads texts, and the session has said so"
-        point = center_of(new)
+        assert not isinstance(prompt, TextPrompt), "no model of windows reads texts, and the session has said so"
+        point = center_of(prompt)
         holding = [patch for patch in group.patches if patch.layer.window.contains(point)]
         if not holding:
             return group.patches

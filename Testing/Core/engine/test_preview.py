@@ -1,4 +1,4 @@
-"""A preview: where an early prompt was moved, one look tells what going through all later ones will lead to."""
+"""A preview: where an early prompt was moved or deleted, one look tells what all later ones will lead to."""
 
 from dataclasses import dataclass
 
@@ -105,6 +105,37 @@ def test_a_click_of_one_of_two_targets_leaves_the_other_as_it_is(a_session, clic
     far = np.linalg.norm(a_grid.to_ras(np.moveaxis(np.indices(a_grid.shape), 0, -1)) - both.prompts[-1].ras, axis=-1)
     assert voxels[0][far < 12].any()
     assert np.array_equal(voxels[0][far < 12], voxels[1][far < 12])
+
+
+@pytest.mark.parametrize("index", [0, 1, 3])
+def test_a_deleted_click_is_previewed_in_one_look_near_what_the_answer_will_be(a_session, a_volume, clicks, index):
+    model, fewer = a_session.model, clicks.without(index)
+    before = model.decoded
+    preview = a_session.preview(fewer)
+    assert model.decoded == before + 1
+    assert preview.is_preview
+    assert preview.prompts == fewer
+    answer = a_session.predict(fewer)
+    assert np.array_equal(answer.low_res_logits, Session(a_volume, ClickedModel()).predict(fewer).low_res_logits)
+    assert dice(preview.mask, answer.mask) > 0.9
+
+
+def test_a_deleted_first_click_may_have_background_clicks_before_the_next_one(a_volume, clicks):
+    first, second, background, *rest = clicks.prompts
+    prompts = PromptSet((first, background, second, *rest))
+    session = Session(a_volume, ClickedModel())
+    session.predict(prompts)
+    assert session.preview(prompts.without(0)).is_preview
+
+
+def test_the_only_click_of_a_target_takes_it_along(a_volume, clicks, a_grid):
+    other = Click(tuple(a_grid.center_ras + OTHER))
+    both = PromptSet((*clicks.prompts[:1], other, *clicks.prompts[1:]))
+    session = Session(a_volume, ClickedModel())
+    assert session.predict(both).mask.at(a_grid.voxel_of(other.ras))
+    preview = session.preview(both.without(1))
+    assert not preview.mask.at(a_grid.voxel_of(other.ras))
+    assert dice(preview.mask, session.predict(clicks).mask) > 0.95
 
 
 @pytest.mark.parametrize("case", ["a late one", "nothing before", "two moved", "one more", "other options"])
