@@ -76,7 +76,8 @@ class Measuring:
         self._sayPause(gap)
         self._say("writing an answer back", f"{1e3 * median(writes):.1f} ms, worst {1e3 * max(writes):.1f} ms")
         self._cursor()
-        MovedPrompt(self._user, self._center).run(self._say)
+        # Beside the middle, where the other volume has a click.
+        MovedPrompt(self._user, self._center + (0, 0, 6)).run(self._say)
         self._memory()
 
     def _firstClick(self, name):
