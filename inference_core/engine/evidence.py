@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from inference_core.engine.windowed_prediction import PromptGroup
 from inference_core.geometry.grid import Float, Grid, squared_distances
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
+from inference_core.geometry.pieces import numbered_pieces
 from inference_core.geometry.values import with_background
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.prompt_set import Click, PromptSet
@@ -115,7 +115,7 @@ class Surroundings:
 
 
 def _reaching_the_edge(inside: Bools) -> Bools:
-    pieces = _pieces(inside)
+    pieces = numbered_pieces(inside)
     edges = [pieces.take(end, axis=axis).ravel() for axis in range(3) for end in (0, -1)]
     return np.asarray(np.isin(pieces, np.setdiff1d(np.concatenate(edges), [0])))
 
@@ -156,17 +156,9 @@ def spot_at(volume: Volume, ras: tuple[float, float, float]) -> Mask | None:
     own = offsets[tuple(voxel - box.start)]
     if not abs(own) > _OUTSTANDING * spread:
         return None
-    pieces = _pieces(offsets * np.sign(own) > abs(own) / 2)
+    pieces = numbered_pieces(offsets * np.sign(own) > abs(own) / 2)
     piece = pieces == pieces[tuple(voxel - box.start)]
     return Mask.of(piece, box.start) if piece.sum() <= _MOST_IN_SPOT else None
-
-
-def _pieces(inside: Bools) -> NDArray[Any]:
-    """The number of the connected piece that each voxel is in, 0 outside."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(inside.astype(np.uint8))
-    return np.asarray(sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True)))
 
 
 def border_contrast(mask: Mask, volume: Volume) -> float:

@@ -10,6 +10,9 @@ to one and a half times their distance from the surface. A box, a line or a lass
 is held back. A click may bring a distance of its own (`Click.reach_mm`): beyond it no voxel changes, by this click or
 any later one that keeps to its own.
 
+Within that distance a click changes what it points at: a foreground click adds, a background click removes, and either
+only what hangs together with it (`engine/connected_change`); but for one that says again what the one before it said.
+
 The rule is the same for every family, and can be turned off (`MaskOptions.local_corrections`). Its numbers were chosen
 on training patients and on brain and abdominal images, not on the held-out sarcomas (Resources/Docs/results.md).
 """
@@ -93,6 +96,16 @@ def reach_of(prompt: Prompt, before: PromptSet, logits: Float32, window: Grid) -
             break
         full *= 2
     return Reach((r, a, s), full, 2 * full)
+
+
+def points_at_its_change(prompt: Prompt, before: PromptSet) -> bool:
+    """Whether a prompt is a click that means no more than what hangs together with it.
+
+    Whoever clicks again beside the click before, or says by a distance where all may change, means more.
+    """
+    if not isinstance(prompt, Click) or prompt.reach_mm is not None:
+        return False
+    return not (before.prompts and _insists_on(before.prompts[-1], prompt))
 
 
 def fading(window: Grid, cells: Grid, box: VoxelBox | None = None) -> Float32:

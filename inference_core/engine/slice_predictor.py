@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_core.engine.automatic import stacks_over
-from inference_core.engine.local_correction import mixed, reach_of
+from inference_core.engine.connected_change import connected_change
+from inference_core.engine.local_correction import mixed, points_at_its_change, reach_of
 from inference_core.engine.model_calls import ModelCalls
 from inference_core.engine.windowed_prediction import (
     FAR_OUTSIDE,
@@ -31,13 +32,13 @@ from inference_core.engine.windowed_prediction import (
 )
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import VoxelBox
-from inference_core.geometry.sampling import extent_on, resample_onto
+from inference_core.geometry.sampling import extent_on, resample_onto, rescaled
 from inference_core.geometry.slices import slices_last
 from inference_core.geometry.values import with_background
 from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32, SliceModel
 from inference_core.prompts.encoding import cross_section, encode_prompts
-from inference_core.prompts.prompt_set import BoxPrompt, Placed, Prompt, PromptSet, center_of, is_background
+from inference_core.prompts.prompt_set import BoxPrompt, Click, Placed, Prompt, PromptSet, center_of, is_background
 from inference_core.prompts.text import TextPrompt
 
 _TOUCH = 1e-6
@@ -196,7 +197,11 @@ def _held_back(layer: LogitLayer, earlier: SliceGroup, prompts: PromptSet) -> Lo
     reach = reach_of(prompts.prompts[-1], earlier.prompts, before, layer.window)
     if reach is None:
         return layer
-    return replace(layer, logits=mixed(layer.logits, before, reach.weights(layer.window)))
+    click, new, cells = prompts.prompts[-1], layer.logits, rescaled(layer.window, before.shape)
+    if isinstance(click, Click) and points_at_its_change(click, earlier.prompts):
+        change = connected_change(click, new, before, cells)
+        new = new if change is None else change.kept_to(new, before, cells)
+    return replace(layer, logits=mixed(new, before, reach.weights(layer.window)))
 
 
 def _firm(inside: NDArray[np.bool_]) -> Float32:

@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_core.engine.local_correction import Reach, reach_of, reach_of_exchange
+from inference_core.engine.connected_change import connected_change
+from inference_core.engine.local_correction import Reach, points_at_its_change, reach_of, reach_of_exchange
 from inference_core.engine.model_calls import ModelCalls
 from inference_core.engine.windowed_prediction import (
     FAR_OUTSIDE,
@@ -44,7 +45,7 @@ from inference_core.geometry.volume import Volume
 from inference_core.models.interface import Float32
 from inference_core.models.spec import Padding, PromptKind
 from inference_core.prompts.encoding import encode_prompts
-from inference_core.prompts.prompt_set import BoxPrompt, Placed, Prompt, PromptSet, center_of, is_background
+from inference_core.prompts.prompt_set import BoxPrompt, Click, Placed, Prompt, PromptSet, center_of, is_background
 from inference_core.prompts.strokes import Line
 from inference_core.prompts.text import TextPrompt
 
@@ -150,7 +151,29 @@ class WindowPredictor:
             after = self._expand_and_refine(self._again(group, prompt))
         else:
             after = self._refined(self._predicted(group, prompts, window))
-        return after if reach is None else held_back(after, group, reach, self._known)
+        if reach is None:
+            return after
+        if points_at_its_change(prompt, group.prompts):
+            after = self._kept_to_its_change(after, group)
+        return held_back(after, group, reach, self._known)
+
+    def _kept_to_its_change(self, after: PromptGroup, before: PromptGroup) -> PromptGroup:
+        """An answer to a click, but for what does not hang together with that click."""
+        click, base = after.prompts.placed[-1], after.base
+        assert isinstance(click, Click), "nothing else points at what it changes"
+        cells = rescaled(base.window, base.logits.shape)
+        old = self._known.of(before, base.window, base.logits.shape, outside=FAR_OUTSIDE)
+        change = connected_change(click, base.logits, old, cells)
+        if change is None:
+            return after
+
+        def kept(layer: LogitLayer) -> LogitLayer:
+            was = self._known.of(before, layer.window, layer.logits.shape, outside=FAR_OUTSIDE)
+            its_cells = rescaled(layer.window, layer.logits.shape)
+            return replace(layer, logits=change.kept_to(layer.logits, was, its_cells))
+
+        patches = tuple(replace(patch, layer=kept(patch.layer)) for patch in after.patches)
+        return replace(after, base=kept(base), patches=patches)
 
     def _reach(self, group: PromptGroup, prompt: Placed) -> Reach | None:
         """How far a correction counts; its distance from the surface is measured in the finest window around it."""
