@@ -208,7 +208,7 @@ def _writeLabels(path: Path, volume: "Volume", segments: "list[ExportedSegment]"
     from inference_core.errors import OutputError
     from inference_core.io.files import write_labels
 
-    labels = np.zeros(volume.grid.shape, np.uint8, order="F")
+    labels = np.zeros(volume.grid.shape, np.min_scalar_type(len(segments)), order="F")
     for value, segment in enumerate(segments, start=1):
         held = labels[segment.mask.box.slices()]
         if (held[segment.mask.array] != 0).any():

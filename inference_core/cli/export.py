@@ -15,13 +15,12 @@ from inference_core.cli.exports import (
     pages_of,
     staged_segments,
 )
-from inference_core.cli.followup import labels_of, masks_by_name
+from inference_core.cli.followup import masks_of, named_labels
 from inference_core.cli.parsing import UsageError, add_series_options
 from inference_core.cli.reporting import check_inputs_are_kept, check_outputs
 
 if TYPE_CHECKING:
     from inference_core.geometry.mask import Mask
-    from inference_core.geometry.volume import Volume
     from inference_core.io.dicom import DicomSource
     from inference_core.io.dicom_export import ExportedSegment
 
@@ -56,16 +55,16 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SAM3DError: something given cannot be used; nothing has been written then.
     """
-    from inference_core.io.files import read_volume
+    from inference_core.io.files import read_volume, write_labels
 
     source = _checked(options)
     volume = read_volume(options.input, series_uid=options.series, part=options.part)
-    masks = masks_by_name(options.mask, volume)
+    labels, names = named_labels(options.mask, volume)
     with ExitStack() as stack:
         if source is not None:
-            stack.enter_context(staged_segments(options, _segments(options, masks), volume, source))
+            stack.enter_context(staged_segments(options, _segments(options, masks_of(labels, names)), volume, source))
         if options.output is not None and not is_dicom_seg(options.output):
-            _write_labels(options.output, masks, volume)
+            write_labels(options.output, labels.array, volume.grid, names=names)
     for path in _outputs(options):
         print(f"written  {path}")
 
@@ -96,9 +95,3 @@ def _segments(options: argparse.Namespace, masks: dict[str, Mask]) -> list[Expor
 
     made = Algorithm(options.made_by) if options.made_by else None
     return [ExportedSegment(name, mask, made, finding=options.finding) for name, mask in masks.items()]
-
-
-def _write_labels(path: Path, masks: dict[str, Mask], volume: Volume) -> None:
-    from inference_core.io.files import write_labels
-
-    write_labels(path, labels_of(list(masks.values()), volume.grid), volume.grid, names=list(masks))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,20 +163,35 @@ def masks_by_name(path: Path, volume: Volume) -> dict[str, Mask]:
         VolumeError: the file cannot be read, lies beside the volume or is empty.
         UsageError: two segments have one name.
     """
+    return masks_of(*named_labels(path, volume))
+
+
+def masks_of(labels: Volume, names: Mapping[int, str]) -> dict[str, Mask]:
+    """The masks of a label map, by the names of its labels."""
+    from inference_core.geometry.mask import Mask
+
+    return {name: Mask.of(labels.array == value) for value, name in names.items()}
+
+
+def named_labels(path: Path, volume: Volume) -> tuple[Volume, dict[int, str]]:
+    """The label map in a file on a volume's voxels, and what each of its labels is called, as for `masks_by_name`.
+
+    Raises:
+        VolumeError, UsageError: as there.
+    """
     import numpy as np
 
     from inference_core.errors import VolumeError
-    from inference_core.geometry.mask import Mask
     from inference_core.io.segment_names import segment_names
 
     labels, names = labels_on(path, volume), segment_names(path)
     values = [int(value) for value in np.unique(labels.array) if value != 0]
     if not values:
         raise VolumeError(f"'{path.name}' is empty: it holds no lesion; choose another mask.")
-    called = [names.get(value, f"lesion {value}") for value in values]
-    if len(set(called)) < len(called):
+    called = {value: names.get(value, f"lesion {value}") for value in values}
+    if len(set(called.values())) < len(called):
         raise UsageError(f"'{path.name}' has two segments of one name; give each a name of its own.")
-    return {name: Mask.of(labels.array == value) for name, value in zip(called, values, strict=True)}
+    return labels, called
 
 
 def _followed(
@@ -262,10 +277,10 @@ def _write(
 
 
 def labels_of(masks: Sequence[Mask], grid: Grid) -> Any:
-    """Masks as one label map (i, j, k) of uint8, in their order from 1 on; a later one covers an earlier one."""
+    """Masks as one label map (i, j, k), unsigned, in their order from 1 on; a later one covers an earlier one."""
     import numpy as np
 
-    labels = np.zeros(grid.shape, dtype=np.uint8)
+    labels = np.zeros(grid.shape, dtype=np.min_scalar_type(len(masks)))
     for value, mask in enumerate(masks, start=1):
         labels[mask.box.slices()][mask.array] = value
     return labels

@@ -6,7 +6,7 @@ Read: DICOM (a folder or any file of a series), NIfTI, NRRD, MetaImage. Written:
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from inference_core.io.dicom_header import is_dicom, is_directory_file
 from inference_core.io.itk import grid_from_sitk, quiet_itk, simpleitk, volume_from_sitk
 from inference_core.io.metaimage import check_metaimage
 from inference_core.io.nifti import LONGEST_AXIS, nifti_parts, read_nifti, read_nifti_grid, write_nifti
-from inference_core.io.nrrd import Color, named_segments, segmentation_keys, segments_in, write_nrrd
+from inference_core.io.nrrd import MOST_LABELS, Color, named_segments, segmentation_keys, segments_in, write_nrrd
 from inference_core.io.nrrd_header import check_nrrd, nrrd_grid
 from inference_core.io.opening import check_readable
 
@@ -120,25 +120,28 @@ def write_labels(
     grid: Grid,
     *,
     name: str = "segment",
-    names: Sequence[str] = (),
+    names: Sequence[str] | Mapping[int, str] = (),
     color: Color = (0.9, 0.3, 0.2),
 ) -> None:
-    """Write a mask or label map (i, j, k) on its grid as uint8, whole or not at all; the suffix chooses the format.
+    """Write a mask or label map (i, j, k) on its grid, whole or not at all; the suffix chooses the format.
+
+    Voxels are uint8, or uint16 where a label is beyond 255.
 
     `name` and `color` (red, green, blue in 0..1) are shown by Slicer for a .seg.nrrd; other formats hold neither.
-    `names` are those of the labels 1, 2 and so on, where they have names: each becomes a segment, empty or not.
+    `names` are those of the labels 1, 2 and so on, or of a mapping's labels: each becomes a segment, empty or not.
 
     Raises:
-        OutputError: the suffix is not one of `LABEL_SUFFIXES`, the place cannot be written, or a label is beyond 255.
+        OutputError: the suffix is not one of `LABEL_SUFFIXES`, the place cannot be written, or a label is beyond 65535.
     """
     check_labels_path(path, shape=grid.shape)
     suffix = _label_suffix(path)
-    labels = _as_uint8(mask, grid)
+    labels = _as_unsigned(mask, grid)
     with replacing(path) as temporary:
         if suffix in _NIFTI_SUFFIXES:
             write_nifti(temporary, labels, grid)
         elif suffix == ".seg.nrrd":
-            segments = named_segments(names, color=color) if names else segments_in(labels, name=name, color=color)
+            called = names if isinstance(names, Mapping) else dict(enumerate(names, start=1))
+            segments = named_segments(called, color=color) if called else segments_in(labels, name=name, color=color)
             write_nrrd(temporary, labels, grid, keys=segmentation_keys(segments, grid))
         else:
             write_nrrd(temporary, labels, grid)
@@ -257,12 +260,16 @@ def _label_suffix(path: AnyPath) -> str:
     raise OutputError(f"'{Path(path).name}' does not tell the format; end the name in {', '.join(LABEL_SUFFIXES)}.")
 
 
-def _as_uint8(mask: NDArray[Any], grid: Grid) -> NDArray[np.uint8]:
+def _as_unsigned(mask: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    """As the smaller of uint8 and uint16 that holds its labels."""
     if mask.shape != grid.shape:
         raise OutputError(f"The mask has {mask.shape} voxels but its volume {grid.shape}; segment this volume again.")
-    fits = np.can_cast(mask.dtype, np.uint8) or (
-        mask.min() >= 0 and mask.max() <= 255 and (mask.dtype.kind in "iu" or np.array_equal(mask, np.rint(mask)))
-    )
-    if not fits:
-        raise OutputError("The label map has values that are not whole numbers from 0 to 255; renumber its labels.")
-    return mask.astype(np.uint8, copy=False)
+    if np.can_cast(mask.dtype, np.uint8):
+        return mask.astype(np.uint8, copy=False)
+    most = mask.max()
+    in_range = mask.min() >= 0 and most <= MOST_LABELS
+    if not (in_range and (mask.dtype.kind in "iu" or np.array_equal(mask, np.rint(mask)))):
+        raise OutputError(
+            f"The label map has values that are not whole numbers from 0 to {MOST_LABELS}; renumber its labels."
+        )
+    return mask.astype(np.uint8 if most <= np.iinfo(np.uint8).max else np.uint16, copy=False)

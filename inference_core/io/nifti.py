@@ -87,8 +87,8 @@ def nifti_parts(path: Path) -> int:
         raise _damaged(path) from error
 
 
-def write_nifti(path: Path, array: NDArray[np.uint8], grid: Grid) -> None:
-    """Write an array (i, j, k) as NIfTI-1; gzip where the name ends in .gz.
+def write_nifti(path: Path, array: NDArray[Any], grid: Grid) -> None:
+    """Write an array (i, j, k) of uint8 or uint16 as NIfTI-1; gzip where the name ends in .gz.
 
     Its two forms are those of the file that the grid came from; otherwise the grid itself is both.
     """
@@ -96,7 +96,7 @@ def write_nifti(path: Path, array: NDArray[np.uint8], grid: Grid) -> None:
 
     header = Nifti1Header(endianness="<")
     header.set_data_shape(grid.shape)
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(array.dtype)
     header["vox_offset"], header["scl_slope"], header["scl_inter"], header["magic"] = 352, 1, 0, b"n+1"
     fill_forms(header, grid)
     with path.open("wb") as raw:
@@ -104,7 +104,7 @@ def write_nifti(path: Path, array: NDArray[np.uint8], grid: Grid) -> None:
         stream: Any = gzip.GzipFile("", "wb", compresslevel=4, fileobj=raw, mtime=0) if compress else raw
         stream.write(header.binaryblock + bytes(4))
         for k in range(grid.shape[2]):
-            stream.write(array[:, :, k].tobytes(order="F"))
+            stream.write(array[:, :, k].astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
         if compress:
             stream.close()
 

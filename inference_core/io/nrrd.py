@@ -11,6 +11,7 @@ import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from inference_core.geometry.grid import LPS_FROM_RAS, Grid
 
 Color = tuple[float, float, float]
+MOST_LABELS = 65535
 
 _TAGS = (
     "TerminologyEntry:Segmentation category and type - 3D Slicer General Anatomy list"
@@ -34,17 +36,18 @@ class Segment:
     color: Color
 
 
-def write_nrrd(path: Path, array: NDArray[np.uint8], grid: Grid, *, keys: Mapping[str, str] | None = None) -> None:
-    """Write an array (i, j, k) in ITK's frame (left-posterior-superior), with optional key/value pairs."""
+def write_nrrd(path: Path, array: NDArray[Any], grid: Grid, *, keys: Mapping[str, str] | None = None) -> None:
+    """Write an array (i, j, k) of uint8 or uint16 in ITK's frame (left-posterior-superior), with key/value pairs."""
     lps = LPS_FROM_RAS @ grid.affine
     fields = {
-        "type": "unsigned char",
+        "type": "unsigned char" if array.itemsize == 1 else "unsigned short",
         "dimension": "3",
         "space": "left-posterior-superior",
         "sizes": " ".join(str(n) for n in grid.shape),
         "space directions": " ".join(_vector(lps[:3, axis]) for axis in range(3)),
         "kinds": "domain domain domain",
         "encoding": "gzip",
+        **({} if array.itemsize == 1 else {"endian": "little"}),
         "space origin": _vector(lps[:3, 3]),
     }
     lines = ["NRRD0004", *(f"{name}: {value}" for name, value in fields.items())]
@@ -53,7 +56,7 @@ def write_nrrd(path: Path, array: NDArray[np.uint8], grid: Grid, *, keys: Mappin
         raw.write(("\n".join(lines) + "\n\n").encode())
         with gzip.GzipFile("", "wb", compresslevel=4, fileobj=raw, mtime=0) as stream:
             for k in range(grid.shape[2]):
-                stream.write(array[:, :, k].tobytes(order="F"))
+                stream.write(array[:, :, k].astype(array.dtype.newbyteorder("<"), copy=False).tobytes(order="F"))
 
 
 def segmentation_keys(segments: Sequence[Segment], grid: Grid) -> dict[str, str]:
@@ -81,9 +84,9 @@ def segmentation_keys(segments: Sequence[Segment], grid: Grid) -> dict[str, str]
     return keys
 
 
-def segments_in(mask: NDArray[np.uint8], *, name: str, color: Color) -> list[Segment]:
+def segments_in(mask: NDArray[Any], *, name: str, color: Color) -> list[Segment]:
     """One segment for each value in the mask, at least one; further ones are numbered and take other hues."""
-    present = np.zeros(256, dtype=bool)
+    present = np.zeros(MOST_LABELS + 1, dtype=bool)
     flat = mask.ravel(order="K")
     for start in range(0, flat.size, 1 << 20):  # in pieces, for an index array is eight times the mask's size
         present[flat[start : start + (1 << 20)]] = True
@@ -95,10 +98,10 @@ def segments_in(mask: NDArray[np.uint8], *, name: str, color: Color) -> list[Seg
     ]
 
 
-def named_segments(names: Sequence[str], *, color: Color) -> list[Segment]:
-    """One segment for each name, of the values 1, 2 and so on, in the mask or not; each takes a hue of its own."""
+def named_segments(names: Mapping[int, str], *, color: Color) -> list[Segment]:
+    """One segment for each name, by the values of their voxels, in the mask or not; each takes a hue of its own."""
     hues = _hues(color, len(names))
-    return [Segment(n + 1, name, other) for n, (name, other) in enumerate(zip(names, hues, strict=True))]
+    return [Segment(value, name, other) for (value, name), other in zip(names.items(), hues, strict=True)]
 
 
 def _hues(color: Color, count: int) -> list[Color]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from inference_core.errors import VolumeError, one_line
 from inference_core.io.text_header import header_lines
 
+_ESCAPE = re.compile(r"\\(n|\\)")
 _ENTRY = re.compile(r"Segment(\d+)_(Name|LabelValue):=(.*)")
 
 
@@ -23,9 +24,14 @@ def segment_names(path: Path) -> dict[int, str]:
     found: dict[str, dict[str, str]] = {}
     for line in lines:
         if match := _ENTRY.fullmatch(line):
-            found.setdefault(match[1], {})[match[2]] = one_line(match[3])
+            found.setdefault(match[1], {})[match[2]] = one_line(_unescaped(match[3]))
     whole = [entry for entry in found.values() if entry.get("LabelValue", "").isdecimal() and entry.get("Name")]
     return {int(entry["LabelValue"]): entry["Name"] for entry in whole}
+
+
+def _unescaped(text: str) -> str:
+    """A header value without NRRD's escapes: a backslash is doubled there, and a line break is one and an n."""
+    return _ESCAPE.sub(lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
 def patient_id(paths: tuple[Path, ...]) -> str:

@@ -116,3 +116,24 @@ def test_what_cannot_be_written_is_refused_before_the_work(run, an_oblique_serie
     assert done.returncode == 2
     assert said in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"ct", "m.nii.gz"}
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".seg.nrrd"])
+def test_a_label_map_keeps_the_numbers_of_its_labels(run, an_oblique_series, tmp_path, suffix):
+    grid = read_volume(an_oblique_series).grid
+    labels = np.zeros(grid.shape, np.uint16)
+    labels[4:20, 5:20, 2:9], labels[30:40, 5:20, 2:9] = 7, 1002
+    write_labels(tmp_path / "m.nrrd", labels, grid)
+    done = run("export", an_oblique_series, tmp_path / "m.nrrd", "--output", tmp_path / f"x{suffix}")
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(read_labels(tmp_path / f"x{suffix}").array, labels)
+
+
+def test_three_hundred_segments_are_exported_as_a_label_map(run, an_oblique_series, tmp_path):
+    grid = read_volume(an_oblique_series).grid
+    labels = np.zeros(grid.shape, np.uint16)
+    labels.ravel()[:600:2] = np.arange(1, 301)
+    write_labels(tmp_path / "m.nrrd", labels, grid)
+    done = run("export", an_oblique_series, tmp_path / "m.nrrd", "--output", tmp_path / "x.seg.nrrd")
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(read_labels(tmp_path / "x.seg.nrrd").array, labels)

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 from inference_core.errors import OutputError, VolumeError
 from inference_core.io.files import check_labels_path, read_labels, read_volume, write_labels
 from inference_core.io.itk import sitk_from_array
+from inference_core.io.segment_names import segment_names
 
 NRRD = """NRRD0004
 type: short
@@ -149,9 +150,27 @@ def test_labels_of_any_type_and_layout_are_written_as_uint8(tmp_path, a_left_han
     assert np.array_equal(again, labels)
 
 
-@pytest.mark.parametrize("value", [256, -1, 0.5, np.nan])
-def test_labels_beyond_uint8_are_refused_and_nothing_is_written(tmp_path, an_oblique_grid, value):
-    with pytest.raises(OutputError, match="0 to 255"):
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".seg.nrrd"])
+@pytest.mark.parametrize("layout", ["C", "F"])
+def test_labels_beyond_255_are_written_as_uint16(tmp_path, an_oblique_grid, suffix, layout):
+    """FreeSurfer numbers the parts of the cortex from 1,000 on."""
+    labels = (np.arange(210).reshape(an_oblique_grid.shape) + 2000).astype(np.int32, order=layout)
+    write_labels(tmp_path / f"a{suffix}", labels, an_oblique_grid)
+    again = read_labels(tmp_path / f"a{suffix}").array
+    assert again.dtype == np.uint16
+    assert np.array_equal(again, labels)
+
+
+def test_segments_have_the_names_of_the_labels_that_are_said(tmp_path, an_oblique_grid):
+    labels = np.zeros(an_oblique_grid.shape, np.uint16)
+    labels[0], labels[1] = 7, 1002
+    write_labels(tmp_path / "a.seg.nrrd", labels, an_oblique_grid, names={7: "brain\\stem", 1002: "cortex"})
+    assert segment_names(tmp_path / "a.seg.nrrd") == {7: "brain\\stem", 1002: "cortex"}
+
+
+@pytest.mark.parametrize("value", [65536, -1, 0.5, np.nan])
+def test_labels_beyond_uint16_are_refused_and_nothing_is_written(tmp_path, an_oblique_grid, value):
+    with pytest.raises(OutputError, match="0 to 65535"):
         write_labels(tmp_path / "a.nrrd", np.full(an_oblique_grid.shape, value), an_oblique_grid)
     assert not list(tmp_path.iterdir())
 
