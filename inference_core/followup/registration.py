@@ -29,13 +29,16 @@ _BINS, _SAMPLES, _SEED = 32, 1e5, 7
 _ALIKE = 0.3
 _CLEARLY = 0.1
 _FLAT = 1e-6
+# Places along each axis at which to look whether a transform has a way; odd, so that the middle is one.
+_LOOKS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
     """matrix (4, 4): RAS mm before to RAS mm after; how it was found; how far it moved the image's middle, in mm.
 
-    Of a transform that bends, `bent` has the points' way, and the matrix is what it does around the image's middle.
+    Of a transform that bends, `bent` has the points' way, and the matrix is what it does around the image's middle, or
+    around the place nearest to it, of some, where it has a way there and back.
     """
 
     matrix: Float
@@ -102,6 +105,8 @@ def read_alignment(path: str | os.PathLike[str], *, moves_the_image: bool = Fals
         transform = simpleitk().ReadTransform(os.fspath(path))
     except RuntimeError as error:
         raise VolumeError("'{name}' is no transform that can be read; give a .tfm, .mat or .h5.", name=name) from error
+    if transform.GetDimension() != 3:
+        raise VolumeError("The transform '{name}' is not one of three dimensions; give a 3D one.", name=name)
     if not transform.IsLinear():
         return Alignment(np.eye(4), GIVEN, 0.0, bent=bent_by_itk(transform, name, forward=not moves_the_image))
     matrix = _matrix_of(transform)
@@ -123,7 +128,7 @@ def given(alignment: Alignment, before: Volume, after: Volume) -> Alignment:
     """An alignment that was read, with how far it moves the image and a caution where the images speak against it.
 
     Raises:
-        VolumeError: it bends, and has no way back in the middle of the earlier image.
+        VolumeError: it bends, and has no way back anywhere in the earlier image.
     """
     if alignment.bent is None:
         return given_alignment(alignment.matrix, before, after)
@@ -134,16 +139,33 @@ def given_bent(bent: Bent, before: Volume, after: Volume) -> Alignment:
     """As `given_alignment`, of a transform that bends.
 
     Raises:
-        VolumeError: it has no way back in the middle of the earlier image.
+        VolumeError: it has no way back anywhere in the earlier image.
     """
-    matrix, center = np.eye(4), before.grid.center_ras
-    matrix[:3, :3] = linear_part(bent.warp, center)
-    matrix[:3, 3] = bent.warp(center[None])[0] - matrix[:3, :3] @ center
-    moved, caution = _moved_mm(matrix, before), ""
+    at, matrix = _around_the_middle(bent, before)
+    moved, caution = float(np.linalg.norm(apply_affine(matrix, at) - at)), ""
     if not is_constant(before.array) and not is_constant(after.array):
         first, second = (_prepared(volume) for volume in ((before, after) if bent.forward else (after, before)))
         caution = _against(_alike(first, second, bent.transform), _alike(second, first, bent.transform))
     return Alignment(matrix, GIVEN, moved, caution, bent)
+
+
+def _around_the_middle(bent: Bent, before: Volume) -> tuple[Float, Float]:
+    """Of some places, RAS mm, the one nearest to an image's middle that has a way, and the matrix (4, 4) there."""
+    shape = np.array(before.grid.shape) - 1
+    places = before.grid.to_ras(np.moveaxis(np.indices((_LOOKS,) * 3), 0, -1).reshape(-1, 3) / (_LOOKS - 1) * shape)
+    far = np.linalg.norm(places - before.grid.center_ras, axis=1)
+    refusal: VolumeError | None = None
+    for at in places[np.argsort(far, kind="stable")]:
+        matrix = np.eye(4)
+        try:
+            matrix[:3, :3] = linear_part(bent.warp, at)
+            matrix[:3, 3] = bent.warp(at[None])[0] - matrix[:3, :3] @ at
+        except VolumeError as error:
+            refusal = refusal or error
+        else:
+            return at, matrix
+    assert refusal is not None, "there are places"
+    raise refusal
 
 
 def given_alignment(matrix: Float, before: Volume, after: Volume) -> Alignment:

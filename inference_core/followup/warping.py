@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from inference_core.errors import VolumeError
+from inference_core.followup.reach import check_reached
 from inference_core.geometry.grid import LPS_FROM_RAS, Float, Grid, corners_ijk
 from inference_core.io.itk import simpleitk
 
@@ -39,7 +40,14 @@ def bent_by_itk(transform: Any, name: str, *, forward: bool) -> Bent:
     """SimpleITK's transform called `name`, whose points go from the earlier visit to the later one, or back."""
     warp = itk_warp(transform)
     back = inverse_of(warp, name)
-    return Bent(checked_both_ways(*((warp, back) if forward else (back, warp)), name), transform, forward)
+    checked = checked_both_ways(*((warp, back) if forward else (back, warp)), name)
+
+    def reached(points: Float) -> Float:
+        there = checked(points)
+        check_reached(transform, points if forward else there, name)
+        return there
+
+    return Bent(reached, transform, forward)
 
 
 def itk_warp(transform: Any) -> Warp:

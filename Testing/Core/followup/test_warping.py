@@ -15,6 +15,7 @@ from inference_core.followup.warping import field_of, inverse_of, itk_warp
 from inference_core.geometry.box import Box3D
 from inference_core.geometry.grid import LPS_FROM_RAS
 from inference_core.geometry.volume import Volume
+from inference_core.io.itk import sitk_from_array
 from inference_core.prompts.prompt_set import BoxPrompt, Click, PromptSet
 from inference_core.prompts.strokes import Lasso, Line, Scribble
 
@@ -134,3 +135,37 @@ def test_a_bent_transform_the_wrong_way_round_is_pointed_out(tmp_path):
     assert right.moved_mm == pytest.approx(np.linalg.norm(right.way(CENTER[None])[0] - CENTER), abs=1e-6)
     wrong = given(read_alignment(tmp_path / "bent.h5"), before, after)
     assert "the other way round" in wrong.caution
+
+
+@pytest.mark.parametrize("moves_the_image", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
+def test_beside_a_field_or_splines_a_lesion_has_no_place(tmp_path, moves_the_image, turned):
+    """ITK leaves points there where they are, which would be a place like any other."""
+    for transform in (as_field(), as_splines()):
+        turn = sitk.Euler3DTransform((FLIP @ CENTER).tolist(), 0.3, -0.2, 0.9)
+        whole = sitk.CompositeTransform([transform, turn]) if turned else transform
+        sitk.WriteTransform(whole, str(tmp_path / "part.h5"))
+        alignment = read_alignment(tmp_path / "part.h5", moves_the_image=moves_the_image)
+        carried(PromptSet((Click(tuple(CENTER + (20, -15, 10))),)), alignment.way)
+        with pytest.raises(VolumeError, match=r"'part\.h5' does not reach the place"):
+            carried(PromptSet((Click(tuple(CENTER + (150, 0, 0))),)), alignment.way)
+
+
+def test_a_transform_of_the_lesions_surroundings_alone_is_taken(tmp_path):
+    """Its field does not reach the middle of the image, from which an alignment's movement is told otherwise."""
+    last = np.array(GRID.shape) - 1
+    around = GRID.cropped(last - 12, last + 8)
+    field = sitk.GetImageFromArray(np.full((*around.shape[::-1], 3), 4.0), isVector=True)
+    field.CopyInformation(sitk_from_array(np.zeros(around.shape, np.int16), around))
+    sitk.WriteTransform(sitk.DisplacementFieldTransform(field), str(tmp_path / "a.h5"))
+    volume = Volume(np.zeros(GRID.shape, np.int16), GRID)
+    alignment = given(read_alignment(tmp_path / "a.h5"), volume, volume)
+    assert alignment.moved_mm == pytest.approx(4 * 3**0.5)
+    moved = carried(PromptSet((Click(tuple(GRID.to_ras(last - 2))),)), alignment.way).prompts[0]
+    assert np.abs(moved.ras - GRID.to_ras(last - 2) - (-4.0, -4.0, 4.0)).max() < 1e-6
+
+
+def test_a_transform_of_the_plane_is_refused(tmp_path):
+    sitk.WriteTransform(sitk.Euler2DTransform(), str(tmp_path / "plane.tfm"))
+    with pytest.raises(VolumeError, match=r"'plane\.tfm' is not one of three dimensions"):
+        read_alignment(tmp_path / "plane.tfm")
