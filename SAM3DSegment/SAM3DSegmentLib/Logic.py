@@ -252,15 +252,27 @@ class SAM3DSegmentLogic(ScriptedLoadableModuleLogic):
         if segmentId == self.segmentId:
             self.cancel()
         self.workspace.forgetSegment(segmentId)
+        self._dropForgottenPreview()
         self.emit("state")
 
     def nodeGone(self, node: Any) -> None:
         """A node left the scene: let go of it."""
+        isCurrent = node is self.volumeNode or node is self.segmentationNode
         if node is self.volumeNode:
             self.setVolume(None)
         if node is self.segmentationNode:
             self.cancel()
         self.workspace.forgetSegmentation(node)
+        if self._dropForgottenPreview() or isCurrent:
+            self.emit("state")
+
+    def _dropForgottenPreview(self) -> bool:
+        """Stop the question whose preview is of a segment that is gone, current or not; whether there was one."""
+        preview = self.controller.previews.current
+        if preview is None or self.workspace.isKnown(preview.editor):
+            return False
+        self.cancel()
+        return True
 
     def sceneClosing(self) -> None:
         """Everything goes: drop all questions, editors and nodes."""

@@ -171,8 +171,7 @@ class PredictionController:
             self._submit(editor)
             return
         # Nothing says where the target is: what was there before the first prompt comes back.
-        self.worker.cancel()
-        self.previews.end()
+        self.cancel()
         grid = volumeFromNode(self._workspace.volumeNode).grid
         self._accept(Asked(editor, editor.state, self._options.settings, grid, (), time.monotonic()), answer=None)
 

@@ -138,10 +138,12 @@ class Workspace:
     # The current segment's editor
 
     def current(self) -> SegmentEditor | None:
-        """The current segment's editor; None where there is no segment, or its geometry cannot be used."""
+        """The current segment's editor; None where there is no segment any more, or its geometry cannot be used."""
         from inference_core.errors import SAM3DError
 
         if self.segmentationNode is None or self.segmentId is None:
+            return None
+        if self.segmentationNode.GetSegmentation().GetSegment(self.segmentId) is None:
             return None
         try:
             return self.editorOf(self.segmentId)

@@ -171,3 +171,39 @@ def test_a_preview_goes_with_the_panel(a_panel, a_gated_model, a_grid):
     assert panel.see.preview.node is None
     assert display.GetSegmentVisibility2DFill(segmentId)
     rest(a_panel)
+
+
+def without(app, what):
+    """Take away what a preview is about, as other modules do."""
+    logic = app.panel.logic
+    if what == "the image":
+        slicer.mrmlScene.RemoveNode(logic.volumeNode)
+    elif what == "the segmentation":
+        slicer.mrmlScene.RemoveNode(logic.segmentationNode)
+    elif what == "a segment that is not the current one":
+        before = logic.segmentId
+        logic.segments.next()
+        logic.segmentationNode.GetSegmentation().RemoveSegment(before)
+    elif what == "the segment":
+        logic.segmentationNode.GetSegmentation().RemoveSegment(logic.segmentId)
+    else:
+        logic.prompts.clear()
+
+
+@pytest.mark.parametrize(
+    "what", ["the image", "the segmentation", "the segment", "a segment that is not the current one", "the prompts"]
+)
+def test_a_preview_goes_with_what_it_is_about(a_panel, a_gated_model, a_grid, capfd, what):
+    place, panel = center_of(a_grid, FIRST), a_panel.panel
+    for number in range(COUNT):
+        click_with(a_panel, "foreground", beside(a_panel, place, 4.0 * np.cos(number), 4.0 * np.sin(number)))
+    start = panel.logic.prompts.items()[0].ras
+    close_the_gate(a_gated_model)
+    a_panel.drag(a_panel.red, start, beside(a_panel, start, 2.0, 5.0))
+    assert a_panel.waitUntil(lambda: panel.see.preview.node is not None, seconds=10)
+    without(a_panel, what)
+    assert a_panel.waitUntil(lambda: panel.see.preview.node is None, seconds=5)
+    a_gated_model.gate.set()
+    rest(a_panel)
+    assert panel.see.preview.node is None
+    assert "Traceback" not in capfd.readouterr().err
