@@ -13,6 +13,9 @@ from pathlib import Path
 from inference_core.errors import OutputError
 from inference_core.io.opening import why
 
+# The names that temporary ones stand for, so that a writer within a writer tells the user's.
+_STANDS_FOR: dict[Path, str | os.PathLike[str]] = {}
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -27,16 +30,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     check_writable(path)
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{secrets.token_hex(4)}-{target.name[-60:]}")
+    _STANDS_FOR[temporary] = _STANDS_FOR.get(Path(path), path)
     try:
         yield temporary
         if target.exists():
             shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as error:
+        wanted = _STANDS_FOR.get(Path(path), path)
         raise OutputError(
-            f"'{path}' could not be written ({error.strerror or error}); free space or change the folder."
+            f"'{wanted}' could not be written ({why(error)}); free space or change the folder."
         ) from error
     finally:
+        _STANDS_FOR.pop(temporary, None)
         temporary.unlink(missing_ok=True)
 
 

@@ -43,5 +43,13 @@ def is_regular_file(path: Path) -> bool:
 
 
 def why(error: Exception) -> str:
-    """What an operating system's error says, without the path it may repeat."""
-    return getattr(error, "strerror", None) or str(error)
+    """What an operating system's error says, without the path it may repeat.
+
+    Of a library's own in its place (pydicom's has a traceback in its text) what the one before it says.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if words := getattr(cause, "strerror", None):
+            return str(words)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)

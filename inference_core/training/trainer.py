@@ -39,6 +39,12 @@ _PICTURES = 8
 _UNKNOWN_STEPS = 1_000
 
 
+def _leave_signals_to_the_trainer(_worker: int) -> None:
+    """Batch systems and terminals signal a whole group: its workers go on, for the step under way needs them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 class TrainingError(SAM3DError):
     """The training cannot go on."""
 
@@ -133,6 +139,7 @@ class Trainer:
             sampler=self.processes.numbers(self.progress.samples, batch=stage.batch),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
+            worker_init_fn=_leave_signals_to_the_trainer,
         )
         return iter(loader)
 

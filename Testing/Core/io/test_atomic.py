@@ -4,10 +4,15 @@ import os
 import stat
 from pathlib import Path
 
+import pydicom
 import pytest
 
 from inference_core.errors import OutputError
 from inference_core.io.atomic import check_writable, make_folder, replacing
+from inference_core.io.dicom_export import save
+
+if os.name != "nt":
+    import resource
 
 
 def stop_halfway(path, failure):
@@ -40,6 +45,28 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path, failure):
 def test_a_full_disk_is_told_in_a_sentence(tmp_path):
     with pytest.raises(OutputError, match="No space left"):
         stop_halfway(tmp_path / "mask.nii", OSError(28, "No space left on device"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
+def test_a_full_disk_under_a_dicom_file_is_told_in_one_sentence_with_the_users_name(tmp_path):
+    """pydicom puts an error of its own, with a traceback in its text, in place of the system's."""
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = pydicom.uid.CTImageStorage, pydicom.uid.generate_uid()
+    dataset.PixelData = bytes(100_000)
+    dataset["PixelData"].VR = "OW"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OutputError) as told, replacing(tmp_path / "a.seg.dcm") as temporary:
+            save(dataset, temporary)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(told.value) == (
+        f"'{tmp_path / 'a.seg.dcm'}' could not be written (File too large); free space or change the folder."
+    )
     assert not list(tmp_path.iterdir())
 
 

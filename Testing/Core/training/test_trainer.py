@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -148,6 +150,24 @@ def test_a_signal_ends_the_run_after_its_step_and_keeps_what_was_learned(a_confi
         train(a_config, reporter=stopping_after(3, number))
     assert state_of(RunFolder(a_config.output, ".safetensors"))["progress"]["step"] == 3
     assert signal.getsignal(number) is earlier
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_ends_the_run_as_softly(a_config, number):
+    """As Ctrl-C in a terminal, `timeout` and batch systems send it: its workers have it before the run has."""
+
+    def signal_all(step: int) -> None:
+        if step == 3:
+            workers = multiprocessing.active_children()
+            assert workers
+            for process in workers:
+                os.kill(process.pid, number)
+            time.sleep(0.5)
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(a_config, workers=1), reporter=Doing(signal_all))
+    assert state_of(RunFolder(a_config.output, ".safetensors"))["progress"]["step"] == 3
 
 
 def test_a_run_goes_on_for_longer_when_asked(a_config):
