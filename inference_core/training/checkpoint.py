@@ -17,12 +17,16 @@ _STATE_KEYS = {"network", "ema", "optimizer", "progress", "torch_rng"}
 
 
 def save_weights(path: Path, state: dict[str, Tensor]) -> None:
-    """Write weights as fp16 safetensors, atomically."""
-    from safetensors.torch import save_file
+    """Write weights as fp16 safetensors, atomically.
+
+    Raises:
+        OutputError: the disk refuses them.
+    """
+    from safetensors.torch import save
 
     half = {name: value.to(torch.float16).contiguous() for name, value in state.items()}
     with replacing(path) as temporary:
-        save_file(half, temporary)
+        temporary.write_bytes(save(half))  # its own writer has no OSError where a disk is full
 
 
 def save_mean(path: Path, runs: Sequence[Path]) -> None:
@@ -39,9 +43,18 @@ def save_mean(path: Path, runs: Sequence[Path]) -> None:
 
 
 def save_content(path: Path, content: Mapping[str, Any]) -> None:
-    """Write torch's own format, atomically: tensors, numbers and text alone, a run's state or a family's file."""
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    """Write torch's own format, atomically: tensors, numbers and text alone, a run's state or a family's file.
+
+    Raises:
+        OutputError: the disk refuses it.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:  # torch's, of its archive, after the disk's
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def load_training_state(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -152,6 +153,7 @@ def test_a_signal_ends_the_run_after_its_step_and_keeps_what_was_learned(a_confi
     assert signal.getsignal(number) is earlier
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows signals no groups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_ends_the_run_as_softly(a_config, number):
     """As Ctrl-C in a terminal, `timeout` and batch systems send it: its workers have it before the run has."""
@@ -160,8 +162,8 @@ def test_a_signal_to_all_processes_ends_the_run_as_softly(a_config, number):
         if step == 3:
             workers = multiprocessing.active_children()
             assert workers
-            for process in workers:
-                os.kill(process.pid, number)
+            # From elsewhere: a worker heeds its own trainer in another way.
+            subprocess.run(["kill", f"-{int(number)}", *(str(process.pid) for process in workers)], check=True)
             time.sleep(0.5)
             os.kill(os.getpid(), number)
 
