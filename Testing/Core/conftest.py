@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.shared import SHARED
 
 from inference_core.geometry.grid import Grid
 from inference_core.io.dicom_writer import write_dicom_series
@@ -88,7 +89,7 @@ def a_series(tmp_path, an_oblique_grid, voxels_of) -> Path:
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real volumes beside the repository."""
-    folder = Path(__file__).resolve().parents[4] / "shared" / "data"
+    folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip(f"the real volumes are not at {folder}")
     return folder

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
+from support.shared import SHARED
 
 from inference_core.errors import PromptError, VolumeError
 from inference_core.evaluation.cases import matched_pairs, read_case
@@ -24,7 +25,6 @@ from inference_core.geometry.volume import Volume
 from inference_core.io.files import write_labels
 from inference_core.prompts.prompt_set import Click, PromptSet
 
-SHARED = Path(__file__).resolve().parents[4] / "shared"
 SHAPE = (26, 31, 17)
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from support.shared import SHARED
 
 from inference_core.errors import PromptError
 from inference_core.prompts.simulation import deepest_voxel, next_click, voxel_anywhere, voxel_near_the_border
 
-SHARED = Path(__file__).resolve().parents[4] / "shared"
 SPACING = (0.8, 1.1, 4.0)
 
 

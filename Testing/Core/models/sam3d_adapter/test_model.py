@@ -3,12 +3,12 @@
 import json
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support.shared import SHARED
 
 from inference_core.engine.session import Session
 from inference_core.errors import CheckpointError, ModelError, PromptError
@@ -272,7 +272,7 @@ def test_an_official_checkpoint_is_read(the_small_state, a_small_network, tmp_pa
 
 
 def test_the_originals_own_file_is_read(a_small_network):
-    path = Path(__file__).parents[5] / "shared" / "goldens" / "sam3d_adapter" / "small" / "last.pth.tar"
+    path = SHARED / "goldens" / "sam3d_adapter" / "small" / "last.pth.tar"
     if not path.is_file():
         pytest.skip("the original's own checkpoint of the small network is not here")
     assert same_tensors(network_from(path), a_small_network)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from support.labeled_sets import best_dice
+from support.shared import SHARED
 
 from inference_core.cli.main import main
 from inference_core.engine.automatic import segment_automatically
@@ -28,7 +28,7 @@ from inference_core.training.optimization import train_only, trained_count
 from inference_core.training.recipes.ma_sam import build, turned_labels, warm_power
 from inference_core.training.stack_augmentation import augmented_stack
 
-GOLDENS = Path(__file__).resolve().parents[5] / "shared" / "goldens" / "ma_sam"
+GOLDENS = SHARED / "goldens" / "ma_sam"
 
 
 @pytest.fixture

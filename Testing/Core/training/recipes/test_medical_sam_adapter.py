@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.labeled_sets import best_dice, write_balls
+from support.shared import SHARED
 
 from inference_core.engine.open_model import open_model
 from inference_core.engine.session import Session
@@ -42,7 +43,7 @@ from inference_core.training.ras_volumes import ras_volume
 from inference_core.training.recipe import Draws
 from inference_core.training.recipes.medical_sam_adapter import PLAN, MedicalSamAdapterRecipe, build
 
-GOLDENS = Path(__file__).resolve().parents[5] / "shared" / "goldens" / "medical_sam_adapter"
+GOLDENS = SHARED / "goldens" / "medical_sam_adapter"
 OFFICIAL_SIZES = {
     "vit_b": SamSizes(),
     "vit_l": SamSizes(width=1024, depth=24, heads=16, global_blocks=(5, 11, 17, 23)),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.labeled_sets import best_dice
+from support.shared import SHARED
 
 from inference_core.engine.open_model import open_model
 from inference_core.engine.session import Session
@@ -35,7 +36,7 @@ from inference_core.training.optimization import Optimization, trained_count
 from inference_core.training.recipe import Draws
 from inference_core.training.recipes.sam3d_adapter import PLAN, Sam3DAdapterRecipe, build
 
-GOLDENS = Path(__file__).resolve().parents[5] / "shared" / "goldens" / "sam3d_adapter"
+GOLDENS = SHARED / "goldens" / "sam3d_adapter"
 REFERENCES = Path(__file__).resolve().parents[3] / "Data" / "sam3d_adapter"
 SMALL_SAM = SamSizes(
     image_size=256, width=32, depth=12, heads=4, window=7, global_blocks=(2, 5, 8, 11), prompt_width=16,
