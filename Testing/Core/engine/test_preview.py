@@ -67,13 +67,19 @@ def dice(a, b):
     return 2 * a.array.sum() and 2 * (a.voxel_count - a.minus(b).voxel_count) / (a.voxel_count + b.voxel_count)
 
 
+def previewed_in_one_look(session, prompts):
+    before = session.model.decoded
+    preview = session.preview(prompts)
+    assert session.model.decoded == before + 1
+    assert preview.is_preview
+    assert preview.prompts == prompts
+    return preview
+
+
 def test_a_moved_click_is_previewed_in_one_look_near_what_the_answer_will_be(a_session, clicks):
     model, moved = a_session.model, nudged(clicks)
     before = model.decoded
-    preview = a_session.preview(moved)
-    assert model.decoded == before + 1
-    assert preview.is_preview
-    assert preview.prompts == moved
+    preview = previewed_in_one_look(a_session, moved)
     answer = a_session.predict(moved)
     assert not answer.is_preview
     assert model.decoded > before + 9
@@ -109,12 +115,8 @@ def test_a_click_of_one_of_two_targets_leaves_the_other_as_it_is(a_session, clic
 
 @pytest.mark.parametrize("index", [0, 1, 3])
 def test_a_deleted_click_is_previewed_in_one_look_near_what_the_answer_will_be(a_session, a_volume, clicks, index):
-    model, fewer = a_session.model, clicks.without(index)
-    before = model.decoded
-    preview = a_session.preview(fewer)
-    assert model.decoded == before + 1
-    assert preview.is_preview
-    assert preview.prompts == fewer
+    fewer = clicks.without(index)
+    preview = previewed_in_one_look(a_session, fewer)
     answer = a_session.predict(fewer)
     assert np.array_equal(answer.low_res_logits, Session(a_volume, ClickedModel()).predict(fewer).low_res_logits)
     assert dice(preview.mask, answer.mask) > 0.9
