@@ -16,7 +16,7 @@ from inference_core.engine.windowed_prediction import FAR_OUTSIDE, LogitLayer, P
 from inference_core.geometry.axes import SeparableSampling, matching_axes
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import VoxelBox
-from inference_core.geometry.sampling import extent_on, extent_within, rescaled
+from inference_core.geometry.sampling import extent_on, extent_within
 from inference_core.models.interface import Float32
 
 Index = NDArray[np.int64]
@@ -168,7 +168,7 @@ class ResampledLayer:
     """One layer's logits; far outside beyond its window, which lies along the volume's axes."""
 
     def __init__(self, layer: LogitLayer, region: Grid) -> None:
-        step = rescaled(layer.window, layer.logits.shape).inverse @ region.affine
+        step = layer.cells.inverse @ region.affine
         axes = matching_axes(step, region.shape)
         assert axes is not None, "windows lie along the volume's axes"
         self._along = SeparableSampling.of(layer.logits, step, region.shape, axes=axes)

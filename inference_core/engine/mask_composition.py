@@ -20,7 +20,7 @@ from inference_core.errors import OptionError
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import EMPTY, Mask, VoxelBox
 from inference_core.geometry.numbers import is_number
-from inference_core.geometry.sampling import extent_on, rescaled
+from inference_core.geometry.sampling import extent_on
 from inference_core.geometry.volume import Volume
 from inference_core.prompts.prompt_set import Click, PromptSet, is_background
 from inference_core.prompts.strokes import Lasso, Line, telling_points
@@ -124,7 +124,7 @@ def mask_extent(
     for layer in (layer for group in prediction for layer in group.all_layers):
         cells = VoxelBox.over(layer.logits > threshold)
         if cells is not None:
-            above = rescaled(layer.window, layer.logits.shape).cropped(cells.start - 1, cells.stop + 1)
+            above = layer.cells.cropped(cells.start - 1, cells.stop + 1)
             start, stop = extent_on(above, grid)
             starts.append(start)
             stops.append(stop)

@@ -32,7 +32,7 @@ from inference_core.engine.windowed_prediction import (
 )
 from inference_core.geometry.grid import Grid
 from inference_core.geometry.mask import VoxelBox
-from inference_core.geometry.sampling import extent_on, resample_onto, rescaled
+from inference_core.geometry.sampling import extent_on, resample_onto
 from inference_core.geometry.slices import slices_last
 from inference_core.geometry.values import with_background
 from inference_core.geometry.volume import Volume
@@ -197,7 +197,7 @@ def _held_back(layer: LogitLayer, earlier: SliceGroup, prompts: PromptSet) -> Lo
     reach = reach_of(prompts.prompts[-1], earlier.prompts, before, layer.window)
     if reach is None:
         return layer
-    click, new, cells = prompts.prompts[-1], layer.logits, rescaled(layer.window, before.shape)
+    click, new, cells = prompts.prompts[-1], layer.logits, layer.cells
     if isinstance(click, Click) and points_at_its_change(click, earlier.prompts):
         change = connected_change(click, new, before, cells)
         new = new if change is None else change.kept_to(new, before, cells)

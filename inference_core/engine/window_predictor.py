@@ -161,16 +161,14 @@ class WindowPredictor:
         """An answer to a click, but for what does not hang together with that click."""
         click, base = after.prompts.placed[-1], after.base
         assert isinstance(click, Click), "nothing else points at what it changes"
-        cells = rescaled(base.window, base.logits.shape)
         old = self._known.of(before, base.window, base.logits.shape, outside=FAR_OUTSIDE)
-        change = connected_change(click, base.logits, old, cells)
+        change = connected_change(click, base.logits, old, base.cells)
         if change is None:
             return after
 
         def kept(layer: LogitLayer) -> LogitLayer:
             was = self._known.of(before, layer.window, layer.logits.shape, outside=FAR_OUTSIDE)
-            its_cells = rescaled(layer.window, layer.logits.shape)
-            return replace(layer, logits=change.kept_to(layer.logits, was, its_cells))
+            return replace(layer, logits=change.kept_to(layer.logits, was, layer.cells))
 
         patches = tuple(replace(patch, layer=kept(patch.layer)) for patch in after.patches)
         return replace(after, base=kept(base), patches=patches)
@@ -347,7 +345,7 @@ def _width_weight(window: Grid) -> float:
 
 def _click_agreement(layer: LogitLayer, prompts: PromptSet) -> float:
     """Share of the clicks in the window that the thresholded logits agree with; 1 when there are none."""
-    cells = rescaled(layer.window, layer.logits.shape)
+    cells = layer.cells
     inside = [click for click in prompts.clicks if cells.contains(click.ras)]
     agreed = [(layer.logits[cells.voxel_of(click.ras)] > 0) == click.positive for click in inside]
     return float(np.mean(agreed)) if agreed else 1.0
@@ -363,7 +361,7 @@ def _agreement(inner: LogitLayer, wider: LogitLayer) -> float:
 def _center_of(layer: LogitLayer) -> Float:
     box = VoxelBox.over(layer.logits > 0)
     assert box is not None, "a mask that runs into a face holds something"
-    return rescaled(layer.window, layer.logits.shape).to_ras((box.start + box.stop - 1) / 2)
+    return layer.cells.to_ras((box.start + box.stop - 1) / 2)
 
 
 def _coarse_mask(base: LogitLayer, patch: Grid) -> NDArray[np.bool_]:

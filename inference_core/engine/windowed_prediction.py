@@ -34,6 +34,11 @@ class LogitLayer:
     logits: Float32
     quality: float | None = None
 
+    @property
+    def cells(self) -> Grid:
+        """The grid of the logits over the window."""
+        return _cells(self.window, self.logits.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class RefinementPatch:
